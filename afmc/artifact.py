@@ -1,0 +1,193 @@
+"""A program on disk: a folder, written whole or not at all, without pickles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+import afmc
+from afmc.errors import ArtifactError
+from afmc.ir import (
+    ALLOCATION,
+    BLOCK,
+    PLACEMENT,
+    SCHEMA_VERSION,
+    Allocation,
+    Applied,
+    Calibration,
+    Group,
+    Matrix,
+    Model,
+    Program,
+    Remainder,
+)
+from afmc.problems import problems
+from afmc.targets import Target
+
+PROGRAM = "program.json"
+TABLES = "blocks.npz"
+MEASURED = "compile.json"
+_TABLES = {"blocks": BLOCK, "allocations": ALLOCATION, "placements": PLACEMENT}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    program: Program
+    target: Target
+    summary: Mapping[str, Any]
+    measured: Mapping[str, Any]
+    """What depends on the machine and the day: seconds, memory, versions."""
+
+
+def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """``program.json`` as plain values; the tables are apart, in ``blocks.npz``."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "afmc_version": afmc.__version__,
+        "model": asdict(program.model),
+        "calibration": asdict(program.calibration) if program.calibration else None,
+        "target": target.model_dump(mode="json"),
+        "passes": [asdict(step) for step in program.applied],
+        "summary": dict(summary),
+        "allocation": asdict(program.allocation) if program.allocation else None,
+        "digital": dict(program.digital) if program.digital is not None else None,
+        "groups": [asdict(group) for group in program.groups],
+        "matrices": [asdict(matrix) for matrix in program.matrices],
+        "remainder": [asdict(rest) for rest in program.remainder],
+    }
+
+
+def write(
+    directory: Path,
+    program: Program,
+    target: Target,
+    summary: Mapping[str, Any],
+    measured: Callable[[], Mapping[str, Any]],
+    write_more: Callable[[Path], None] = lambda folder: None,
+) -> None:
+    """Writes the folder beside its place and renames it, so that a kill leaves nothing half done.
+
+    `write_more` adds files (weights, graph); `measured` is asked last. An older program at
+    `directory` is replaced; any other folder with something in it is left alone: ArtifactError.
+    """
+    check_writable(directory)
+    with _beside(directory) as folder:
+        write_more(folder)
+        with (folder / TABLES).open("wb") as file:
+            np.savez(file, **{name: getattr(program, name) for name in _TABLES})
+        _write_json(folder / MEASURED, {"schema_version": SCHEMA_VERSION, **measured()})
+        _write_json(folder / PROGRAM, to_json(program, target, summary))
+
+
+def check_writable(directory: Path) -> None:
+    """Raises ArtifactError when a program cannot be written there."""
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / PROGRAM).is_file():
+        raise ArtifactError(
+            f"{directory} has files in it that afmc did not write; name another folder with -o."
+        )
+    if directory.exists() and not directory.is_dir():
+        raise ArtifactError(f"{directory} is a file; name a folder with -o.")
+    parent = next(p for p in directory.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ArtifactError(f"{parent} cannot be written to; name another folder with -o.")
+
+
+@contextmanager
+def _beside(directory: Path) -> Iterator[Path]:
+    directory = directory.absolute()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = directory.parent / f".{directory.name}.{os.getpid()}.unfinished"
+    replaced = directory.parent / f".{directory.name}.{os.getpid()}.replaced"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if directory.exists():
+            directory.rename(replaced)
+        unfinished.rename(directory)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(directory: Path) -> Artifact:
+    """A program that `write` finished. Raises ArtifactError in one sentence for anything else."""
+    if not directory.exists():
+        raise ArtifactError(
+            f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
+        )
+    if not (directory / PROGRAM).is_file() or directory.name.endswith(".unfinished"):
+        raise ArtifactError(
+            f"{directory} is not a finished afmc compile: it has no {PROGRAM}; "
+            f"run 'afmc compile MODEL -o {directory}'."
+        )
+    data = _read_json(directory / PROGRAM)
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{directory / PROGRAM} has schema version {version}, this afmc reads "
+            f"{SCHEMA_VERSION}; compile again."
+        )
+    try:
+        target = Target.model_validate(data["target"])
+        program = Program(
+            model=_parse(Model, data["model"]),
+            calibration=_parse(Calibration | None, data["calibration"]),
+            matrices=_parse(tuple[Matrix, ...], data["matrices"]),
+            remainder=_parse(tuple[Remainder, ...], data["remainder"]),
+            digital=_parse(dict[str, str] | None, data["digital"]),
+            groups=_parse(tuple[Group, ...], data["groups"]),
+            allocation=_parse(Allocation | None, data["allocation"]),
+            applied=_parse(tuple[Applied, ...], data["passes"]),
+            **_read_tables(directory / TABLES),
+        )
+        summary = data["summary"]
+    except (KeyError, ValidationError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(
+            f"{directory / PROGRAM} is damaged ({reason}); compile again."
+        ) from error
+    broken = next(problems(program, target), None)
+    if broken:
+        raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
+    return Artifact(program, target, summary, _read_json(directory / MEASURED))
+
+
+def _parse(kind: Any, value: Any) -> Any:
+    return TypeAdapter(kind).validate_python(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} is damaged; compile again.")
+    return value
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            tables = {name: file[name] for name in _TABLES}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
+    for name, dtype in _TABLES.items():
+        if tables[name].dtype != dtype or tables[name].ndim != 1:
+            raise ArtifactError(f"{path} is damaged ({name}); compile again.")
+    return tables

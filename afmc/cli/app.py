@@ -1,0 +1,247 @@
+"""Commands and their options. What they do is in the Python API."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import afmc
+from afmc.cli import output, targets
+from afmc.errors import AfmcError
+
+app = typer.Typer(
+    name="afmc",
+    help="Compile language models onto analog in-memory computing tiles, and measure their "
+    "accuracy there.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(targets.app, name="targets")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON only; logs go to stderr.")]
+TextFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--text",
+        metavar="FILE",
+        help="UTF-8 text. Without it, half of the help topics of Python's standard library.",
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"afmc {afmc.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def compile(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file.",
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option("--target", "-t", metavar="T", help="A name ('afmc targets list') or .toml."),
+    ],
+    directory: Annotated[
+        Path | None,
+        typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
+    ] = None,
+    digital: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Keep these matrices digital: a module's path or its last part, with * and ?; "
+            "lm_head, o_proj, 'model.layers.0.*'. Repeat for more.",
+        ),
+    ] = None,
+    text: TextFile = None,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="Input ranges that the model does not bring along, from the text: std:K "
+            "(K standard deviations) or percentile:P (of absolute values).",
+        ),
+    ] = "std:18",
+    passes: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PASS.OPTION=V",
+            help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
+            "merge.enabled=false) or a figure of the target (target.crossbar.rows=1152).",
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a model on the hub.")
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Map a model onto tiles and write program, weights and graph to a folder."""
+    from afmc.artifact import check_writable
+    from afmc.cli.settings import parse_settings
+    from afmc.inspect import render
+    from afmc.targets import load_target
+
+    pairs = parse_settings(settings or [])
+    load_target(  # before anything that takes long
+        target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
+    )
+    name = Path(target).stem if target.endswith(".toml") else target
+    directory = directory or Path(f"{Path(model).name}.{name}")
+    check_writable(directory)
+
+    with output.progress() as progress:
+        progress("import", 1)
+        from afmc import compiled
+        from afmc.pipeline import load_passes
+
+        result = compiled.compile(
+            model,
+            target,
+            digital=digital or (),
+            text=text,
+            calibration=calibration,
+            settings=pairs,
+            passes=load_passes(passes.split(",")) if passes else None,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            progress=progress,
+        )
+        progress("save", 1)
+        result.save(directory)
+    kept = result.as_artifact()
+    if json:
+        from afmc.inspect import inspect_json
+
+        output.print_json(inspect_json(kept))
+    else:
+        output.show(render(kept))
+        print(f"written to {directory}")
+
+
+@app.command()
+def inspect(directory: Folder, json: Json = False) -> None:
+    """What went where and why not: coverage, tiles, bound, gap, levers."""
+    from afmc.artifact import read
+    from afmc.inspect import inspect_json, render
+
+    kept = read(directory)
+    if json:
+        output.print_json(inspect_json(kept))
+    else:
+        output.show(render(kept))
+
+
+@app.command()
+def validate(
+    directory: Folder,
+    text: TextFile = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Read at most so many tokens.")] = 4096,
+    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
+    instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Accuracy on noisy tiles against the digital model, over non-overlapping windows."""
+    from afmc.artifact import read
+    from afmc.text import read_text
+
+    read(directory)  # before anything that takes long
+    source = read_text(text, "validation")
+    with output.progress() as progress:
+        progress("load", 1)
+        from afmc.cli.validation import render
+        from afmc.compiled import load
+
+        model = load(directory)
+        result = model.validate(
+            source,
+            tokens=tokens,
+            window=window,
+            instances=instances,
+            seed=seed,
+            progress=progress,
+        )
+    if json:
+        output.print_json(
+            {**result.to_json(), "model": model.program.model.name, "target": model.target.name}
+        )
+    else:
+        output.show(render(result, model.program.model.name, model.target))
+
+
+@app.command()
+def run(
+    directory: Folder,
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens to add at most.")] = 50,
+    seed: Seed = 0,
+    instance: Annotated[int, typer.Option(min=0, help="Which manufactured chip.")] = 0,
+    digital: Annotated[
+        bool, typer.Option("--digital", help="The digital model instead, to compare.")
+    ] = False,
+) -> None:
+    """Text from the model on noisy tiles, the likeliest token each time."""
+    from afmc.artifact import read
+
+    read(directory)
+    with output.progress() as progress:
+        progress("load", 1)
+        from afmc.compiled import load
+
+        model = load(directory)
+        progress("generate", 1)
+        answer = model.run(
+            prompt, max_tokens=max_tokens, seed=seed, instance=instance, digital=digital
+        )
+    print(answer)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Versions, what is missing, what to install."""
+    from afmc.cli.doctor import diagnose, render
+
+    found = diagnose()
+    if json:
+        output.print_json(found)
+    else:
+        output.show(render(found))
+    if found["missing"]:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs a command. The user's mistakes are one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except AfmcError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        sys.stderr.close()
+        sys.exit(0)

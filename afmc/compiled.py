@@ -1,0 +1,420 @@
+"""The Python API: compile a model, look at it, validate it, run it, keep it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from afmc import artifact, lower
+from afmc.artifact import Artifact
+from afmc.errors import ArtifactError, ModelError, OptionError, TextError
+from afmc.evaluate import Estimate, Validation, compare, tokenise, windows_of
+from afmc.frontends import huggingface
+from afmc.frontends.export import export
+from afmc.frontends.huggingface import Loaded
+from afmc.frontends.matrices import find_matrices
+from afmc.frontends.source import resolve
+from afmc.inspect import inspect_json, summarise
+from afmc.ir import Calibration, Matrix, Model, Program
+from afmc.passes import Pass
+from afmc.pipeline import Lever, configure, fit_or_explain, levers, load_passes
+from afmc.simulator.calibrate import Method, input_ranges
+from afmc.simulator.layer import TileLinear
+from afmc.targets import Target, load_target
+from afmc.text import Text, read_text
+
+MODEL_FOLDER = "model"
+GRAPH = "graph.pt2"
+
+Progress = Callable[[str, int], None]
+"""Called with what is being done and by how many steps (or tokens) it has come on."""
+
+
+def _silent(what: str, steps: int) -> None:
+    pass
+
+
+@dataclass
+class Clock:
+    """Seconds by stage."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Any:
+        start = time.perf_counter()
+        yield
+        self.stages[name] = self.stages.get(name, 0.0) + time.perf_counter() - start
+
+    def to_json(self) -> dict[str, Any]:
+        """Seconds and megabytes, measured; memory is the process's largest resident size."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "wall_s": time.perf_counter() - self.started,
+            "peak_rss_mb": peak / 1024,
+            "stages_s": dict(self.stages),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+        }
+
+
+class CompiledModel:
+    """A program, its target and the model it was made from.
+
+    `afmc.compile` and `afmc.load` make one.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        loaded: Loaded,
+        found_levers: Sequence[Lever] = (),
+        exported: ExportedProgram | None = None,
+        clock: Clock | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        self.program = program
+        self.target = target
+        self.digital: nn.Module = loaded.module
+        """The model as it came, in double-checked 32-bit floating point."""
+        self.tokenizer = loaded.tokenizer
+        self.levers = tuple(found_levers)
+        self._exported = exported
+        self._clock = clock or Clock()
+        self._folder = folder
+        self._written: tuple[int, int] | None = None
+
+    # what went where
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        return summarise(self.program, self.target, self.levers)
+
+    def inspect(self) -> dict[str, Any]:
+        """The figures of ``afmc inspect --json``."""
+        return inspect_json(self.as_artifact())
+
+    def as_artifact(self) -> Artifact:
+        return Artifact(self.program, self.target, self.summary, self._clock.to_json())
+
+    # on tiles
+
+    @cached_property
+    def tiles(self) -> dict[str, TileLinear]:
+        """The analog layers by the name of their matrix. `write` decides what they hold."""
+        return lower.make_tiles(self.digital, self.program, self.target)
+
+    @cached_property
+    def analog(self) -> nn.Module:
+        """The original module with its analog layers on tiles; call `write` first."""
+        return lower.on_tiles(self.digital, self.program, self.tiles)
+
+    def write(self, *, seed: int = 0, instance: int = 0) -> nn.Module:
+        """Programs one manufactured instance onto the tiles and returns `analog`."""
+        if self._written != (seed, instance):
+            self._written = None
+            lower.write_instance(
+                self.program, self.target, self.tiles, seed=seed, instance=instance
+            )
+            self._written = (seed, instance)
+        return self.analog
+
+    def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The exported graph with ``afmc::mvm`` calls, bound to these tiles: token numbers
+        [batch, sequence] to logits. Call `write` first.
+        """
+        module = self._graph.module()
+        tiles = self.tiles
+
+        def run(input_ids: torch.Tensor) -> torch.Tensor:
+            with lower.bind_tiles(tiles), torch.inference_mode():
+                return module(input_ids)
+
+        return run
+
+    @cached_property
+    def _graph(self) -> ExportedProgram:
+        if self._folder is not None:
+            return lower.load_graph(self._folder / GRAPH)
+        assert self._exported is not None
+        return lower.lower_graph(self._exported, self.program)
+
+    def validate(
+        self,
+        text: str | Path | Text | None = None,
+        *,
+        tokens: int = 4096,
+        window: int = 1024,
+        instances: int = 5,
+        seed: int = 0,
+        progress: Progress = _silent,
+    ) -> Validation:
+        """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
+
+        Over the first whole windows within `tokens` tokens of a text (half of the standard
+        library's help topics without one), for `instances` manufactured chips. Raises TextError
+        and OptionError; ModelError for a model that does not predict the next token.
+        """
+        if window < 2 or tokens < window:
+            raise OptionError(
+                f"--window must be at least 2 and at most --tokens, but they are {window} and "
+                f"{tokens}."
+            )
+        self._check_window(window)
+        source = text if isinstance(text, Text) else read_text(text, "validation")
+        windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
+        start = time.perf_counter()
+        digital, analog, programming = compare(
+            self.digital,
+            self.analog,
+            lambda index: void(self.write(seed=seed, instance=index)),
+            windows,
+            instances,
+            progress,
+        )
+        return Validation(
+            digital_perplexity=digital.perplexity,
+            perplexity=Estimate(tuple(s.perplexity for s in analog)),
+            kl_divergence=Estimate(tuple(s.kl / s.scored for s in analog)),
+            top1_agreement=Estimate(tuple(s.agree / s.scored for s in analog)),
+            tokens=digital.tokens,
+            scored_tokens=digital.scored,
+            window=window,
+            text=source.name,
+            text_sha256=source.sha256,
+            seed=seed,
+            digital_tokens_per_s=digital.tokens / digital.seconds,
+            analog_tokens_per_s=sum(s.tokens for s in analog) / sum(s.seconds for s in analog),
+            programming_s=programming / instances,
+            wall_s=time.perf_counter() - start,
+        )
+
+    def run(
+        self,
+        prompt: str,
+        *,
+        max_tokens: int = 50,
+        seed: int = 0,
+        instance: int = 0,
+        digital: bool = False,
+    ) -> str:
+        """Text that follows the prompt, the likeliest token each time, without the prompt."""
+        if max_tokens < 1:
+            raise OptionError(f"--max-tokens must be at least 1, but is {max_tokens}.")
+        tokenizer = self._require_tokenizer()
+        model: Any = self.digital if digital else self.write(seed=seed, instance=instance)
+        inputs = tokenizer(prompt, return_tensors="pt")
+        if not inputs["input_ids"].numel():
+            raise TextError("the prompt is empty; give it at least one word.")
+        with torch.inference_mode():
+            output = model.generate(
+                **inputs,
+                max_new_tokens=max_tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            )
+        new = output[0, inputs["input_ids"].shape[1] :]
+        return str(tokenizer.decode(new, skip_special_tokens=True))
+
+    def _check_window(self, window: int) -> None:
+        config: Any = self.digital.config
+        longest = getattr(config, "max_position_embeddings", None)
+        if longest is not None and window > longest:
+            raise OptionError(
+                f"--window {window} is longer than the {longest} positions of "
+                f"{self.program.model.name}."
+            )
+
+    def _require_tokenizer(self) -> Any:
+        if not hasattr(self.digital, "generate") or not self._predicts_next_token:
+            raise ModelError(
+                f"{self.program.model.name} ({self.program.model.architecture}) does not predict "
+                f"the next token; perplexity and text need a causal language model."
+            )
+        if self.tokenizer is None:
+            raise ModelError(
+                f"{self.program.model.name} came without a tokenizer; save one beside the model."
+            )
+        return self.tokenizer
+
+    @property
+    def _predicts_next_token(self) -> bool:
+        return self.program.model.architecture.endswith(("ForCausalLM", "LMHeadModel"))
+
+    # on disk
+
+    def save(self, directory: str | Path) -> Path:
+        """Writes program, tables, model and graph; whole or not at all. Raises ArtifactError."""
+        directory = Path(directory)
+
+        def write_model(folder: Path) -> None:
+            with self._clock.stage("save"):
+                huggingface.save(self.digital, self.tokenizer, folder / MODEL_FOLDER)
+                lower.save_graph(self._graph, folder / GRAPH)
+
+        artifact.write(
+            directory, self.program, self.target, self.summary, self._clock.to_json, write_model
+        )
+        return directory
+
+
+def void(_: object) -> None:
+    return None
+
+
+def compile(
+    model: str | Path | nn.Module,
+    target: str | Path | Target,
+    *,
+    digital: Sequence[str] = (),
+    text: str | Path | Text | None = None,
+    calibration: str = "std:18",
+    calibration_tokens: int = 4096,
+    settings: Mapping[str, object] | None = None,
+    passes: Sequence[Pass] | None = None,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    progress: Progress = _silent,
+) -> CompiledModel:
+    """Compiles a model onto the tiles of a target.
+
+    Parameters
+    ----------
+    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
+        or a module in memory (then with its `tokenizer`, where the target has converters).
+    target: a name, a ``.toml`` file, or a `Target`.
+    digital: patterns of matrices to keep digital besides those that must be.
+    text: calibrates the input ranges that the model does not bring along; half of the standard
+        library's help topics without one.
+    calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
+    settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
+        (``{"target.system.chips": 8}``), as with ``--set``.
+    passes: instead of partition, merge, split, allocate and place with `settings`.
+    progress: called with each stage.
+
+    Raises an AfmcError, in one sentence, for whatever the user can mend.
+    """
+    clock = Clock()
+    method = Method.parse(calibration)
+    settings = dict(settings or {})
+    overrides = {
+        key.removeprefix("target."): settings.pop(key)
+        for key in list(settings)
+        if key.startswith("target.")
+    }
+    hardware = load_target(target, overrides)
+    steps = configure(load_passes() if passes is None else list(passes), settings)
+    if digital:
+        steps = configure(steps, {"partition.digital": tuple(digital)})
+
+    progress("load", 1)
+    with clock.stage("load"):
+        loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
+    progress("export", 1)
+    with clock.stage("export"):
+        exported = export(loaded.module)
+        matrices, remainder = find_matrices(exported)
+    if not matrices:
+        raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
+    start = Program(
+        Model(
+            loaded.name,
+            type(loaded.module).__name__,
+            loaded.sha256,
+            sum(p.numel() for p in loaded.module.parameters()),
+        ),
+        matrices,
+        remainder,
+    )
+    if _needs_ranges(start, hardware):
+        progress("calibrate", 1)
+        with clock.stage("calibrate"):
+            start = _calibrate(start, loaded, text, method, calibration_tokens)
+    with clock.stage("passes"):
+        program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 1))
+        found = levers(start, hardware, steps)
+    return CompiledModel(program, hardware, loaded, found, exported, clock)
+
+
+def _load(
+    model: str | Path | nn.Module,
+    tokenizer: Any,
+    revision: str | None,
+    trust_remote_code: bool,
+    progress: Progress,
+) -> Loaded:
+    if isinstance(model, nn.Module):
+        return huggingface.from_module(model, tokenizer)
+    loaded = huggingface.load(
+        resolve(str(model)),
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        log=lambda line: progress(line, 0),
+    )
+    return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
+
+
+def _needs_ranges(program: Program, target: Target) -> bool:
+    converts = target.input.bits is not None or target.output.bits is not None
+    return converts and any(m.input_range is None for m in program.matrices)
+
+
+def _calibrate(
+    program: Program,
+    loaded: Loaded,
+    text: str | Path | Text | None,
+    method: Method,
+    tokens: int,
+) -> Program:
+    if loaded.tokenizer is None:
+        raise ModelError(
+            f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
+            f"save one beside the model or pass tokenizer=..."
+        )
+    source = text if isinstance(text, Text) else read_text(text, "calibration")
+    ids = tokenise(loaded.tokenizer, source.content, tokens)
+    config: Any = loaded.config
+    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+    if window < 2:
+        raise TextError(f"the text {source.name} is too short to calibrate on.")
+    readers: dict[str, str] = {}
+    for matrix in program.matrices:
+        readers.setdefault(matrix.input, matrix.module)
+    windows = windows_of(ids, window)
+    ranges = input_ranges(loaded.module, readers, windows, method)
+
+    def with_range(matrix: Matrix) -> Matrix:
+        found = ranges.get(matrix.input)
+        known = matrix.input_range is not None or not found
+        return matrix if known else replace(matrix, input_range=found)
+
+    return replace(
+        program,
+        matrices=tuple(with_range(m) for m in program.matrices),
+        calibration=Calibration(str(method), source.name, source.sha256, len(windows) * window),
+    )
+
+
+def load(directory: str | Path) -> CompiledModel:
+    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
+    directory = Path(directory)
+    kept = artifact.read(directory)
+    folder = directory / MODEL_FOLDER
+    if not (folder / "config.json").is_file():
+        raise ArtifactError(f"{folder} is missing; compile again.")
+    loaded = huggingface.load(resolve(str(folder.absolute())))
+    found = [Lever(**lever) for lever in kept.summary["levers"]]
+    return CompiledModel(kept.program, kept.target, loaded, found, folder=directory)

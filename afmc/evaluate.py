@@ -1,0 +1,190 @@
+"""How accurate the model is on noisy tiles, against itself in digital arithmetic."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional
+
+from afmc.errors import OptionError, TextError
+from afmc.ir import SCHEMA_VERSION
+
+# Digital log-probabilities are kept while all instances are compared with them.
+_KEEP_BYTES = 2 * 2**30
+
+
+@dataclass
+class Score:
+    """Sums over the tokens that were scored."""
+
+    nll: float = 0.0
+    kl: float = 0.0
+    agree: int = 0
+    scored: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nll / self.scored, 700.0))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Over instances: mean, standard deviation (n - 1) and Student's 95 % interval of the mean."""
+
+    values: tuple[float, ...]
+    mean: float = field(init=False)
+    std: float | None = field(init=False)
+    interval_95: tuple[float, float] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.values)
+        mean = math.fsum(self.values) / n
+        std = (
+            math.sqrt(math.fsum((v - mean) ** 2 for v in self.values) / (n - 1)) if n > 1 else None
+        )
+        half = None if std is None else float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
+        object.__setattr__(
+            self, "interval_95", None if half is None else (mean - half, mean + half)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "interval_95": list(self.interval_95) if self.interval_95 else None,
+            "values": list(self.values),
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Digital and analog on the same tokens. All figures are measured, in simulation."""
+
+    digital_perplexity: float
+    perplexity: Estimate
+    kl_divergence: Estimate
+    """Nats per token, of the analog model's distribution from the digital one's."""
+    top1_agreement: Estimate
+    """Share of tokens for which both predict the same next token."""
+    tokens: int
+    scored_tokens: int
+    window: int
+    text: str
+    text_sha256: str
+    seed: int
+    digital_tokens_per_s: float
+    analog_tokens_per_s: float
+    programming_s: float
+    """To write one instance onto the tiles, on average."""
+    wall_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "digital": {"perplexity": self.digital_perplexity},
+            "analog": {"perplexity": self.perplexity.to_json()},
+            "kl_divergence": self.kl_divergence.to_json(),
+            "top1_agreement": self.top1_agreement.to_json(),
+            "tokens": self.tokens,
+            "scored_tokens": self.scored_tokens,
+            "window": self.window,
+            "instances": len(self.perplexity.values),
+            "seed": self.seed,
+            "text": self.text,
+            "text_sha256": self.text_sha256,
+            "tokens_per_s": {
+                "digital": self.digital_tokens_per_s,
+                "analog": self.analog_tokens_per_s,
+                "ratio": self.analog_tokens_per_s / self.digital_tokens_per_s,
+            },
+            "programming_s": self.programming_s,
+            "wall_s": self.wall_s,
+        }
+
+
+def tokenise(tokenizer: Any, text: str, tokens: int) -> Tensor:
+    """The first `tokens` token numbers of a text, nothing added; fewer if it is shorter."""
+    # Far more characters than that many tokens have, so that a long text is not read to its end.
+    excerpt = text[: 64 * tokens]
+    ids = tokenizer(excerpt, add_special_tokens=False, verbose=False)["input_ids"]
+    return torch.tensor(ids[:tokens], dtype=torch.long)
+
+
+def windows_of(ids: Tensor, window: int) -> list[Tensor]:
+    """Whole, non-overlapping windows [1, window]; what is left over at the end is not used.
+
+    Raises TextError when there is not one.
+    """
+    whole = len(ids) // window
+    if not whole:
+        raise TextError(
+            f"the text has {len(ids)} tokens, less than one window of {window}; "
+            f"give a longer one or a smaller --window."
+        )
+    return list(ids[: whole * window].view(whole, 1, window))
+
+
+def compare(
+    digital: nn.Module,
+    analog: nn.Module,
+    write: Callable[[int], None],
+    windows: Sequence[Tensor],
+    instances: int,
+    observe: Callable[[str, int], None] = lambda what, tokens: None,
+) -> tuple[Score, list[Score], float]:
+    """Scores of the digital model and of every instance, and the seconds spent programming.
+
+    `write(i)` puts instance i onto the tiles of `analog`. The first token of a window is not
+    scored. Windows come in chunks whose digital log-probabilities fit into memory; an instance is
+    written once a chunk and is the same each time, because its noise follows from its number.
+    """
+    if instances < 1:
+        raise OptionError(f"--instances must be at least 1, but is {instances}.")
+    reference, scores = Score(), [Score() for _ in range(instances)]
+    programming = 0.0
+    with torch.inference_mode():
+        for chunk in _chunks(windows, digital):
+            expected = []
+            for window in chunk:
+                expected.append(_score(digital, window, reference, None))
+                observe("digital", window.numel())
+            for index, score in enumerate(scores):
+                start = time.perf_counter()
+                write(index)
+                programming += time.perf_counter() - start
+                for window, log_p in zip(chunk, expected, strict=True):
+                    _score(analog, window, score, log_p)
+                    observe(f"instance {index + 1} of {instances}", window.numel())
+    return reference, scores, programming
+
+
+def _chunks(windows: Sequence[Tensor], model: nn.Module) -> list[Sequence[Tensor]]:
+    vocabulary = int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    size = max(1, _KEEP_BYTES // (windows[0].numel() * vocabulary * 4))
+    return [windows[i : i + size] for i in range(0, len(windows), size)]
+
+
+def _score(model: nn.Module, window: Tensor, score: Score, expected: Tensor | None) -> Tensor:
+    start = time.perf_counter()
+    logits = model(input_ids=window, use_cache=False).logits
+    score.seconds += time.perf_counter() - start
+    log_q = functional.log_softmax(logits[0, :-1].float(), dim=-1)
+    following = window[0, 1:]
+    score.nll -= float(log_q.gather(1, following[:, None]).sum())
+    score.scored += following.numel()
+    score.tokens += window.numel()
+    if expected is not None:
+        score.agree += int((expected.argmax(dim=-1) == log_q.argmax(dim=-1)).sum())
+        score.kl += float(functional.kl_div(log_q, expected, log_target=True, reduction="sum"))
+    return log_q

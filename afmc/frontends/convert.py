@@ -1,0 +1,78 @@
+"""A .gguf file converted once into a Hugging Face folder, which then loads in a second."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from afmc.errors import ModelError
+from afmc.frontends.cache import cache_dir
+from afmc.frontends.quiet import quiet
+
+
+def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
+    """Folder with config.json, model.safetensors (float32) and the tokenizer of a .gguf file.
+
+    Made in ``cache_dir()/models/<sha256>`` on the first call, by way of a temporary folder beside
+    it that is renamed when it is complete. Raises ModelError where the file cannot be read, a
+    package is missing or the cache cannot be written.
+    """
+    folder = cache_dir() / "models" / sha256
+    if folder.is_dir():
+        return folder
+    missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
+    if missing:
+        raise ModelError(
+            f"Reading {file.name} needs {' and '.join(missing)}: run pip install 'afmc[gguf]'."
+        )
+    log(f"converting {file.name} once into {folder}")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        working = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
+    except OSError as error:
+        raise ModelError(
+            f"{folder.parent} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a"
+            " folder that can."
+        ) from error
+    try:
+        _convert(file, working)
+        _rename(working, folder)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return folder
+
+
+def _convert(file: Path, folder: Path) -> None:
+    try:
+        with quiet(), redirect_stderr(io.StringIO()):  # the conversion's own progress bar
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+            module = AutoModelForCausalLM.from_pretrained(
+                file.parent,
+                gguf_file=file.name,
+                dtype=torch.float32,
+                quantization_config=GgufConfig(dequantize=True),
+            )
+            module.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except Exception as error:  # gguf and transformers raise nearly every type
+        first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelError(
+            f"{file} cannot be converted: it is truncated, damaged or of an architecture that"
+            f" transformers does not read from GGUF ({first})."
+        ) from error
+
+
+def _rename(working: Path, folder: Path) -> None:
+    try:
+        working.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # otherwise another process was first, with the same content
+            raise ModelError(f"{folder} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,114 @@
+"""A module as a graph of ATen operations, by torch.export."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from afmc.errors import ModelError
+from afmc.frontends.quiet import quiet
+
+_BATCH, _SEQUENCE = 2, 16  # of the example; 1 would be taken for a constant
+
+_CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+def export(module: torch.nn.Module) -> ExportedProgram:
+    """The graph from ``input_ids`` [batch, sequence] to logits, or else the last hidden state.
+
+    Both sizes are dynamic; parameters keep the names that they have in `module` and share its
+    memory. Raises ModelError for a module in training mode or one that cannot be exported.
+    """
+    name = type(module).__name__
+    if module.training:
+        raise ModelError(f"{name} is in training mode: call .eval() on it first.")
+    config = getattr(module, "config", None)
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{name} is an encoder with a decoder: models with one input, input_ids, are compiled"
+            " now."
+        )
+    example = _example(config)
+    dynamic = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
+    try:
+        # Without gradients the graph has no regions that switch them off.
+        with quiet(), torch.no_grad():
+            return torch.export.export(
+                _Logits(module), (example,), dynamic_shapes=dynamic, strict=False
+            )
+    except ModelError:
+        raise
+    except Exception as error:  # torch.export lets through what the module raises
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        cause = lines[0].rstrip(".") if lines else type(error).__name__
+        raise ModelError(f"{name} cannot be exported by torch.export: {cause}.") from error
+
+
+def constant_names(exported: ExportedProgram) -> Mapping[str, str]:
+    """Placeholder in the graph -> name in the model, for parameters and buffers."""
+    return {
+        spec.arg.name: spec.target
+        for spec in exported.graph_signature.input_specs
+        if spec.kind in _CONSTANT_KINDS and spec.target is not None
+    }
+
+
+def parameter_names(exported: ExportedProgram) -> Mapping[str, str]:
+    """Placeholder in the graph -> name in the model, for parameters alone."""
+    return {
+        spec.arg.name: spec.target
+        for spec in exported.graph_signature.input_specs
+        if spec.kind is InputKind.PARAMETER and spec.target is not None
+    }
+
+
+class _Logits(torch.nn.Module):
+    """One tensor in, one tensor out.
+
+    It holds the module's own children instead of the module, so that every name in the exported
+    program is the model's own, without a prefix.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self._parameters = module._parameters
+        self._buffers = module._buffers
+        self._modules = module._modules
+        self._non_persistent_buffers_set = module._non_persistent_buffers_set
+        self.training = module.training
+        self.__dict__["_original"] = module  # not as a child
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        original = self.__dict__["_original"]
+        accepted = inspect.signature(original.forward).parameters
+        if "input_ids" not in accepted:
+            output = original.forward(input_ids)
+        elif "use_cache" in accepted:
+            output = original.forward(input_ids=input_ids, use_cache=False)
+        else:
+            output = original.forward(input_ids=input_ids)
+        return _tensor_of(output, type(original).__name__)
+
+
+def _tensor_of(output: Any, name: str) -> torch.Tensor:
+    for candidate in (
+        output,
+        getattr(output, "logits", None),
+        getattr(output, "last_hidden_state", None),
+    ):
+        if isinstance(candidate, torch.Tensor):
+            return candidate
+    raise ModelError(f"{name} returns neither a tensor nor logits nor a last hidden state.")
+
+
+def _example(config: Any) -> torch.Tensor:
+    """Token ids [2, 16] within a small vocabulary and a short context."""
+    positions = getattr(config, "max_position_embeddings", None) or _SEQUENCE
+    sequence = max(2, min(_SEQUENCE, positions - 2))
+    vocabulary = getattr(config, "vocab_size", None) or _SEQUENCE
+    return (torch.arange(_BATCH * sequence) % min(vocabulary, 16)).reshape(_BATCH, sequence)

@@ -1,0 +1,264 @@
+"""A model in memory, from a folder, the hub, a .gguf file or the user's own hands."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+from afmc.errors import ModelError, did_you_mean
+from afmc.frontends.convert import converted
+from afmc.frontends.folder import check_folder, read_json
+from afmc.frontends.quiet import quiet
+from afmc.frontends.source import KNOWN, Source, sha256_of
+
+Log = Callable[[str], None]
+_logger = logging.getLogger(__name__)
+
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model",
+    "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
+)  # fmt: skip
+_HUB_TIMEOUT_S = 10.0
+_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model that is ready to be exported."""
+
+    module: torch.nn.Module
+    """In evaluation mode, float32, without gradients."""
+    tokenizer: Any | None
+    """None where the model came without one."""
+    config: Any
+    """The transformers configuration, or None for a module that has none."""
+    name: str
+    """As the user wrote it."""
+    sha256: str
+    """Of the weight files, or of the tensors for a module that came in memory."""
+    folder: Path | None
+    """The folder it was read from; None for a module that came in memory."""
+
+
+def load(
+    source: Source,
+    *,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    log: Log = _logger.info,
+) -> Loaded:
+    """Read a model and its tokenizer in float32.
+
+    `revision` is a branch, tag or commit of a hub id. `log` is told about slow steps and about
+    what the checkpoint holds that the model does not use. Raises ModelError, in one sentence, for
+    anything that would leave a weight unread, random or not finite.
+    """
+    if source.kind == "hub":
+        folder = _download(source.name, revision, trust_remote_code)
+        check_folder(folder)
+        sha256 = sha256_of(Source(source.name, "folder", folder))
+    else:
+        if source.path is None:
+            raise ModelError(f"{source.name} has no path.")
+        sha256 = sha256_of(source)
+        folder = source.path
+        if source.kind == "gguf":
+            folder = converted(source.path, sha256, log)
+    config = _config(folder, trust_remote_code)
+    module = _read(folder, config, trust_remote_code, log)
+    _check_finite(module, source.name)
+    tokenizer = _tokenizer(folder, trust_remote_code, log)
+    return Loaded(module, tokenizer, config, source.name, sha256, folder)
+
+
+def from_module(
+    module: torch.nn.Module, tokenizer: Any | None = None, name: str | None = None
+) -> Loaded:
+    """A module that the user already has.
+
+    The module itself is not changed: the result holds a copy in evaluation mode whose float32
+    tensors share memory with the original, so do not train the original on while it is in use.
+    Raises ModelError where it cannot be copied, or has tensors without values.
+    """
+    config = getattr(module, "config", None)
+    if name is None:
+        name = getattr(config, "name_or_path", None) or type(module).__name__
+    tensors = {id(tensor): _frozen(tensor) for _, tensor in _tensors(module)}
+    sha256 = _sha256_of_tensors(module, name)
+    try:
+        taken = copy.deepcopy(module, tensors)
+    except Exception as error:  # a module may hold anything
+        raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
+    taken = taken.float().eval()
+    _check_finite(taken, name)
+    return Loaded(taken, tokenizer, config, name, sha256, None)
+
+
+def _download(name: str, revision: str | None, trust_remote_code: bool) -> Path:
+    """The hub's snapshot folder; HF_HOME, HF_HUB_OFFLINE and HF_TOKEN act as they always do."""
+    allow = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    try:
+        with quiet():
+            folder = snapshot_download(
+                name,
+                revision=revision,
+                allow_patterns=[*allow, "*.py"] if trust_remote_code else allow,
+                ignore_patterns=["*/*", "consolidated*.safetensors", "*.fp16.*"],
+                etag_timeout=_HUB_TIMEOUT_S,
+            )
+    except Exception as error:  # httpx, OSError and the hub's own, by turns
+        at = f" at revision '{revision}'" if revision else ""
+        hint = did_you_mean(name.lower(), list(KNOWN))
+        raise ModelError(
+            f"{name} is neither a file nor a folder here nor a known name, and the hub could not"
+            f" be reached or has no such model{at} ({_first_line(error)}).{hint}"
+        ) from error
+    return Path(folder)
+
+
+def _config(folder: Path, trust_remote_code: bool) -> Any:
+    raw = read_json(folder / "config.json")
+    if "quantization_config" in raw:
+        raise ModelError(
+            f"{folder} holds quantised weights (quantization_config in config.json): save it"
+            " dequantised, in float32 or bfloat16."
+        )
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # transformers raises nearly every type
+        if "auto_map" in raw and not trust_remote_code:
+            raise ModelError(
+                f"{folder} brings its own code (auto_map in config.json): pass"
+                " --trust-remote-code (trust_remote_code=True) if you trust it."
+            ) from error
+        raise ModelError(
+            f"{folder / 'config.json'} is not understood by transformers"
+            f" {transformers.__version__} ({_first_line(error)})."
+        ) from error
+
+
+def _class_of(config: Any, trust_remote_code: bool) -> Any:
+    """The class that the checkpoint was saved from, else the nearest automatic one."""
+    causal = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if trust_remote_code and causal:
+        return AutoModelForCausalLM
+    for name in (getattr(config, "architectures", None) or [])[:1]:
+        found = getattr(transformers, str(name), None)
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
+            return found
+    if type(config) in AutoModelForCausalLM._model_mapping:
+        return AutoModelForCausalLM
+    return AutoModel
+
+
+def _read(folder: Path, config: Any, trust_remote_code: bool, log: Log) -> torch.nn.Module:
+    chosen = _class_of(config, trust_remote_code)
+    automatic = chosen in (AutoModel, AutoModelForCausalLM)
+    options = {"trust_remote_code": trust_remote_code} if automatic else {}
+    try:
+        with quiet():
+            module, report = chosen.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, in one sentence
+                **options,
+            )
+    except Exception as error:  # transformers raises nearly every type
+        raise ModelError(f"{folder} cannot be loaded ({_first_line(error)}).") from error
+    _check_report(report, folder, log)
+    return module.float().eval().requires_grad_(False)
+
+
+def _check_report(report: Any, folder: Path, log: Log) -> None:
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"{folder} lacks {_count(missing, 'weight')} that the model needs, first {missing[0]}."
+        )
+    if mismatched := sorted(report["mismatched_keys"], key=str):
+        name, stored, wanted = mismatched[0]
+        names = [key for key, *_ in mismatched]
+        raise ModelError(
+            f"{folder} has {_count(names, 'weight')} of another shape than config.json says, first"
+            f" {name}: {list(stored)} instead of {list(wanted)}."
+        )
+    if errors := report["error_msgs"]:
+        raise ModelError(f"{folder} cannot be loaded ({str(errors[0]).splitlines()[0]}).")
+    if unused := sorted(report["unexpected_keys"]):
+        log(f"{folder} holds {_count(unused, 'tensor')} that the model does not use,"
+            f" first {unused[0]}")  # fmt: skip
+
+
+def _check_finite(module: torch.nn.Module, name: str) -> None:
+    for key, parameter in module.named_parameters():
+        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+            bad = int((~torch.isfinite(parameter)).sum())
+            raise ModelError(
+                f"{name} has weights that are not finite: {bad} of {parameter.numel()} in {key}."
+            )
+
+
+def _tokenizer(folder: Path, trust_remote_code: bool, log: Log) -> Any | None:
+    """None where there is none, or where it needs what is not here: only text commands need it."""
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        return None
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # tokenizers and transformers raise nearly every type
+        log(f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}")
+        return None
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _frozen(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory without a gradient."""
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(tensor.detach(), requires_grad=False)
+    return tensor.detach()
+
+
+def _sha256_of_tensors(module: torch.nn.Module, name: str) -> str:
+    """Over names, shapes, dtypes and bytes of all parameters and buffers."""
+    digest = hashlib.sha256()
+    for key, tensor in _tensors(module):
+        if tensor.is_meta:
+            raise ModelError(f"{name} has tensors without values (device meta), first {key}.")
+        digest.update(f"{key}\0{list(tensor.shape)}\0{tensor.dtype}\0".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        for start in range(0, len(flat), _BYTES):
+            digest.update(flat[start : start + _BYTES].numpy().data)
+    return digest.hexdigest()
+
+
+def _count(things: list[str], noun: str) -> str:
+    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def save(module: torch.nn.Module, tokenizer: Any | None, folder: Path) -> None:
+    """A Hugging Face folder that `load` reads: configuration, safetensors, tokenizer."""
+    with quiet():
+        module.save_pretrained(folder)  # type: ignore[operator]  # every transformers model has it
+        if tokenizer is not None:
+            tokenizer.save_pretrained(folder)

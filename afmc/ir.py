@@ -1,0 +1,213 @@
+"""The program: everything the compiler decided, as plain data.
+
+Frozen dataclasses and NumPy tables keyed by the parameter's name in the model. No tensors, so the
+size of a program does not depend on the weights. A program only ever gains facts: a pass returns a
+new one with more fields filled in (`dataclasses.replace`).
+
+Rows are inputs and columns are outputs, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+
+# A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups.
+BLOCK = np.dtype(
+    [
+        ("group", "<i4"),
+        ("copy", "<i4"),
+        ("row", "<i4"),
+        ("col", "<i4"),
+        ("rows", "<i4"),
+        ("cols", "<i4"),
+    ]
+)
+
+# Where a block sits, tiles counted through without regard to chips.
+ALLOCATION = np.dtype([("block", "<i4"), ("tile", "<i4"), ("row", "<i4"), ("col", "<i4")])
+
+# Where a block sits in the system. `tile` counts within the chip, `tier` within the tile.
+PLACEMENT = np.dtype(
+    [
+        ("block", "<i4"),
+        ("chip", "<i4"),
+        ("tile", "<i4"),
+        ("tier", "<i4"),
+        ("row", "<i4"),
+        ("col", "<i4"),
+    ]
+)
+
+Table = NDArray[np.void]
+Stored = Literal["cols_rows", "rows_cols"]
+Rule = Literal["exclusive", "parallel"]
+SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model the program was made from."""
+
+    name: str
+    """As the user wrote it."""
+    architecture: str
+    """Class name, for instance ``LlamaForCausalLM``."""
+    sha256: str
+    """Of the weight files, or of the tensors for a model handed over in memory."""
+    parameters: int
+    """Stored weights, tied ones counted once."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A constant weight matrix that a linear operation multiplies by."""
+
+    name: str
+    """Name of the parameter in the model."""
+    rows: int
+    """Inputs."""
+    cols: int
+    """Outputs."""
+    input: str
+    """The activation it reads. Matrices with the same one can be merged."""
+    copies: int = 1
+    """Experts of a mixture-of-experts bank stored as one 3-D parameter."""
+    per_token: float = 1.0
+    """Uses for one token."""
+    input_range: float | None = None
+    """Half width of the input converter's range, in units of the activation."""
+    module: str = ""
+    """Path of the module whose operation reads it."""
+    layer: str = "Linear"
+    """Class name of that module."""
+    operation: str = "aten.linear.default"
+    """Operator in the exported graph."""
+    stored: Stored = "cols_rows"
+    """Order in the checkpoint: nn.Linear keeps [cols, rows], GPT-2's Conv1D [rows, cols]."""
+    bias: str | None = None
+    """Name of the bias parameter, added digitally."""
+    tied_to: str | None = None
+    """Another parameter that shares its storage, for instance the embedding."""
+
+    @property
+    def weights(self) -> int:
+        return self.rows * self.cols * self.copies
+
+    @property
+    def macs_per_token(self) -> float:
+        return self.rows * self.cols * self.per_token
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """Operations of the graph that no matrix covers, by operator."""
+
+    operation: str
+    count: int
+    reason: str
+    weights: int = 0
+    """Constant weights that only these operations read (norm scales, embeddings)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Analog matrices laid side by side because they read the same input. One is the usual case."""
+
+    members: tuple[str, ...]
+    rows: int
+    cols: int
+    copies: int = 1
+
+    @property
+    def name(self) -> str:
+        """``a.b.{q_proj,k_proj}.weight`` for several, the parameter's name for one."""
+        if len(self.members) == 1:
+            return self.members[0]
+        split = [member.split(".") for member in self.members]
+        if len({len(parts) for parts in split}) != 1:
+            return "+".join(self.members)
+        columns = list(zip(*split, strict=True))
+        return ".".join(c[0] if len(set(c)) == 1 else "{" + ",".join(c) + "}" for c in columns)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """How many tiles, and the proof of how many it takes at least."""
+
+    rule: Rule
+    tiles: int
+    lower_bound: int
+    status: SolverStatus
+    bounds: Mapping[str, int]
+    """Every bound that was computed, by name; `lower_bound` is the largest."""
+    patterns: int
+    """Maximal ways to fill a tile that the solver chose from; 0 when there was nothing to choose."""
+
+    @property
+    def gap(self) -> float:
+        """(tiles - lower bound) / tiles, 0 when proven."""
+        return (self.tiles - self.lower_bound) / self.tiles if self.tiles else 0.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the input ranges were found that the model did not bring along."""
+
+    method: str
+    """``std:18``: 18 standard deviations; ``percentile:99.99``: of the absolute values."""
+    text: str
+    """Name of the text, and the SHA-256 of what was read of it."""
+    text_sha256: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A pass that ran, with all its options."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+def _empty(dtype: np.dtype[Any]) -> Any:
+    return field(default_factory=lambda: np.zeros(0, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    model: Model
+    matrices: tuple[Matrix, ...]
+    """In dataflow order."""
+    remainder: tuple[Remainder, ...] = ()
+    """What the graph does besides, all of it digital."""
+    calibration: Calibration | None = None
+    """None when every range came with the model, or the target's converters are perfect."""
+    digital: Mapping[str, str] | None = None
+    """Matrix name to reason, once `partition` has run."""
+    groups: tuple[Group, ...] = ()
+    """Analog matrices by shared input, once `merge` has run."""
+    blocks: Table = _empty(BLOCK)
+    allocation: Allocation | None = None
+    allocations: Table = _empty(ALLOCATION)
+    placements: Table = _empty(PLACEMENT)
+    applied: tuple[Applied, ...] = ()
+
+    def matrix(self, name: str) -> Matrix:
+        return self.by_name[name]
+
+    @property
+    def by_name(self) -> dict[str, Matrix]:
+        return {matrix.name: matrix for matrix in self.matrices}
+
+    @property
+    def analog(self) -> tuple[Matrix, ...]:
+        """The matrices that are not digital, in dataflow order."""
+        digital = self.digital or {}
+        return tuple(m for m in self.matrices if m.name not in digital)

@@ -1,0 +1,204 @@
+"""The rules of a legal program, as a table that runs.
+
+`problems(program, target)` lists every broken rule in whole sentences with numbers. It runs after
+every pass and shares no code with the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afmc.ir import Group, Program, Table
+from afmc.targets import Target
+
+
+def problems(program: Program, target: Target) -> Iterator[str]:
+    """Every broken rule. A program that has not come so far yet breaks no later rule."""
+    yield from _matrices(program)
+    if program.digital is not None:
+        yield from _partition(program)
+    if program.groups:
+        yield from _groups(program)
+    if len(program.blocks):
+        yield from _cover(program, target)
+    if program.allocation is not None:
+        yield from _allocation(program)
+    if len(program.placements):
+        yield from _placements(program, target)
+
+
+def _matrices(program: Program) -> Iterator[str]:
+    names = [matrix.name for matrix in program.matrices]
+    if len(set(names)) != len(names):
+        yield f"{len(names) - len(set(names))} matrices have a name that another one has."
+    for matrix in program.matrices:
+        if min(matrix.rows, matrix.cols, matrix.copies) < 1:
+            yield f"{matrix.name} is {matrix.rows} x {matrix.cols} x {matrix.copies}."
+        if matrix.input_range is not None and not 0 < matrix.input_range < float("inf"):
+            yield f"{matrix.name} has the input range {matrix.input_range}."
+
+
+def _partition(program: Program) -> Iterator[str]:
+    unknown = set(program.digital or {}) - set(program.by_name)
+    if unknown:
+        yield f"{len(unknown)} digital matrices do not exist, {min(unknown)} among them."
+
+
+def _groups(program: Program) -> Iterator[str]:
+    wanted = sorted(matrix.name for matrix in program.analog)
+    placed = sorted(name for group in program.groups for name in group.members)
+    if wanted != placed:
+        yield f"the groups hold {len(placed)} matrices, but {len(wanted)} are analog."
+        return
+    for group in program.groups:
+        members = [program.matrix(name) for name in group.members]
+        if {(m.rows, m.copies) for m in members} != {(group.rows, group.copies)}:
+            yield f"the members of {group.name} do not all have {group.rows} rows."
+        if sum(m.cols for m in members) != group.cols:
+            yield f"the members of {group.name} do not add up to {group.cols} columns."
+        if len({(m.input, m.input_range) for m in members}) != 1:
+            yield f"the members of {group.name} read different inputs or ranges."
+
+
+def _cover(program: Program, target: Target) -> Iterator[str]:
+    """Every weight in exactly one block, every block inside a crossbar."""
+    blocks = program.blocks
+    large = (blocks["rows"] > target.crossbar.rows) | (blocks["cols"] > target.crossbar.columns)
+    if large.any():
+        first = blocks[int(large.argmax())]
+        yield (
+            f"{int(large.sum())} blocks do not fit a crossbar of {target.crossbar.rows} x "
+            f"{target.crossbar.columns}; the first is {first['rows']} x {first['cols']}."
+        )
+    # Blocks of one copy of one matrix, from `starts[i]` to `starts[i + 1]`.
+    owner = np.stack([blocks["group"], blocks["copy"]], axis=1)
+    order = np.lexsort([blocks[k] for k in ("col", "row", "copy", "group")])
+    blocks, owner = blocks[order], owner[order]
+    starts = np.flatnonzero(np.any(np.diff(owner, axis=0, prepend=-1), axis=1))
+    ends = np.append(starts[1:], len(blocks))
+    expected = sum(group.copies for group in program.groups)
+    if len(starts) != expected:
+        yield f"the blocks belong to {len(starts)} matrices, but {expected} are analog."
+        return
+    checked: dict[tuple[Group, bytes], bool] = {}
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        group = program.groups[int(owner[start][0])]
+        mine = blocks[start:end]
+        shape = Group((), group.rows, group.cols)
+        layout = np.ascontiguousarray(mine[["row", "col", "rows", "cols"]]).tobytes()
+        key = (shape, layout)
+        if key not in checked:  # equal matrices are cut equally: look at each way of cutting once
+            checked[key] = _covers_once(mine, group.rows, group.cols)
+        if not checked[key]:
+            yield f"the {end - start} blocks of {group.name} do not cover it exactly once."
+            return
+
+
+def _covers_once(blocks: Table, rows: int, cols: int) -> bool:
+    last_row, last_col = blocks["row"] + blocks["rows"], blocks["col"] + blocks["cols"]
+    inside = (blocks["row"] >= 0) & (blocks["col"] >= 0) & (last_row <= rows) & (last_col <= cols)
+    if not (inside.all() and (blocks["rows"] > 0).all() and (blocks["cols"] > 0).all()):
+        return False
+    # On the grid of all edges: +1 and -1 at the corners, summed up, counts the blocks over a cell.
+    row_edges = np.unique(np.concatenate([blocks["row"], last_row, [0, rows]]))
+    col_edges = np.unique(np.concatenate([blocks["col"], last_col, [0, cols]]))
+    corners = np.zeros((len(row_edges), len(col_edges)), np.int64)
+    for row, col, sign in (
+        (blocks["row"], blocks["col"], 1),
+        (last_row, blocks["col"], -1),
+        (blocks["row"], last_col, -1),
+        (last_row, last_col, 1),
+    ):
+        np.add.at(corners, (np.searchsorted(row_edges, row), np.searchsorted(col_edges, col)), sign)
+    count = corners.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+    return bool((count == 1).all())
+
+
+def _allocation(program: Program) -> Iterator[str]:
+    proof = program.allocation
+    assert proof is not None
+    used = len(np.unique(program.allocations["tile"]))
+    if used != proof.tiles:
+        yield f"the allocation says {proof.tiles} tiles, but its table uses {used}."
+    if proof.lower_bound > proof.tiles:
+        yield f"the bound of {proof.lower_bound} tiles is above the {proof.tiles} that are used."
+    if (proof.status == "OPTIMAL") != (proof.lower_bound == proof.tiles):
+        yield f"status {proof.status} with {proof.tiles} tiles and bound {proof.lower_bound}."
+
+
+def _placements(program: Program, target: Target) -> Iterator[str]:
+    placed, blocks = program.placements, program.blocks
+    if not np.array_equal(np.unique(placed["block"]), np.arange(len(blocks))):
+        yield f"{len(np.unique(placed['block']))} of {len(blocks)} blocks are placed."
+        return
+    limits = [("tile", target.chip.tiles), ("tier", target.tile.tiers)]
+    if target.system.chips is not None:
+        limits.append(("chip", target.system.chips))
+    for key, limit in limits:
+        outside = (placed[key] < 0) | (placed[key] >= limit)
+        if outside.any():
+            yield f"{int(outside.sum())} placements are on a {key} outside 0 to {limit - 1}."
+    mine = blocks[placed["block"]]
+    for key, size, limit in (
+        ("row", "rows", target.crossbar.rows),
+        ("col", "cols", target.crossbar.columns),
+    ):
+        outside = (placed[key] < 0) | (placed[key] + mine[size] > limit)
+        if outside.any():
+            yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
+    yield from _neighbours(program)
+
+
+def _neighbours(program: Program) -> Iterator[str]:
+    """Blocks on one crossbar: no overlap, and only such neighbours as the rule allows."""
+    assert program.allocation is not None
+    placed = program.placements
+    order = np.lexsort([placed[k] for k in ("row", "tier", "tile", "chip")])
+    placed = placed[order]
+    blocks = program.blocks[placed["block"]]
+    address = np.stack([placed["chip"], placed["tile"], placed["tier"]], axis=1)
+    distance = 1
+    while True:
+        same = (address[distance:] == address[:-distance]).all(axis=1)
+        if not same.any():
+            return
+        first = np.flatnonzero(same)
+        pair = (first, first + distance)
+        if program.allocation.rule == "exclusive":
+            yield f"{len(first)} blocks share a crossbar, but the rule is exclusive."
+            return
+        rows = _intersect(placed["row"], blocks["rows"], pair)
+        cols = _intersect(placed["col"], blocks["cols"], pair)
+        if (rows & cols).any():
+            yield f"{int((rows & cols).sum())} pairs of blocks overlap on a crossbar."
+        illegal = (rows & ~_same_slice(blocks, "row", "rows", pair)) | (
+            cols & ~_same_slice(blocks, "col", "cols", pair)
+        )
+        if (illegal & ~(rows & cols)).any():
+            yield (
+                f"{int((illegal & ~(rows & cols)).sum())} pairs of blocks share rows without "
+                f"sharing an input, or columns without sharing an output."
+            )
+        distance += 1
+
+
+def _intersect(
+    start: NDArray[np.int32], size: NDArray[np.int32], pair: tuple[NDArray[np.intp], ...]
+) -> NDArray[np.bool_]:
+    a, b = pair
+    result: NDArray[np.bool_] = (start[a] < start[b] + size[b]) & (start[b] < start[a] + size[a])
+    return result
+
+
+def _same_slice(
+    blocks: Table, start: str, size: str, pair: tuple[NDArray[np.intp], ...]
+) -> NDArray[np.bool_]:
+    """The same rows (or columns) of the same matrix: one input vector, or one sum."""
+    a, b = pair
+    result: NDArray[np.bool_] = np.ones(len(a), np.bool_)
+    for key in ("group", "copy", start, size):
+        result &= blocks[key][a] == blocks[key][b]
+    return result

@@ -1,0 +1,1 @@
+"""Noisy crossbar tiles: devices, converters, a slow reference and the batched path."""

@@ -1,0 +1,59 @@
+"""Text to calibrate and to validate on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from afmc.errors import TextError
+
+Use = Literal["calibration", "validation"]
+
+
+@dataclass(frozen=True)
+class Text:
+    name: str
+    content: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+def read_text(path: str | Path | None, use: Use) -> Text:
+    """A UTF-8 file as it is, or, without one, half of the standard library's help topics.
+
+    The topics (`pydoc_data.topics`, technical English) come with every CPython, so that this works
+    with no network. Their first half validates and their second half calibrates, so that nothing is
+    measured on the text that set the ranges. Raises TextError.
+    """
+    if path is None:
+        return _help_topics(use)
+    path = Path(path)
+    try:
+        content = path.read_bytes().decode("utf-8")
+    except FileNotFoundError as error:
+        raise TextError(f"the text {path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise TextError(f"the text {path} is a folder; name a file.") from error
+    except UnicodeDecodeError as error:
+        raise TextError(
+            f"the text {path} is not UTF-8 (byte {error.start}); convert it first."
+        ) from error
+    except OSError as error:
+        raise TextError(f"the text {path} cannot be read: {error.strerror}.") from error
+    if not content.strip():
+        raise TextError(f"the text {path} is empty.")
+    return Text(path.name, content)
+
+
+def _help_topics(use: Use) -> Text:
+    from pydoc_data.topics import topics
+
+    content = "\n\n".join(topics[key] for key in sorted(topics))
+    half = len(content) // 2
+    if use == "validation":
+        return Text("pydoc_data.topics, first half", content[:half])
+    return Text("pydoc_data.topics, second half", content[half:])

