@@ -183,9 +183,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_tables(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            tables = {name: file[name] for name in _TABLES}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            tables = {name: arrays[name] for name in _TABLES}
+    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
     for name, dtype in _TABLES.items():
         if tables[name].dtype != dtype or tables[name].ndim != 1:

@@ -192,6 +192,7 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         module_call_graph=exported.module_call_graph,
         example_inputs=None,  # torch would pickle them
         constants=exported.constants,
+        verifiers=exported.verifiers,
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from afmc.errors import TargetError, did_you_mean
-from afmc.targets.schema import Target, json_schema
+from afmc.targets.schema import Target
 from afmc.targets.sentences import first_problem
 
 GROUP = "afmc.targets"
@@ -49,6 +49,8 @@ def list_targets() -> list[str]:
 
 def target_schema() -> dict[str, Any]:
     """JSON Schema of a target file, for editors and validators."""
+    from afmc.targets.jsonschema import json_schema
+
     return json_schema()
 
 

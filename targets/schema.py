@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -50,7 +50,6 @@ class _Strict(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
     )
 
 
@@ -297,14 +296,3 @@ class Target(_Strict):
             if not key.startswith(("device.noise", "device.options."))
         }
         return self.model_copy(update={"device": device, "overrides": overrides})
-
-
-def json_schema() -> dict[str, Any]:
-    """JSON Schema of a target file, for editors and validators."""
-    schema = Target.model_json_schema()
-    del schema["properties"]["overrides"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "afmc target",
-    }

@@ -1,4 +1,4 @@
-"""Tiny random models of the architectures that are promised to work."""
+"""Tiny models and their exports, each made once."""
 
 from __future__ import annotations
 
@@ -7,51 +7,10 @@ from functools import cache
 
 import pytest
 import torch
-import transformers as hf
+from models import ARCHITECTURES, tiny_model
 from torch.export import ExportedProgram
 
 from afmc.frontends.export import export
-
-SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 60,
-    "max_position_embeddings": 64,
-}
-TOKENS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-
-ARCHITECTURES: dict[str, Callable[[], torch.nn.Module]] = {
-    "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**SIZES, tie_word_embeddings=True)),
-    "gpt2": lambda: hf.GPT2LMHeadModel(
-        hf.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=60, n_positions=64, **TOKENS)
-    ),
-    "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SIZES)),
-    "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**SIZES, **TOKENS)),
-    "gemma3": lambda: hf.Gemma3ForCausalLM(
-        hf.Gemma3TextConfig(
-            **SIZES,
-            **TOKENS,
-            head_dim=8,
-            sliding_window=16,
-            layer_types=["sliding_attention", "full_attention"],
-        )
-    ),
-    "bert": lambda: hf.BertForMaskedLM(
-        hf.BertConfig(
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            vocab_size=60,
-            max_position_embeddings=64,
-        )
-    ),
-    "mixtral": lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=4)),
-}
-
 
 Tiny = Callable[[str], torch.nn.Module]
 Exports = Callable[[str], tuple[torch.nn.Module, ExportedProgram]]
@@ -64,23 +23,16 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def tiny() -> Tiny:
-    """A random model of an architecture in evaluation mode, the same one every time."""
-
-    def make(architecture: str) -> torch.nn.Module:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return ARCHITECTURES[architecture]().eval()
-
-    return make
+    return tiny_model
 
 
 @pytest.fixture(scope="session")
-def exports(tiny: Tiny) -> Exports:
-    """A tiny model and its export, made once for all tests that only look at it."""
+def exports() -> Exports:
+    """A tiny model and its export, for all tests that only look at it."""
 
     @cache
     def make(architecture: str) -> tuple[torch.nn.Module, ExportedProgram]:
-        module = tiny(architecture)
+        module = tiny_model(architecture)
         return module, export(module)
 
     return make

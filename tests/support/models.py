@@ -1,0 +1,70 @@
+"""Tiny random models of the architectures that are promised to work, and a tokenizer for them."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers as hf
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 60,
+    "max_position_embeddings": 64,
+}
+TOKENS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+
+ARCHITECTURES: dict[str, Callable[[], torch.nn.Module]] = {
+    "llama": lambda: hf.LlamaForCausalLM(hf.LlamaConfig(**SIZES, tie_word_embeddings=True)),
+    "gpt2": lambda: hf.GPT2LMHeadModel(
+        hf.GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=60, n_positions=64, **TOKENS)
+    ),
+    "qwen2": lambda: hf.Qwen2ForCausalLM(hf.Qwen2Config(**SIZES)),
+    "phi3": lambda: hf.Phi3ForCausalLM(hf.Phi3Config(**SIZES, **TOKENS)),
+    "gemma3": lambda: hf.Gemma3ForCausalLM(
+        hf.Gemma3TextConfig(
+            **SIZES,
+            **TOKENS,
+            head_dim=8,
+            sliding_window=16,
+            layer_types=["sliding_attention", "full_attention"],
+        )
+    ),
+    "bert": lambda: hf.BertForMaskedLM(
+        hf.BertConfig(
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            vocab_size=60,
+            max_position_embeddings=64,
+        )
+    ),
+    "mixtral": lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=4)),
+}
+
+
+def tiny_model(architecture: str) -> torch.nn.Module:
+    """In evaluation mode, the same one every time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ARCHITECTURES[architecture]().eval()
+
+
+def tiny_tokenizer() -> Any:
+    """One token a character, 60 of them."""
+    alphabet = ["<unk>", "<s>", "</s>", *string.ascii_lowercase, *string.digits, *" .,;:()'-_\n"]
+    tokenizer = Tokenizer(
+        models.WordLevel({c: i for i, c in enumerate(alphabet)}, unk_token="<unk>")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # type: ignore[assignment]
+    return hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    )

@@ -1,0 +1,161 @@
+"""What is written is what is read; what is not whole is not read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from programs import compiled, smollm2
+
+from afmc import artifact
+from afmc.errors import ArtifactError
+from afmc.inspect import summarise
+from afmc.ir import Calibration, Program, Remainder
+from afmc.targets import load_target
+
+TARGET = load_target("afm-512", {"tile.co_location": "parallel", "system.chips": 20})
+
+
+def program() -> Program:
+    start = replace(
+        smollm2(),
+        calibration=Calibration("std:18", "text", "0" * 64, 4096),
+        remainder=(Remainder("aten.silu.default", 30, "activation function"),),
+    )
+    return compiled(start, TARGET, {"partition.digital": ("lm_head",)})
+
+
+def write(folder: Path) -> Path:
+    mapped = program()
+    measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
+    artifact.write(folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: measured)
+    return folder
+
+
+def test_reads_what_was_written(tmp_path: Path) -> None:
+    kept = artifact.read(write(tmp_path / "out"))
+    mapped = program()
+    for field in ("model", "matrices", "remainder", "calibration", "digital", "groups"):
+        assert getattr(kept.program, field) == getattr(mapped, field)
+    assert kept.program.allocation == mapped.allocation
+    for table in ("blocks", "allocations", "placements"):
+        assert getattr(kept.program, table).tobytes() == getattr(mapped, table).tobytes()
+    assert kept.target == TARGET
+    assert kept.target.overrides == {"tile.co_location": "parallel", "system.chips": 20}
+    assert kept.summary["tiles_used"] == 750
+
+
+def test_the_same_program_is_the_same_bytes(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "one"), write(tmp_path / "two")
+    for name in (artifact.PROGRAM, artifact.TABLES):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_replaces_an_older_program_and_nothing_else(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out")
+    (folder / "old").touch()
+    write(folder)
+    assert not (folder / "old").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]  # nothing left beside it
+
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "thesis.txt").touch()
+    with pytest.raises(ArtifactError) as caught:
+        write(other)
+    assert str(caught.value) == (
+        f"{other} has files in it that afmc did not write; name another folder with -o."
+    )
+    assert (other / "thesis.txt").exists()
+
+
+def test_a_failed_write_leaves_the_older_program(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out")
+    before = (folder / artifact.PROGRAM).read_bytes()
+
+    def fail(_: Path) -> None:
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError):
+        artifact.write(folder, program(), TARGET, {}, dict, fail)
+    assert (folder / artifact.PROGRAM).read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
+    """SIGKILL at the last moment: every file is written, the folder is not renamed."""
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        sys.path[:0] = sys.argv[2:]
+        from test_artifact import write
+        Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        write(Path(sys.argv[1]) / "out")
+        """
+    )
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", script, str(tmp_path), str(here), str(here / "support")]
+    killed = subprocess.run(command, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = list(tmp_path.iterdir())
+    assert len(left) == 1 and (left[0] / artifact.PROGRAM).is_file()
+    for folder in (*left, tmp_path / "out"):
+        with pytest.raises(ArtifactError):
+            artifact.read(folder)
+
+
+def edit_json(**values: object) -> Callable[[Path], object]:
+    def edit(folder: Path) -> None:
+        path = folder / artifact.PROGRAM
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    return edit
+
+
+def cut(name: str) -> Callable[[Path], object]:
+    def truncate(folder: Path) -> None:
+        os.truncate(folder / name, (folder / name).stat().st_size // 2)
+
+    return truncate
+
+
+DAMAGE: list[tuple[Callable[[Path], object], str]] = [
+    (lambda folder: (folder / artifact.PROGRAM).unlink(), "is not a finished afmc compile"),
+    (cut(artifact.PROGRAM), "program.json cannot be read"),
+    (cut(artifact.TABLES), "blocks.npz cannot be read"),
+    (lambda folder: (folder / artifact.TABLES).write_bytes(b"\x80\x04N."), "blocks.npz cannot"),
+    (edit_json(schema_version=99), "has schema version 99, this afmc reads 1; compile again."),
+    (edit_json(matrices=[]), "is damaged"),
+    (edit_json(groups=[{"members": "a"}]), "is damaged"),
+    (edit_json(digital={}), "is damaged: the groups hold 210 matrices, but 211 are analog."),
+    (edit_json(target={}), "is damaged"),
+]
+
+
+@pytest.mark.parametrize(("damage", "sentence"), DAMAGE)
+def test_damage_gets_one_sentence(
+    tmp_path: Path, damage: Callable[[Path], object], sentence: str
+) -> None:
+    folder = write(tmp_path / "out")
+    damage(folder)
+    with pytest.raises(ArtifactError) as caught:
+        artifact.read(folder)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        artifact.read(tmp_path / "nothing")
+    assert str(caught.value) == (
+        f"{tmp_path / 'nothing'} does not exist; make it with 'afmc compile MODEL -o DIR'."
+    )
