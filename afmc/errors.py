@@ -7,7 +7,7 @@ AfmcError                 the user can mend it: one sentence that says what, whe
 ├── CapacityError         the model does not fit; carries the numbers and the levers
 ├── TextError             a text that cannot be read or is too short
 └── ArtifactError         a folder that afmc did not write, or did not finish
-PassError                 a pass broke the program's rules: a bug in the pass, never the user's fault
+PassError                 a pass broke the program's rules: a bug in the pass, not the user's
 """
 
 from __future__ import annotations

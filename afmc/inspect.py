@@ -103,7 +103,10 @@ def render(artifact: Artifact) -> RenderableType:
         mapping.add_row(*row)
 
     rest = Table(
-        title="digital: and why (--json lists every operator)", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title="digital: and why (--json lists every operator)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     for column in ("what", "count", "weights"):
         rest.add_column(column, justify="left" if column == "what" else "right")
@@ -190,7 +193,7 @@ def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
         members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
     owner = program.blocks["group"][program.placements["block"]]
     crossbar = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (kind, height, width), indices in members.items():
         mine = np.isin(owner, indices)
         used = len(np.unique(crossbar[mine]))
@@ -218,7 +221,7 @@ def _not_analog(program: Program) -> list[tuple[str, ...]]:
         key = (_kind(name), reason)
         matrices[key] += 1
         weights[key] += by_name[name].weights
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"{kind}: {why}", f"{n:,}", f"{weights[kind, why]:,}")
         for (kind, why), n in matrices.items()
     ]

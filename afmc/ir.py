@@ -148,7 +148,7 @@ class Allocation:
     bounds: Mapping[str, int]
     """Every bound that was computed, by name; `lower_bound` is the largest."""
     patterns: int
-    """Maximal ways to fill a tile that the solver chose from; 0 when there was nothing to choose."""
+    """Maximal ways to fill a tile that the solver chose from; 0 when there was no choice."""
 
     @property
     def gap(self) -> float:
@@ -176,10 +176,6 @@ class Applied:
     options: Mapping[str, Any]
 
 
-def _empty(dtype: np.dtype[Any]) -> Any:
-    return field(default_factory=lambda: np.zeros(0, dtype))
-
-
 @dataclass(frozen=True, eq=False)
 class Program:
     model: Model
@@ -193,10 +189,10 @@ class Program:
     """Matrix name to reason, once `partition` has run."""
     groups: tuple[Group, ...] = ()
     """Analog matrices by shared input, once `merge` has run."""
-    blocks: Table = _empty(BLOCK)
+    blocks: Table = field(default_factory=lambda: np.zeros(0, BLOCK))
     allocation: Allocation | None = None
-    allocations: Table = _empty(ALLOCATION)
-    placements: Table = _empty(PLACEMENT)
+    allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
+    placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
     applied: tuple[Applied, ...] = ()
 
     def matrix(self, name: str) -> Matrix:

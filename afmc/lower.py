@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import ExportGraphSignature, InputKind
+from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
 from afmc.errors import ArtifactError
 from afmc.frontends.matrices import find_products
@@ -174,7 +174,8 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         signature.replace_all_uses(node.name, result.name)
         graph.erase_node(node)
     unread = {n.name for n in graph.nodes if n.op == "placeholder" and not n.users}
-    kept, dropped = [], []
+    kept: list[InputSpec] = []
+    dropped: list[InputSpec] = []
     for spec in signature.input_specs:
         weight = spec.kind is InputKind.PARAMETER and spec.arg.name in unread
         (dropped if weight else kept).append(spec)
@@ -222,7 +223,7 @@ def _check_no_pickle(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             content = archive.read(name) if name.endswith(("_config.json", ".pt")) else b""
-            pickled = name.endswith(".pt") and content
+            pickled = name.endswith(".pt") and content != b""
             if name.endswith("_config.json"):
                 pickled = any(
                     entry.get("use_pickle") for entry in json.loads(content)["config"].values()

@@ -64,7 +64,7 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
 
 
 def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
-    options = [f.name for f in fields(step)] if is_dataclass(step) else []
+    options: list[str] = [f.name for f in fields(step)] if is_dataclass(step) else []
     if option not in options:
         has = f"its options are {', '.join(options)}" if options else "it has no options"
         raise OptionError(f"--set {key}: no such option; {has}.{did_you_mean(option, options)}")
@@ -77,7 +77,7 @@ def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
         reason = error.errors()[0]["msg"]
         raise OptionError(f"--set {key}={value}: {reason[0].lower()}{reason[1:]}.") from error
     assert is_dataclass(step) and not isinstance(step, type)
-    return replace(step, **{option: checked})  # type: ignore[return-value]  # same class, same call
+    return replace(step, **{option: checked})
 
 
 def run_passes(

@@ -22,9 +22,9 @@ def capacity(shapes: Counts, tile: tuple[int, int], used: Counts | None = None) 
 def fits_with_another(shapes: Counts, demand: Counts, tile: tuple[int, int]) -> NDArray[np.bool_]:
     """Whether a block of a type can share a tile with any other block of the model."""
     pair = shapes[:, None, :] + shapes[None, :, :]
-    fits = (pair <= np.asarray(tile)).all(axis=2)
+    fits: NDArray[np.bool_] = np.all(pair <= np.asarray(tile), axis=2)
     fits[np.diag_indices_from(fits)] &= demand > 1
-    return np.asarray(fits.any(axis=1))
+    return np.asarray(np.any(fits, axis=1))
 
 
 def maximal_patterns(

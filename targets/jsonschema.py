@@ -6,6 +6,8 @@ import ast
 import inspect
 from typing import Any
 
+from pydantic import BaseModel
+
 from afmc.targets import schema
 from afmc.targets.schema import Origin, Target
 
@@ -15,7 +17,8 @@ def json_schema() -> dict[str, Any]:
     # pydantic can do this by itself, but then reads its sources at every start of the program.
     described = _sentences()
     result = Target.model_json_schema()
-    for model in (Target, Origin, *Target.tables().values()):
+    models: list[type[BaseModel]] = [Target, Origin, *Target.tables().values()]
+    for model in models:
         properties = (result if model is Target else result["$defs"][model.__name__])["properties"]
         for base in reversed(model.__mro__):
             for key, sentence in described.get(base.__name__, {}).items():

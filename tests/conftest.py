@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from afmc.frontends.huggingface import Loaded
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--update-golden"):
+        config.option.update_snapshots = True
+
+
 @pytest.fixture(scope="session")
 def smollm2() -> Loaded:
     """SmolLM2-135M-Instruct and its tokenizer; converted once into the user's cache."""

@@ -9,35 +9,13 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from programs import compiled, smollm2
+from written import TARGET, program, write
 
 from afmc import artifact
 from afmc.errors import ArtifactError
-from afmc.inspect import summarise
-from afmc.ir import Calibration, Program, Remainder
-from afmc.targets import load_target
-
-TARGET = load_target("afm-512", {"tile.co_location": "parallel", "system.chips": 20})
-
-
-def program() -> Program:
-    start = replace(
-        smollm2(),
-        calibration=Calibration("std:18", "text", "0" * 64, 4096),
-        remainder=(Remainder("aten.silu.default", 30, "activation function"),),
-    )
-    return compiled(start, TARGET, {"partition.digital": ("lm_head",)})
-
-
-def write(folder: Path) -> Path:
-    mapped = program()
-    measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
-    artifact.write(folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: measured)
-    return folder
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
@@ -97,13 +75,13 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         import os, signal, sys
         from pathlib import Path
         sys.path[:0] = sys.argv[2:]
-        from test_artifact import write
+        from written import write
         Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         write(Path(sys.argv[1]) / "out")
         """
     )
     here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(tmp_path), str(here), str(here / "support")]
+    command = [sys.executable, "-c", script, str(tmp_path), str(here / "support")]
     killed = subprocess.run(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = list(tmp_path.iterdir())

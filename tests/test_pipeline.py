@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import metadata
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -46,7 +47,7 @@ class Reverse:
 
 
 def plugged_in(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
-    real = pipeline.entry_points
+    real = metadata.entry_points
 
     def both(**selected: Any) -> list[EntryPoint]:
         return [*real(**selected), *entries]

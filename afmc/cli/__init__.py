@@ -1,4 +1,4 @@
-"""The command line: a thin shell over the Python API. Importing it is cheap; commands import late."""
+"""The command line: a thin shell over the Python API. It imports little; commands import late."""
 
 from afmc.cli.app import main
 

@@ -103,16 +103,21 @@ def compile(
     """Map a model onto tiles and write program, weights and graph to a folder."""
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
-    from afmc.inspect import render
+    from afmc.frontends.source import resolve
+    from afmc.inspect import inspect_json, render
     from afmc.targets import load_target
+    from afmc.text import read_text
 
+    # What may be wrong is looked at before anything that takes long.
     pairs = parse_settings(settings or [])
-    load_target(  # before anything that takes long
+    load_target(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
     name = Path(target).stem if target.endswith(".toml") else target
     directory = directory or Path(f"{Path(model).name}.{name}")
     check_writable(directory)
+    resolve(model)
+    source = read_text(text, "calibration")
 
     with output.progress() as progress:
         progress("import", 1)
@@ -123,7 +128,7 @@ def compile(
             model,
             target,
             digital=digital or (),
-            text=text,
+            text=source,
             calibration=calibration,
             settings=pairs,
             passes=load_passes(passes.split(",")) if passes else None,
@@ -135,8 +140,6 @@ def compile(
         result.save(directory)
     kept = result.as_artifact()
     if json:
-        from afmc.inspect import inspect_json
-
         output.print_json(inspect_json(kept))
     else:
         output.show(render(kept))

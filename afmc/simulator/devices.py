@@ -158,4 +158,4 @@ def device_of(target: Target) -> Device | None:
             f"{target.name}:device.g_max_uS is {target.device.g_max_uS:g}, but {class_name} "
             f"with these options is a model of devices with {expected:g} uS."
         )
-    return device  # type: ignore[no-any-return]  # checked above for the one method it needs
+    return device

@@ -86,8 +86,8 @@ class TileLinear(nn.Module):
         input_range: float | None,
         transposed: bool,
     ) -> None:
-        self.register_parameter("weight", weight)
-        self.register_parameter("bias", bias)
+        self.weight = weight
+        self.bias = bias
         self.out_features, self.in_features = reversed(weight.shape) if transposed else weight.shape
         self.target = target
         self.input_range = input_range
@@ -156,7 +156,7 @@ class TileLinear(nn.Module):
 
 def pieces_of(rows: int, cols: int, target: Target, style: Style) -> list[Piece]:
     """One block a tile, tiles numbered along the rows."""
-    pieces = []
+    pieces: list[Piece] = []
     row = 0
     for height in cut(rows, target.crossbar.rows, style).tolist():
         col = 0

@@ -52,9 +52,8 @@ def test_equals_analog_linear(
     theirs = analog_linear(rows, cols, max_input_size, generator)
     linear = nn.Linear(rows, cols)
     with torch.no_grad():
-        linear.weight.copy_(theirs.weight)
-        assert theirs.bias is not None and linear.bias is not None
-        linear.bias.copy_(theirs.bias)
+        linear.weight.copy_(theirs.get_parameter("weight"))
+        linear.bias.copy_(theirs.get_parameter("bias"))
     high = max_input_size if max_input_size > 0 else UNLIMITED
     target = load_target(
         "afm-512", {"crossbar.rows": high, "crossbar.columns": UNLIMITED}

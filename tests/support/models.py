@@ -64,7 +64,7 @@ def tiny_tokenizer() -> Any:
     tokenizer = Tokenizer(
         models.WordLevel({c: i for i, c in enumerate(alphabet)}, unk_token="<unk>")
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     return hf.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     )

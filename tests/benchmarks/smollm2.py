@@ -1,0 +1,78 @@
+"""SmolLM2-135M from checkpoint to perplexity: compile time, memory, tokens a second.
+
+    python tests/benchmarks/smollm2.py [--text FILE] [--instances N]
+
+Prints one line a target: digital, noiseless converters, noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import afmc
+from afmc.frontends.huggingface import load
+from afmc.frontends.source import resolve
+
+RUNS: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("ideal-512", "ideal-512", {}),
+    ("afm-512, converters only", "afm-512", {"target.device.noise": None}),
+    (
+        "afm-512, device noise only",
+        "afm-512",
+        {"target.input.bits": None, "target.output.bits": None},
+    ),
+    ("afm-512", "afm-512", {}),
+    ("hermes-64, converters only", "hermes-64", {"target.device.noise": None}),
+    (
+        "hermes-64, device noise only",
+        "hermes-64",
+        {"target.input.bits": None, "target.output.bits": None},
+    ),
+    ("hermes-64", "hermes-64", {}),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text")
+    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--instances", type=int, default=5)
+    parser.add_argument("--digital", action="append", default=[])
+    options = parser.parse_args()
+    source = load(resolve("smollm2-135m"))
+    for name, target, settings in RUNS:
+        model = afmc.compile(
+            source.module,
+            target,
+            tokenizer=source.tokenizer,
+            settings=settings,
+            digital=options.digital,
+        )
+        noisy = model.target.device.noise is not None
+        result = model.validate(
+            options.text,
+            tokens=options.tokens,
+            instances=options.instances if noisy else 1,
+        )
+        print(f"{name:30} {_line(model.inspect(), result.to_json())}", flush=True)
+
+
+def _line(compiled: dict[str, Any], result: dict[str, Any]) -> str:
+    analog = result["analog"]["perplexity"]
+    spread = f" std {analog['std']:,.1f}" if analog["std"] is not None else ""
+    return (
+        f"tiles {compiled['tiles_used']:,} chips {compiled['chips_used']} "
+        f"compile {compiled['wall_s']:.0f} s peak {compiled['peak_rss_mb']:,.0f} MB | "
+        f"perplexity digital {result['digital']['perplexity']:.3f} "
+        f"analog {analog['mean']:,.3f}{spread} "
+        f"KL {result['kl_divergence']['mean']:.4f} "
+        f"top-1 {100 * result['top1_agreement']['mean']:.1f} % | "
+        f"tokens/s digital {result['tokens_per_s']['digital']:.0f} "
+        f"analog {result['tokens_per_s']['analog']:.0f} "
+        f"ratio {result['tokens_per_s']['ratio']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""A program as text, for golden files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from afmc.ir import Program
+
+
+def lines(program: Program) -> Iterator[str]:
+    for matrix in program.matrices:
+        reason = (program.digital or {}).get(matrix.name)
+        side = f"digital: {reason}" if reason else "analog"
+        yield f"matrix {matrix.name} {matrix.rows} x {matrix.cols} reads {matrix.input}: {side}"
+    for index, group in enumerate(program.groups):
+        yield f"group {index} {group.name} {group.rows} x {group.cols}"
+    proof = program.allocation
+    assert proof is not None
+    bounds = ", ".join(f"{name} {value}" for name, value in proof.bounds.items())
+    yield f"{proof.rule}: {proof.tiles} tiles, {proof.status}, bounds: {bounds}"
+    for place in program.placements:
+        block = program.blocks[place["block"]]
+        first_row, first_col = block["row"], block["col"]
+        yield (
+            f"group {block['group']} "
+            f"[{first_row}:{first_row + block['rows']}, {first_col}:{first_col + block['cols']}]"
+            f" -> chip {place['chip']} tile {place['tile']} tier {place['tier']}"
+            f" at {place['row']}, {place['col']}"
+        )
+
+
+def printed(program: Program) -> str:
+    return "\n".join(lines(program))
