@@ -22,7 +22,8 @@ def summarise(program: Program, target: Target, levers: Sequence[Any]) -> dict[s
 
     `levers` are changes that were checked to need fewer tiles, with ``change``, ``tiles`` and
     ``chips``. Multiply-accumulates are those of products with a constant weight, for one token;
-    attention products, whose number grows with the context, are not among them.
+    attention products, whose number grows with the context, are not among them. Tiles are counted
+    by crossbars: a tier of a stacked tile is one.
     """
     assert program.allocation is not None and program.digital is not None
     analog = program.analog
