@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 
 import afmc
 from afmc.errors import ArtifactError
@@ -26,6 +27,7 @@ from afmc.ir import (
     Applied,
     Calibration,
     Group,
+    Lever,
     Matrix,
     Model,
     Program,
@@ -44,7 +46,7 @@ _TABLES = {"blocks": BLOCK, "allocations": ALLOCATION, "placements": PLACEMENT}
 class Artifact:
     program: Program
     target: Target
-    summary: Mapping[str, Any]
+    levers: tuple[Lever, ...]
     measured: Mapping[str, Any]
     """What depends on the machine and the day: seconds, memory, versions."""
 
@@ -95,6 +97,8 @@ def check_writable(directory: Path) -> None:
         raise ArtifactError(
             f"{directory} has files in it that afmc did not write; name another folder with -o."
         )
+    if directory.resolve() == Path.cwd():
+        raise ArtifactError("the folder that you are in cannot be replaced; name another with -o.")
     if directory.exists() and not directory.is_dir():
         raise ArtifactError(f"{directory} is a file; name a folder with -o.")
     parent = next(p for p in directory.absolute().parents if p.exists())
@@ -115,7 +119,11 @@ def _beside(directory: Path) -> Iterator[Path]:
         if directory.exists():
             directory.rename(replaced)
         unfinished.rename(directory)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{directory} cannot be written: {error}.") from error
     finally:
+        if replaced.exists() and not directory.exists():
+            replaced.rename(directory)
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
 
@@ -135,7 +143,8 @@ def read(directory: Path) -> Artifact:
             f"{directory} is not a finished afmc compile: it has no {PROGRAM}; "
             f"run 'afmc compile MODEL -o {directory}'."
         )
-    data = _read_json(directory / PROGRAM)
+    data, measured = _read_json(directory / PROGRAM), _read_json(directory / MEASURED)
+    missing = {"wall_s", "peak_rss_mb", "stages_s"} - set(measured)
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ArtifactError(
@@ -155,16 +164,18 @@ def read(directory: Path) -> Artifact:
             applied=_parse(tuple[Applied, ...], data["passes"]),
             **_read_tables(directory / TABLES),
         )
-        summary = data["summary"]
+        levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
     except (KeyError, ValidationError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
             f"{directory / PROGRAM} is damaged ({reason}); compile again."
         ) from error
+    if missing or program.allocation is None or program.digital is None:
+        raise ArtifactError(f"{directory} is damaged: something is missing; compile again.")
     broken = next(problems(program, target), None)
     if broken:
         raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
-    return Artifact(program, target, summary, _read_json(directory / MEASURED))
+    return Artifact(program, target, levers, measured)
 
 
 def _parse(kind: Any, value: Any) -> Any:

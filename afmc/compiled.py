@@ -25,10 +25,12 @@ from afmc.frontends.huggingface import Loaded
 from afmc.frontends.matrices import find_matrices
 from afmc.frontends.source import resolve
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Matrix, Model, Program
-from afmc.passes import Pass
-from afmc.pipeline import Lever, configure, fit_or_explain, levers, load_passes
+from afmc.ir import Calibration, Lever, Matrix, Model, Program
+from afmc.passes import Pass, name_of
+from afmc.passes.partition import REPLACEABLE
+from afmc.pipeline import configure, fit_or_explain, levers, load_passes
 from afmc.simulator.calibrate import Method, input_ranges
+from afmc.simulator.devices import device_of
 from afmc.simulator.layer import TileLinear
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
@@ -83,7 +85,6 @@ class CompiledModel:
         found_levers: Sequence[Lever] = (),
         exported: ExportedProgram | None = None,
         clock: Clock | None = None,
-        folder: Path | None = None,
     ) -> None:
         self.program = program
         self.target = target
@@ -93,8 +94,8 @@ class CompiledModel:
         self.levers = tuple(found_levers)
         self._exported = exported
         self._clock = clock or Clock()
-        self._folder = folder
         self._written: tuple[int, int] | None = None
+        self._programming_s: list[float] = []
 
     # what went where
 
@@ -107,7 +108,7 @@ class CompiledModel:
         return inspect_json(self.as_artifact())
 
     def as_artifact(self) -> Artifact:
-        return Artifact(self.program, self.target, self.summary, self._clock.to_json())
+        return Artifact(self.program, self.target, self.levers, self._clock.to_json())
 
     # on tiles
 
@@ -125,10 +126,12 @@ class CompiledModel:
         """Programs one manufactured instance onto the tiles and returns `analog`."""
         if self._written != (seed, instance):
             self._written = None
+            start = time.perf_counter()
             lower.write_instance(
                 self.program, self.target, self.tiles, seed=seed, instance=instance
             )
             self._written = (seed, instance)
+            self._programming_s.append(time.perf_counter() - start)
         return self.analog
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -146,10 +149,9 @@ class CompiledModel:
 
     @cached_property
     def _graph(self) -> ExportedProgram:
-        if self._folder is not None:
-            return lower.load_graph(self._folder / GRAPH)
-        assert self._exported is not None
-        return lower.lower_graph(self._exported, self.program)
+        exported = self._exported or export(self.digital)
+        self._exported = None  # its graph is used up
+        return lower.lower_graph(exported, self.program)
 
     def validate(
         self,
@@ -172,11 +174,12 @@ class CompiledModel:
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
                 f"{tokens}."
             )
-        self._check_window(window)
+        self._check_length(window, f"--window {window}")
         source = text if isinstance(text, Text) else read_text(text, "validation")
         windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
         start = time.perf_counter()
-        digital, analog, programming = compare(
+        self._written, self._programming_s = None, []
+        digital, analog = compare(
             self.digital,
             self.analog,
             lambda index: void(self.write(seed=seed, instance=index)),
@@ -197,7 +200,7 @@ class CompiledModel:
             seed=seed,
             digital_tokens_per_s=digital.tokens / digital.seconds,
             analog_tokens_per_s=sum(s.tokens for s in analog) / sum(s.seconds for s in analog),
-            programming_s=programming / instances,
+            programming_s=sum(self._programming_s) / len(self._programming_s),
             wall_s=time.perf_counter() - start,
         )
 
@@ -216,6 +219,7 @@ class CompiledModel:
         tokenizer = self._require_tokenizer()
         model: Any = self.digital if digital else self.write(seed=seed, instance=instance)
         inputs = tokenizer(prompt, return_tensors="pt")
+        self._check_length(inputs["input_ids"].numel() + max_tokens, "prompt and --max-tokens")
         if not inputs["input_ids"].numel():
             raise TextError("the prompt is empty; give it at least one word.")
         with torch.inference_mode():
@@ -228,12 +232,12 @@ class CompiledModel:
         new = output[0, inputs["input_ids"].shape[1] :]
         return str(tokenizer.decode(new, skip_special_tokens=True))
 
-    def _check_window(self, window: int) -> None:
+    def _check_length(self, tokens: int, what: str) -> None:
         config: Any = self.digital.config
         longest = getattr(config, "max_position_embeddings", None)
-        if longest is not None and window > longest:
+        if longest is not None and tokens > longest:
             raise OptionError(
-                f"--window {window} is longer than the {longest} positions of "
+                f"{what}: {tokens} tokens are more than the {longest} positions of "
                 f"{self.program.model.name}."
             )
 
@@ -258,6 +262,10 @@ class CompiledModel:
     def save(self, directory: str | Path) -> Path:
         """Writes program, tables, model and graph; whole or not at all. Raises ArtifactError."""
         directory = Path(directory)
+        if not hasattr(self.digital, "save_pretrained"):
+            raise ModelError(
+                f"{self.program.model.name} is not a model of transformers, so it cannot be saved."
+            )
 
         def write_model(folder: Path) -> None:
             with self._clock.stage("save"):
@@ -316,6 +324,7 @@ def compile(
         if key.startswith("target.")
     }
     hardware = load_target(target, overrides)
+    device_of(hardware)
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
@@ -329,6 +338,7 @@ def compile(
         matrices, remainder = find_matrices(exported)
     if not matrices:
         raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
+    matrices = tuple(replace(m, input_range=loaded.input_ranges.get(m.module)) for m in matrices)
     start = Program(
         Model(
             loaded.name,
@@ -343,8 +353,12 @@ def compile(
         progress("calibrate", 1)
         with clock.stage("calibrate"):
             start = _calibrate(start, loaded, text, method, calibration_tokens)
+        _check_ranges(start)
     with clock.stage("passes"):
         program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 1))
+        if program.allocation is None or not len(program.placements):
+            names = ", ".join(name_of(step) for step in steps)
+            raise OptionError(f"the passes {names} do not allocate and place every block.")
         found = levers(start, hardware, steps)
     return CompiledModel(program, hardware, loaded, found, exported, clock)
 
@@ -367,9 +381,24 @@ def _load(
     return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
 
 
+def _to_calibrate(program: Program) -> list[Matrix]:
+    """The matrices whose layers a tile can stand in for: their input is what the layer is given."""
+    return [matrix for matrix in program.matrices if matrix.layer in REPLACEABLE]
+
+
+def _check_ranges(program: Program) -> None:
+    for matrix in _to_calibrate(program):
+        if not matrix.input_range:
+            assert program.calibration is not None
+            raise ModelError(
+                f"the input of {matrix.module} is zero over the calibration text, by "
+                f"{program.calibration.method}; calibrate on more text or by another method."
+            )
+
+
 def _needs_ranges(program: Program, target: Target) -> bool:
     converts = target.input.bits is not None or target.output.bits is not None
-    return converts and any(m.input_range is None for m in program.matrices)
+    return converts and any(m.input_range is None for m in _to_calibrate(program))
 
 
 def _calibrate(
@@ -391,7 +420,7 @@ def _calibrate(
     if window < 2:
         raise TextError(f"the text {source.name} is too short to calibrate on.")
     readers: dict[str, str] = {}
-    for matrix in program.matrices:
+    for matrix in _to_calibrate(program):
         readers.setdefault(matrix.input, matrix.module)
     windows = windows_of(ids, window)
     ranges = input_ranges(loaded.module, readers, windows, method)
@@ -408,13 +437,12 @@ def _calibrate(
     )
 
 
-def load(directory: str | Path) -> CompiledModel:
+def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:
     """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
     directory = Path(directory)
     kept = artifact.read(directory)
     folder = directory / MODEL_FOLDER
     if not (folder / "config.json").is_file():
         raise ArtifactError(f"{folder} is missing; compile again.")
-    loaded = huggingface.load(resolve(str(folder.absolute())))
-    found = [Lever(**lever) for lever in kept.summary["levers"]]
-    return CompiledModel(kept.program, kept.target, loaded, found, folder=directory)
+    loaded = huggingface.load(resolve(str(folder.absolute())), trust_remote_code=trust_remote_code)
+    return CompiledModel(kept.program, kept.target, loaded, kept.levers)

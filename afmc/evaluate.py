@@ -142,8 +142,8 @@ def compare(
     windows: Sequence[Tensor],
     instances: int,
     observe: Callable[[str, int], None] = lambda what, tokens: None,
-) -> tuple[Score, list[Score], float]:
-    """Scores of the digital model and of every instance, and the seconds spent programming.
+) -> tuple[Score, list[Score]]:
+    """Scores of the digital model and of every instance.
 
     `write(i)` puts instance i onto the tiles of `analog`. The first token of a window is not
     scored. Windows come in chunks whose digital log-probabilities fit into memory; an instance is
@@ -152,9 +152,8 @@ def compare(
     if instances < 1:
         raise OptionError(f"--instances must be at least 1, but is {instances}.")
     reference, scores = Score(), [Score() for _ in range(instances)]
-    programming = 0.0
-    write(0)
     with torch.inference_mode():
+        write(0)
         for model in (digital, analog):  # so that the first window's time is like the others'
             model(input_ids=windows[0][:, :2], use_cache=False)
         for chunk in _chunks(windows, digital):
@@ -163,13 +162,11 @@ def compare(
                 expected.append(_score(digital, window, reference, None))
                 observe("digital", window.numel())
             for index, score in enumerate(scores):
-                start = time.perf_counter()
                 write(index)
-                programming += time.perf_counter() - start
                 for window, log_p in zip(chunk, expected, strict=True):
                     _score(analog, window, score, log_p)
                     observe(f"instance {index + 1} of {instances}", window.numel())
-    return reference, scores, programming
+    return reference, scores
 
 
 def _chunks(windows: Sequence[Tensor], model: nn.Module) -> list[Sequence[Tensor]]:

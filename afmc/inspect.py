@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afmc.ir import SCHEMA_VERSION, Program, Remainder
+from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
 from afmc.targets import Target
 
 if TYPE_CHECKING:
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
     from afmc.artifact import Artifact
 
 
-def summarise(program: Program, target: Target, levers: Sequence[Any]) -> dict[str, Any]:
+# How the frontend ends the reason of a product that could go to tiles one day.
+NOT_LOWERED = "not lowered yet"
+
+_BOUND_IS_OVER = {
+    "exclusive": "one block a tile",
+    "parallel": "layouts in which the blocks of a tile share neither a row nor a column",
+}
+
+
+def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict[str, Any]:
     """The figures that follow from the program alone; all derived, so equal on every machine.
 
-    `levers` are changes that were checked to need fewer tiles, with ``change``, ``tiles`` and
-    ``chips``. Multiply-accumulates are those of products with a constant weight, for one token;
-    attention products, whose number grows with the context, are not among them. Tiles are counted
+    Multiply-accumulates are those of the matrices that were found, for
+    one token; attention products, whose number grows with the context, are not among them, nor
+    are products that are not lowered yet (``weights_not_lowered``). Tiles are counted
     by crossbars: a tier of a stacked tile is one.
     """
     assert program.allocation is not None and program.digital is not None
@@ -46,6 +56,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Any]) -> dict[s
         "weights_analog": on_tiles,
         "weights_digital": kept + biases + both + sum(rest.weights for rest in program.remainder),
         "weights_on_both_sides": both,
+        "weights_not_lowered": sum(r.weights for r in program.remainder if NOT_LOWERED in r.reason),
         "macs_per_token": macs,
         "macs_analog_fraction": sum(m.macs_per_token for m in analog) / macs,
         "blocks": len(program.blocks),
@@ -55,11 +66,10 @@ def summarise(program: Program, target: Target, levers: Sequence[Any]) -> dict[s
         "gap": program.allocation.gap,
         "solver_status": program.allocation.status,
         "rule": program.allocation.rule,
+        "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
         "utilization": on_tiles / cells,
-        "levers": [
-            {"change": lever.change, "tiles": lever.tiles, "chips": lever.chips} for lever in levers
-        ],
+        "levers": [asdict(lever) for lever in levers],
     }
 
 
@@ -69,7 +79,7 @@ def inspect_json(artifact: Artifact) -> dict[str, Any]:
     assert program.digital is not None
     return {
         "schema_version": SCHEMA_VERSION,
-        **artifact.summary,
+        **summarise(program, artifact.target, artifact.levers),
         "wall_s": artifact.measured["wall_s"],
         "peak_rss_mb": artifact.measured["peak_rss_mb"],
         "stages_s": artifact.measured["stages_s"],
@@ -88,11 +98,11 @@ def render(artifact: Artifact) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
 
-    summary = artifact.summary
+    summary = summarise(artifact.program, artifact.target, artifact.levers)
     facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    for name, text in _facts(artifact):
+    for name, text in _facts(artifact, summary):
         facts.add_row(name, text)
 
     mapping = Table(
@@ -125,14 +135,16 @@ def render(artifact: Artifact) -> RenderableType:
         levers.add_column("option")
         levers.add_column("tiles", justify="right")
         levers.add_column("chips", justify="right")
+        levers.add_column("if")
         for lever in summary["levers"]:
-            levers.add_row(lever["change"], f"{lever['tiles']:,}", f"{lever['chips']:,}")
+            tiles, chips = f"{lever['tiles']:,}", f"{lever['chips']:,}"
+            levers.add_row(lever["change"], tiles, chips, lever["needs"])
         parts.append(levers)
     return Group(*parts)
 
 
-def _facts(artifact: Artifact) -> list[tuple[str, str]]:
-    s, program, target = artifact.summary, artifact.program, artifact.target
+def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
+    program, target = artifact.program, artifact.target
     both = s["weights_on_both_sides"]
     limit = target.system.chips
     rows = [
@@ -141,8 +153,12 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         (
             "on tiles",
             f"{s['weights_analog']:,} weights of {s['matrices_analog']} matrices; "
-            f"{100 * s['macs_analog_fraction']:.1f} % of the multiply-accumulates with constant "
-            f"weights",
+            f"{100 * s['macs_analog_fraction']:.1f} % of the multiply-accumulates of all matrices"
+            + (
+                f", besides {s['weights_not_lowered']:,} weights in products not lowered yet"
+                if s["weights_not_lowered"]
+                else ""
+            ),
         ),
         (
             "digital",

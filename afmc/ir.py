@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -85,8 +86,8 @@ class Matrix:
     """Half width of the input converter's range, in units of the activation."""
     module: str = ""
     """Path of the module whose operation reads it."""
-    layer: str = "Linear"
-    """Class name of that module."""
+    layer: str = "torch.nn.modules.linear.Linear"
+    """Full name of that module's class."""
     operation: str = "aten.linear.default"
     """Operator in the exported graph."""
     stored: Stored = "cols_rows"
@@ -176,6 +177,22 @@ class Applied:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Lever:
+    """A change that takes fewer tiles, checked by running the passes with it."""
+
+    change: str
+    """As one would type it."""
+    tiles: int
+    chips: int
+    needs: str = ""
+    """What the hardware would have to be able to do besides."""
+
+    def __str__(self) -> str:
+        needs = f", if {self.needs}" if self.needs else ""
+        return f"{self.change} ({self.tiles} tiles, {self.chips} chips{needs})"
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     model: Model
@@ -198,7 +215,7 @@ class Program:
     def matrix(self, name: str) -> Matrix:
         return self.by_name[name]
 
-    @property
+    @cached_property
     def by_name(self) -> dict[str, Matrix]:
         return {matrix.name: matrix for matrix in self.matrices}
 

@@ -6,8 +6,7 @@ Both hold the same `TileLinear` objects, so both compute the same products.
 from __future__ import annotations
 
 import copy
-import json
-import zipfile
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
-from afmc.errors import ArtifactError
+from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
 from afmc.ir import Matrix, Program
 from afmc.simulator.devices import device_of
@@ -66,7 +65,12 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
     """A layer of tiles, not yet written, for every analog matrix."""
     tiles = {}
     for matrix in program.analog:
-        layer = module.get_submodule(matrix.module)
+        try:
+            layer = module.get_submodule(matrix.module)
+        except AttributeError as error:
+            raise ModelError(
+                f"the model has no module {matrix.module!r}, which the program has; compile again."
+            ) from error
         tiles[matrix.name] = TileLinear.unwritten(
             layer.weight,  # type: ignore[arg-type]  # partition leaves only Linear and Conv1D
             layer.bias,  # type: ignore[arg-type]
@@ -83,11 +87,15 @@ def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
     twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
     by_weight = {id(layer.weight): layer for layer in tiles.values()}
     kinds = {matrix.layer for matrix in program.analog}
-    for path, layer in list(twin.named_modules()):
-        if type(layer).__name__ in kinds and id(getattr(layer, "weight", None)) in by_weight:
+    for path, layer in list(twin.named_modules(remove_duplicate=False)):
+        if full_name_of(type(layer)) in kinds and id(getattr(layer, "weight", None)) in by_weight:
             parent, _, name = path.rpartition(".")
             setattr(twin.get_submodule(parent), name, by_weight[id(layer.weight)])
     return twin
+
+
+def full_name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def write_instance(
@@ -163,12 +171,13 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         if product.matrix not in analog:
             continue
         node, cols = product.node, analog[product.matrix].cols
-        with graph.inserting_before(node):
+        inside = node.graph  # of the program, or of a region such as autocast
+        with inside.inserting_before(node):
             arguments = (product.activation, product.matrix, cols)
-            result = graph.call_function(torch.ops.afmc.mvm.default, arguments)
+            result = inside.call_function(torch.ops.afmc.mvm.default, arguments)
             result.meta = dict(node.meta)
             if product.bias is not None:
-                result = graph.call_function(torch.ops.aten.add.Tensor, (result, product.bias))
+                result = inside.call_function(torch.ops.aten.add.Tensor, (result, product.bias))
                 result.meta = dict(node.meta)
         node.replace_all_uses_with(result)
         signature.replace_all_uses(node.name, result.name)
@@ -182,7 +191,9 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
     for node in list(graph.nodes):
         if node.op == "placeholder" and node.name in {spec.arg.name for spec in dropped}:
             graph.erase_node(node)
-    graph_module.recompile()
+    for module in graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            module.recompile()
     gone = {spec.target for spec in dropped}
     return ExportedProgram(
         root=graph_module,
@@ -198,35 +209,11 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
 
 
 def save_graph(graph: ExportedProgram, path: Path) -> None:
-    torch.export.save(graph, path)
-    _check_no_pickle(path)
+    """Writes a graph for other tools; afmc itself exports anew and never reads it.
 
-
-def load_graph(path: Path) -> ExportedProgram:
-    """A graph that `save_graph` wrote.
-
-    Raises ArtifactError for one that cannot be read, and before reading for one that holds pickles,
-    which could run code.
+    torch.export.load runs code that a prepared archive names, so that a graph is only as
+    trustworthy as the folder that it comes from.
     """
-    try:
-        _check_no_pickle(path)
-        return torch.export.load(path)
-    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} cannot be read ({reason}); compile again.") from error
-
-
-def _check_no_pickle(path: Path) -> None:
-    """torch.export.load unpickles what an archive says is pickled; afmc's archives say no such
-    thing.
-    """
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            content = archive.read(name) if name.endswith(("_config.json", ".pt")) else b""
-            pickled = name.endswith(".pt") and content != b""
-            if name.endswith("_config.json"):
-                pickled = any(
-                    entry.get("use_pickle") for entry in json.loads(content)["config"].values()
-                )
-            if pickled:
-                raise ArtifactError(f"{path} holds pickled data ({name}), which could run code.")
+    buffer = io.BytesIO()  # torch's own file writer ends the process when a disk is full
+    torch.export.save(graph, buffer)
+    path.write_bytes(buffer.getbuffer())

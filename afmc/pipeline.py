@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.errors import CapacityError, OptionError, PassError, did_you_mean
-from afmc.ir import Applied, Program
+from afmc.ir import Applied, Lever, Program
 from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
@@ -40,7 +40,12 @@ def load_passes(names: Sequence[str] = PIPELINE) -> list[Pass]:
             owners = " and ".join(sorted(found[name]))
             raise OptionError(f"two packages provide a pass {name!r}: {owners}; uninstall one.")
         factory = next(iter(found[name].values())).load()
-        passes.append(factory() if isinstance(factory, type) else factory)
+        step = factory() if isinstance(factory, type) else factory
+        if name_of(step) != name:  # its options are set by that name
+            raise OptionError(
+                f"the entry point {name!r} is a pass called {name_of(step)!r}: name them alike."
+            )
+        passes.append(step)
     return passes
 
 
@@ -105,19 +110,6 @@ def run_passes(
     return program
 
 
-@dataclass(frozen=True)
-class Lever:
-    """A change that takes fewer tiles, checked by running the passes with it."""
-
-    change: str
-    """As one would type it."""
-    tiles: int
-    chips: int
-
-    def __str__(self) -> str:
-        return f"{self.change} ({self.tiles} tiles, {self.chips} chips)"
-
-
 def levers(start: Program, target: Target, passes: Sequence[Pass]) -> list[Lever]:
     """Single changes of options, each checked, that need fewer tiles than the passes do as given.
 
@@ -135,7 +127,9 @@ def levers(start: Program, target: Target, passes: Sequence[Pass]) -> list[Lever
         except OptionError:
             continue  # for instance nothing would be left for the tiles
         if changed.allocation and changed.allocation.tiles < now.allocation.tiles:
-            found.append(Lever(change, changed.allocation.tiles, chips_used(changed)))
+            beyond = changed.allocation.rule != target.tile.co_location
+            needs = f"{target.name} can share tiles" if beyond else ""
+            found.append(Lever(change, changed.allocation.tiles, chips_used(changed), needs))
     return sorted(found, key=lambda lever: lever.tiles)
 
 

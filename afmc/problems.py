@@ -66,6 +66,10 @@ def _groups(program: Program) -> Iterator[str]:
 def _cover(program: Program, target: Target) -> Iterator[str]:
     """Every weight in exactly one block, every block inside a crossbar."""
     blocks = program.blocks
+    known = (blocks["group"] >= 0) & (blocks["group"] < len(program.groups))
+    if not known.all():
+        yield f"{int((~known).sum())} blocks belong to no group."
+        return
     large = (blocks["rows"] > target.crossbar.rows) | (blocks["cols"] > target.crossbar.columns)
     if large.any():
         first = blocks[int(large.argmax())]
@@ -84,6 +88,7 @@ def _cover(program: Program, target: Target) -> Iterator[str]:
         yield f"the blocks belong to {len(starts)} matrices, but {expected} are analog."
         return
     checked: dict[tuple[Group, bytes], bool] = {}
+    aligned: dict[tuple[Group, bytes], bool] = {}
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         group = program.groups[int(owner[start][0])]
         mine = blocks[start:end]
@@ -95,6 +100,17 @@ def _cover(program: Program, target: Target) -> Iterator[str]:
         if not checked[key]:
             yield f"the {end - start} blocks of {group.name} do not cover it exactly once."
             return
+        if key not in aligned:
+            aligned[key] = _cuts_run_across(mine, group.cols)
+        if not aligned[key]:
+            yield f"the row cuts of {group.name} do not run across all its columns."
+            return
+
+
+def _cuts_run_across(blocks: Table, cols: int) -> bool:
+    """Every row slice reaches over all columns, so that it is one product."""
+    _, which = np.unique(blocks[["row", "rows"]], return_inverse=True)
+    return bool((np.bincount(which.ravel(), weights=blocks["cols"]) == cols).all())
 
 
 def _covers_once(blocks: Table, rows: int, cols: int) -> bool:
@@ -123,6 +139,8 @@ def _allocation(program: Program) -> Iterator[str]:
     used = len(np.unique(program.allocations["tile"]))
     if used != proof.tiles:
         yield f"the allocation says {proof.tiles} tiles, but its table uses {used}."
+    if not np.array_equal(np.sort(program.allocations["block"]), np.arange(len(program.blocks))):
+        yield f"the allocation does not hold each of the {len(program.blocks)} blocks once."
     if proof.lower_bound > proof.tiles:
         yield f"the bound of {proof.lower_bound} tiles is above the {proof.tiles} that are used."
     if (proof.status == "OPTIMAL") != (proof.lower_bound == proof.tiles):
@@ -131,9 +149,13 @@ def _allocation(program: Program) -> Iterator[str]:
 
 def _placements(program: Program, target: Target) -> Iterator[str]:
     placed, blocks = program.placements, program.blocks
-    if not np.array_equal(np.unique(placed["block"]), np.arange(len(blocks))):
-        yield f"{len(np.unique(placed['block']))} of {len(blocks)} blocks are placed."
+    if not np.array_equal(np.sort(placed["block"]), np.arange(len(blocks))):
+        once = len(np.intersect1d(placed["block"], np.arange(len(blocks))))
+        yield f"{once} of {len(blocks)} blocks are placed, with {len(placed)} placements."
         return
+    used = len(np.unique(placed[["chip", "tile", "tier"]]))
+    if program.allocation is not None and used != program.allocation.tiles:
+        yield f"the blocks are on {used} crossbars, but {program.allocation.tiles} were allocated."
     limits = [("tile", target.chip.tiles), ("tier", target.tile.tiers)]
     if target.system.chips is not None:
         limits.append(("chip", target.system.chips))
@@ -159,6 +181,7 @@ def _neighbours(program: Program) -> Iterator[str]:
     order = np.lexsort([placed[k] for k in ("row", "tier", "tile", "chip")])
     placed = placed[order]
     blocks = program.blocks[placed["block"]]
+    inputs = _input_numbers(program)[blocks["group"]]
     address = np.stack([placed["chip"], placed["tile"], placed["tier"]], axis=1)
     distance = 1
     while True:
@@ -174,8 +197,11 @@ def _neighbours(program: Program) -> Iterator[str]:
         cols = _intersect(placed["col"], blocks["cols"], pair)
         if (rows & cols).any():
             yield f"{int((rows & cols).sum())} pairs of blocks overlap on a crossbar."
-        illegal = (rows & ~_same_slice(blocks, "row", "rows", pair)) | (
-            cols & ~_same_slice(blocks, "col", "cols", pair)
+        same_input = _equal(pair, inputs, blocks["copy"], blocks["row"], blocks["rows"])
+        same_output = _equal(pair, blocks["group"], blocks["copy"], blocks["col"], blocks["cols"])
+        # On the same lines, not shifted: the converters at both ends are shared.
+        illegal = (rows & ~(same_input & _equal(pair, placed["row"]))) | (
+            cols & ~(same_output & _equal(pair, placed["col"]))
         )
         if (illegal & ~(rows & cols)).any():
             yield (
@@ -193,12 +219,20 @@ def _intersect(
     return result
 
 
-def _same_slice(
-    blocks: Table, start: str, size: str, pair: tuple[NDArray[np.intp], ...]
+def _equal(
+    pair: tuple[NDArray[np.intp], ...], *columns: NDArray[np.int32] | NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """The same rows (or columns) of the same matrix: one input vector, or one sum."""
     a, b = pair
     result: NDArray[np.bool_] = np.ones(len(a), np.bool_)
-    for key in ("group", "copy", start, size):
-        result &= blocks[key][a] == blocks[key][b]
+    for column in columns:
+        result &= column[a] == column[b]
     return result
+
+
+def _input_numbers(program: Program) -> NDArray[np.int64]:
+    """A number for the activation that each group reads, and for its range."""
+    read = [program.matrix(group.members[0]) for group in program.groups]
+    numbers = {
+        key: i for i, key in enumerate(dict.fromkeys((m.input, m.input_range) for m in read))
+    }
+    return np.asarray([numbers[m.input, m.input_range] for m in read])

@@ -20,7 +20,10 @@ class Pass(Protocol):
 
 
 def name_of(step: Pass) -> str:
-    """The name under which a pass is listed and its options are set: ``allocate``."""
+    """The name under which a pass is listed and its options are set: ``allocate``.
+
+    A function's or class's own name in lower case.
+    """
     return str(getattr(step, "__name__", type(step).__name__)).lower()
 
 

@@ -67,13 +67,11 @@ class Allocate:
         times, solver_bound = _cover(patterns, demand, self.time_limit_s)
         if complete:
             bounds["set cover"] = alone + solver_bound
-        tiles = alone + int(times.sum())
+        table = _in_dataflow_order(_stamp(kind, shared, shapes, patterns, times))
+        tiles = int(table["tile"].max()) + 1  # a pattern that was not needed leaves no tile
         bound = max(bounds.values())
         status: SolverStatus = "OPTIMAL" if bound == tiles else "FEASIBLE"
-        table = _stamp(kind, shared, shapes, patterns, times)
-        return _in_dataflow_order(table), Allocation(
-            "parallel", tiles, bound, status, bounds, len(patterns)
-        )
+        return table, Allocation("parallel", tiles, bound, status, bounds, len(patterns))
 
 
 def _one_block_a_tile(blocks: Table) -> tuple[Table, Allocation]:

@@ -11,7 +11,7 @@ from afmc.ir import Matrix, Program
 from afmc.targets import Target
 
 # Layers that compute x @ W + b and nothing else, so that a tile can stand in for them.
-REPLACEABLE = ("Linear", "Conv1D")
+REPLACEABLE = ("torch.nn.modules.linear.Linear", "transformers.pytorch_utils.Conv1D")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Partition:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
             if matrix.layer not in REPLACEABLE:
+                kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (
-                    f"its product is part of {matrix.layer}, which a tile cannot stand in for"
+                    f"its product is part of {kind}, which a tile cannot stand in for"
                 )
             elif matrix.copies > 1:
                 digital[matrix.name] = "a bank of experts is not lowered yet"

@@ -13,7 +13,7 @@ venv=${VENV:-.venv-tests}
 make_environment "$venv" gguf,aihwkit
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
     --constraint constraints.txt --group dev
-export PATH="$PWD/$venv/bin:$PATH"
+export PATH="$(cd "$venv" && pwd)/bin:$PATH"
 
 if [ $# -eq 0 ]; then
     echo "== ruff"

@@ -9,13 +9,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from models import ARCHITECTURES, tiny_model, tiny_tokenizer
+from safetensors.torch import load_file, save_file
 
 import afmc
-from afmc import CompiledModel, load_target
-from afmc.errors import ArtifactError, ModelError, OptionError, TextError
+from afmc import CompiledModel, evaluate, load_target
+from afmc.errors import ModelError, OptionError, TextError
+from afmc.lower import bind_tiles
+from afmc.pipeline import load_passes
+from afmc.simulator import reference
+from afmc.simulator.devices import HermesPcm
+from afmc.simulator.random import Address
+from afmc.simulator.tiles import Piece
+from afmc.simulator.tiles import program as program_tiles
 from afmc.text import Text
 
 # Small enough that every matrix is cut by rows and by columns.
@@ -172,26 +181,154 @@ def test_the_same_compile_is_the_same_bytes(tmp_path: Path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-class Trap:
-    """Runs code when it is unpickled."""
+def test_a_graph_on_disk_is_never_read(tmp_path: Path, ids: torch.Tensor) -> None:
+    """torch.export.load would run what a prepared archive names."""
+    model = compiled("llama")
+    expected = logits(model.write(), ids)
+    model.save(tmp_path / "out")
+    (tmp_path / "out" / "graph.pt2").write_bytes(b"anything")
+    again = afmc.load(tmp_path / "out")
+    again.write()
+    torch.testing.assert_close(again.graph()(ids), expected, rtol=1e-5, atol=1e-5)
 
-    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
-        return (exec, ("raise SystemExit('pickle ran')",))
+
+def test_the_graph_on_disk_is_for_others(tmp_path: Path, ids: torch.Tensor) -> None:
+    model = compiled("gpt2")
+    expected = logits(model.write(), ids)
+    model.save(tmp_path / "out")
+    graph = torch.export.load(tmp_path / "out" / "graph.pt2").module()
+    with bind_tiles(model.tiles), torch.inference_mode():
+        torch.testing.assert_close(graph(ids), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_graph_with_a_pickle_in_it_is_refused(tmp_path: Path) -> None:
-    import pickle
+@pytest.mark.parametrize("by", ["column", "tile"])
+def test_a_compiled_model_multiplies_as_the_reference_does(
+    by: str, generator: torch.Generator
+) -> None:
+    """Merged groups, shared tiles, Conv1D and Linear: each layer, from the program's own tables."""
+    target = load_target(
+        "hermes-64",
+        {**SMALL, "tile.co_location": "parallel", "output.range": by, "device.scale": by},
+    )
+    for architecture in ("llama", "gpt2"):
+        model = afmc.compile(
+            tiny_model(architecture), target, tokenizer=tiny_tokenizer(), text=TEXT
+        )
+        program = model.program
+        assert program.allocation is not None and program.allocation.tiles < len(program.blocks)
+        model.write(seed=5, instance=2)
+        crossbars = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
+        largest: dict[int, float] = {}
+        parts: dict[int, list[tuple[Piece, int]]] = {}
+        wholes = {}
+        for index, group in enumerate(program.groups):
+            weights = [model.tiles[name].weight for name in group.members]
+            stored = [program.matrix(name).stored for name in group.members]
+            wholes[index] = torch.cat(
+                [w if s == "cols_rows" else w.T for w, s in zip(weights, stored, strict=True)]
+            )
+        for place, crossbar in zip(program.placements.tolist(), crossbars.tolist(), strict=True):
+            block, *address = place
+            group_index, _, row, col, rows, cols = program.blocks[block].tolist()
+            piece = Piece(row, col, rows, cols, Address(*address))
+            parts.setdefault(group_index, []).append((piece, crossbar))
+            biggest = float(piece.of(wholes[group_index]).abs().max())
+            largest[crossbar] = max(largest.get(crossbar, 0), biggest)
+        for index, group in enumerate(program.groups):
+            pieces = [piece for piece, _ in parts[index]]
+            maxima = {p.crossbar: largest[c] for p, c in parts[index]} if by == "tile" else None
+            held = program_tiles(
+                wholes[index],
+                pieces,
+                target,
+                HermesPcm(2),
+                seed=5,
+                instance=2,
+                crossbar_max=maxima,
+            )
+            input_range = program.matrix(group.members[0]).input_range
+            x = torch.randn(40, group.rows, generator=generator)
+            slow = reference.multiply(x, held, pieces, target, input_range)
+            fast = torch.cat([model.tiles[name].multiply(x) for name in group.members], dim=1)
+            assert input_range is not None
+            step = (2 * input_range * 10 * held.w_max / 254).amax(dim=0)
+            error = ((fast - slow).abs() / step).double()
+            assert (error > 1e-3).double().mean() < 1e-2  # sums between two codes
+            assert error.max() < 1.001
 
-    compiled("llama").save(tmp_path / "out")
-    path = tmp_path / "out" / "graph.pt2"
-    hostile = tmp_path / "hostile.pt2"
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(hostile, "w") as new:
-        for name in old.namelist():
-            payload = pickle.dumps(Trap())
-            new.writestr(name, payload if name.endswith(".pt") else old.read(name))
-    hostile.replace(path)
-    with pytest.raises(ArtifactError, match=r"holds pickled data .*, which could run code"):
-        afmc.load(tmp_path / "out").graph()
+
+def test_every_block_has_its_own_noise() -> None:
+    model = compiled("llama")
+    model.write()
+    held = model.tiles["model.layers.0.mlp.gate_proj.weight"]
+    other = model.tiles["model.layers.1.mlp.gate_proj.weight"]
+
+    def noise(tile: afmc.TileLinear) -> torch.Tensor:
+        cells = tile.get_buffer("cells0") * tile.get_buffer("step0")[:, None]
+        assert tile.input_range is not None
+        return cells / (2 * tile.input_range / 254) - tile.weight[:, :20]
+
+    a, b = noise(held).flatten(), noise(other).flatten()
+    assert a.std() > 0 and b.std() > 0
+    assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.2
+
+
+def test_a_linear_with_another_forward_stays_digital() -> None:
+    class Linear(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 3 * super().forward(x)
+
+    module = tiny_model("llama")
+    module.model.layers[0].mlp.up_proj = Linear(32, 48, bias=False)  # type: ignore[union-attr, index]
+    model = afmc.compile(module.eval(), TARGETS["ideal"])
+    assert model.program.digital is not None
+    assert list(model.program.digital) == ["model.layers.0.mlp.up_proj.weight"]
+
+
+def test_ranges_that_come_with_a_checkpoint_are_used(tmp_path: Path) -> None:
+    """As AIHWKIT-Lightning leaves them beside the weights."""
+    tiny_model("llama").save_pretrained(tmp_path / "tiny")  # type: ignore[operator]
+    tiny_tokenizer().save_pretrained(tmp_path / "tiny")
+    file = tmp_path / "tiny" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["model.layers.0.self_attn.q_proj.input_range"] = torch.tensor([3.5, 3.5])
+    tensors["model.layers.0.self_attn.q_proj.x_min"] = torch.tensor([-1e-5, -1e-5])
+    save_file(tensors, file, metadata={"format": "pt"})
+    said: list[str] = []
+    model = afmc.compile(
+        tmp_path / "tiny", TARGETS["noisy"], text=TEXT, progress=lambda what, _: said.append(what)
+    )
+    ranges = {m.module: m.input_range for m in model.program.matrices}
+    assert ranges["model.layers.0.self_attn.q_proj"] == 3.5
+    assert ranges["model.layers.0.self_attn.k_proj"] not in (None, 3.5)
+    # one row driver has one range: q is no longer merged with k and v
+    groups = [group.members for group in model.program.groups]
+    assert ("model.layers.0.self_attn.q_proj.weight",) in groups
+    assert not any("does not use" in line for line in said)
+
+    tensors["model.layers.0.self_attn.q_proj.input_range"] = torch.tensor([3.5, 4.5])
+    save_file(tensors, file, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"has 2 different input ranges in .*q_proj.input_range"):
+        afmc.compile(tmp_path / "tiny", TARGETS["noisy"], text=TEXT)
+
+
+def test_an_input_that_is_always_zero_is_named() -> None:
+    module = tiny_model("llama").requires_grad_(False)
+    module.model.layers[1].mlp.up_proj.weight.zero_()  # type: ignore[union-attr, index]
+    with pytest.raises(ModelError) as caught:
+        afmc.compile(module, TARGETS["noisy"], tokenizer=tiny_tokenizer(), text=TEXT)
+    assert str(caught.value) == (
+        "the input of model.layers.1.mlp.down_proj is zero over the calibration text, by std:18; "
+        "calibrate on more text or by another method."
+    )
+
+
+def test_passes_that_place_nothing() -> None:
+    with pytest.raises(OptionError) as caught:
+        afmc.compile(
+            tiny_model("llama"), TARGETS["ideal"], passes=load_passes(["partition", "merge"])
+        )
+    assert str(caught.value) == "the passes partition, merge do not allocate and place every block."
 
 
 def test_validation_measures_what_it_says() -> None:
@@ -208,6 +345,7 @@ def test_validation_measures_what_it_says() -> None:
 
     expected = log_p(model.digital)
     assert result.digital_perplexity == pytest.approx(perplexity(expected), rel=1e-5)
+    assert 1e-4 < result.programming_s < result.wall_s
     for index in range(3):
         got = log_p(model.write(seed=7, instance=index))
         kl = float((expected.exp() * (expected - got)).sum(-1).mean())
@@ -220,6 +358,16 @@ def test_validation_measures_what_it_says() -> None:
     low, high = result.perplexity.interval_95 or (0, 0)
     # Student's t for two degrees of freedom: 4.3027
     assert high - low == pytest.approx(2 * 4.302653 * float(values.std()) / 3**0.5)
+
+
+def test_many_chunks_are_one_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digital log-probabilities of one window at a time, and of all at once."""
+    options: dict[str, Any] = {"tokens": 192, "window": 32, "instances": 2}
+    whole = compiled("llama").validate(TEXT, **options).to_json()
+    monkeypatch.setattr(evaluate, "_KEEP_BYTES", 1)
+    parts = compiled("llama").validate(TEXT, **options).to_json()
+    for key in ("digital", "analog", "kl_divergence", "top1_agreement", "tokens", "scored_tokens"):
+        assert parts[key] == whole[key]
 
 
 def test_perfect_tiles_validate_as_the_digital_model() -> None:
@@ -240,7 +388,7 @@ BAD_CALLS: list[tuple[Callable[[CompiledModel], object], type[Exception], str]] 
     (
         lambda m: m.validate(TEXT, tokens=4096, window=65),
         OptionError,
-        "--window 65 is longer than the 64 positions of LlamaForCausalLM.",
+        "--window 65: 65 tokens are more than the 64 positions of LlamaForCausalLM.",
     ),
     (
         lambda m: m.validate(Text("short", "abc"), tokens=64, window=32),
@@ -254,6 +402,11 @@ BAD_CALLS: list[tuple[Callable[[CompiledModel], object], type[Exception], str]] 
         "--instances must be at least 1, but is 0.",
     ),
     (lambda m: m.run("a", max_tokens=0), OptionError, "--max-tokens must be at least 1, but is 0."),
+    (
+        lambda m: m.run("the quick", max_tokens=60),
+        OptionError,
+        "prompt and --max-tokens: 69 tokens are more than the 64 positions of LlamaForCausalLM.",
+    ),
     (lambda m: m.run(""), TextError, "the prompt is empty; give it at least one word."),
 ]
 

@@ -24,7 +24,12 @@ def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     if "smollm2-135m" in code:
         pytest.skip("compiles SmolLM2; tests/test_real_model.py does what it does")
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    (tmp_path / "block.py").write_text(code)
+    runpy.run_path(str(tmp_path / "block.py"), run_name="__main__")
+
+
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README and "TODO" not in README
 
 
 def test_every_command_that_is_named_exists() -> None:

@@ -33,6 +33,9 @@ TextFile = Annotated[
         help="UTF-8 text. Without it, half of the help topics of Python's standard library.",
     ),
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
 
 
@@ -95,9 +98,7 @@ def compile(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a model on the hub.")
     ] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")
-    ] = False,
+    trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
     """Map a model onto tiles and write program, weights and graph to a folder."""
@@ -167,6 +168,7 @@ def validate(
     window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
     seed: Seed = 0,
+    trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
     """Accuracy on noisy tiles against the digital model, over non-overlapping windows."""
@@ -180,7 +182,7 @@ def validate(
         from afmc.cli.validation import render
         from afmc.compiled import load
 
-        model = load(directory)
+        model = load(directory, trust_remote_code=trust_remote_code)
         result = model.validate(
             source,
             tokens=tokens,
@@ -207,6 +209,7 @@ def run(
     digital: Annotated[
         bool, typer.Option("--digital", help="The digital model instead, to compare.")
     ] = False,
+    trust_remote_code: Trust = False,
 ) -> None:
     """Text from the model on noisy tiles, the likeliest token each time."""
     from afmc.artifact import read
@@ -216,7 +219,7 @@ def run(
         progress("load", 1)
         from afmc.compiled import load
 
-        model = load(directory)
+        model = load(directory, trust_remote_code=trust_remote_code)
         progress("generate", 1)
         answer = model.run(
             prompt, max_tokens=max_tokens, seed=seed, instance=instance, digital=digital

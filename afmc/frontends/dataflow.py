@@ -132,12 +132,12 @@ def full_name(node: Node) -> str:
 
 
 def module_of(node: Node) -> tuple[str, str]:
-    """Path and class name of the innermost module that the node belongs to, perhaps empty."""
+    """Path and full class name of the innermost module that the node belongs to, perhaps empty."""
     for path, kind in reversed(list((node.meta.get("nn_module_stack") or {}).values())):
         if not str(path).startswith("_empty_nn_module_stack"):
-            name = kind if isinstance(kind, str) else kind.__qualname__
+            name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
             # '@1' marks the second call of one module.
-            return str(path).split("@")[0], name.split("@")[0].rsplit(".", 1)[-1]
+            return str(path).split("@")[0], name.split("@")[0]
     return "", ""
 
 

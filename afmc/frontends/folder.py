@@ -17,6 +17,10 @@ INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _CHUNK = 1 << 22
 
+INPUT_RANGE = "input_range"
+# What AIHWKIT-Lightning keeps beside it for training.
+TRAINING_STATE = ("input_range_update_idx", "x_min", "x_max")
+
 
 def check_folder(folder: Path) -> None:
     """Raise ModelError unless the folder has a config.json and whole safetensors weights.
@@ -49,6 +53,30 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             " as safetensors where you trust it (model.save_pretrained(DIR))."
         )
     raise ModelError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX} is there.")
+
+
+def input_ranges(folder: Path) -> dict[str, float]:
+    """Input ranges that a hardware-aware training left beside the weights, by module.
+
+    AIHWKIT-Lightning stores ``MODULE.input_range``, one value for each row slice that it was
+    trained with. Raises ModelError where the slices of one module differ, or a range is not a
+    positive number.
+    """
+    found: dict[str, float] = {}
+    for file in weight_files(folder):
+        with safe_open(file, framework="numpy") as tensors:
+            for name in tensors.keys():
+                module, _, last = name.rpartition(".")
+                if last != INPUT_RANGE:
+                    continue
+                values = {float(value) for value in tensors.get_tensor(name).reshape(-1)}
+                if len(values) != 1 or not 0 < min(values) < float("inf"):
+                    raise ModelError(
+                        f"{file} has {len(values)} different input ranges in {name}, from "
+                        f"{min(values):g} to {max(values):g}: one positive range is read now."
+                    )
+                found[module] = values.pop()
+    return found
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 
 from afmc.errors import ModelError, did_you_mean
 from afmc.frontends.convert import converted
-from afmc.frontends.folder import check_folder, read_json
+from afmc.frontends.folder import INPUT_RANGE, TRAINING_STATE, check_folder, input_ranges, read_json
 from afmc.frontends.quiet import quiet
 from afmc.frontends.source import KNOWN, Source, sha256_of
 
@@ -48,6 +48,8 @@ class Loaded:
     """Of the weight files, or of the tensors for a module that came in memory."""
     folder: Path | None
     """The folder it was read from; None for a module that came in memory."""
+    input_ranges: Mapping[str, float] = field(default_factory=dict)
+    """Half widths of input converters' ranges that the checkpoint brought along, by module."""
 
 
 def load(
@@ -78,7 +80,7 @@ def load(
     module = _read(folder, config, trust_remote_code, log)
     _check_finite(module, source.name)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
-    return Loaded(module, tokenizer, config, source.name, sha256, folder)
+    return Loaded(module, tokenizer, config, source.name, sha256, folder, input_ranges(folder))
 
 
 def from_module(
@@ -197,7 +199,8 @@ def _check_report(report: Any, folder: Path, log: Log) -> None:
         )
     if errors := report["error_msgs"]:
         raise ModelError(f"{folder} cannot be loaded ({str(errors[0]).splitlines()[0]}).")
-    if unused := sorted(report["unexpected_keys"]):
+    known = (INPUT_RANGE, *TRAINING_STATE)
+    if unused := sorted(k for k in report["unexpected_keys"] if not k.endswith(known)):
         log(f"{folder} holds {_count(unused, 'tensor')} that the model does not use,"
             f" first {unused[0]}")  # fmt: skip
 

@@ -146,16 +146,20 @@ def device_of(target: Target) -> Device | None:
         raise TargetError(
             f"{where} names {path}, but {module_name} has no {class_name}."
         ) from error
+    if not (isinstance(factory, type) and callable(getattr(factory, "program", None))):
+        raise TargetError(f"{where} names {path}, which is not a class with a method 'program'.")
     try:
         device = factory(**target.device.options)
     except (TypeError, ValueError) as error:
         raise TargetError(f"{where}: {class_name} refuses its options: {error}.") from error
-    if not callable(getattr(device, "program", None)):
-        raise TargetError(f"{where}: {class_name} has no method 'program'.")
-    expected = getattr(device, "g_max_uS", None)
-    if expected is not None and abs(expected - target.device.g_max_uS) > 1e-9:
-        raise TargetError(
-            f"{target.name}:device.g_max_uS is {target.device.g_max_uS:g}, but {class_name} "
-            f"with these options is a model of devices with {expected:g} uS."
-        )
+    for key, attribute, unit in (
+        ("g_max_uS", "g_max_uS", " uS"),
+        ("devices_per_polarity", "devices", ""),
+    ):
+        given, expected = getattr(target.device, key), getattr(device, attribute, None)
+        if expected is not None and abs(expected - given) > 1e-9:
+            raise TargetError(
+                f"{target.name}:device.{key} is {given:g}{unit}, but {class_name} with these "
+                f"options is a model of {expected:g}{unit}."
+            )
     return device

@@ -2,6 +2,9 @@
 
 The stream follows from the seed and the physical address alone, so a result does not depend on the
 order or the number of workers, and a block that stays where it was keeps its noise.
+
+torch's CPU generator takes 32 bits of a seed. Of 5,000 blocks two share a stream with a probability
+of 0.3 %; of 4 million about 2,000 pairs do.
 """
 
 from __future__ import annotations

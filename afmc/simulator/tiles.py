@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from afmc.errors import TargetError
 from afmc.simulator.devices import Device
 from afmc.simulator.random import Address, generator_at
 from afmc.targets import Target
@@ -59,6 +60,8 @@ def program(
     `device` is None for perfect devices. `crossbar_max` holds the largest weight of each crossbar
     where the target scales by the tile and tiles are shared; without it each piece is by itself.
     """
+    _check_grid(weight, pieces)
+    weight = weight.contiguous()  # noise is drawn in the order of memory
     slices = tuple(sorted({(piece.row, piece.row + piece.rows) for piece in pieces}))
     index = {slice_: i for i, slice_ in enumerate(slices)}
     full_scale = weight.new_empty(len(slices), weight.shape[0])
@@ -79,8 +82,18 @@ def program(
     return Programmed(noisy, slices, _or_one(full_scale))
 
 
+def _check_grid(weight: Tensor, pieces: Sequence[Piece]) -> None:
+    """Row cuts run across all columns, so that a row slice is one product."""
+    covered = {(p.row, p.rows): 0 for p in pieces}
+    for piece in pieces:
+        covered[piece.row, piece.rows] += piece.cols
+    rows = sum(height for _, height in covered)
+    if rows != weight.shape[1] or set(covered.values()) != {weight.shape[0]}:
+        raise ValueError("the blocks of a matrix do not share their row cuts")
+
+
 def _or_one(scale: Tensor) -> Tensor:
-    """A column of zeros needs a scale to divide by too; any will do."""
+    """To divide by, also for a column of zeros, where any will do."""
     return torch.where(scale > 0, scale, 1.0)
 
 
@@ -91,6 +104,19 @@ def _write(
     g_min, g_max = target.device.g_min_uS, target.device.g_max_uS
     per_weight = (g_max - g_min) / _or_one(scale).unsqueeze(1)
     g_target = (ideal * per_weight).clamp_(g_min - g_max, g_max - g_min)
-    plus = device.program(g_target.clamp(min=0).add_(g_min), generator)
-    minus = device.program(g_target.neg_().clamp_(min=0).add_(g_min), generator)
-    return (plus - minus).div_(per_weight)
+    plus = _programmed(device, g_target.clamp(min=0).add_(g_min), generator)
+    minus = _programmed(device, g_target.neg_().clamp_(min=0).add_(g_min), generator)
+    # A column of zeros has the digital scale 0: whatever its cells do, nothing comes of it.
+    return (plus - minus).mul_((scale / (g_max - g_min)).unsqueeze(1))
+
+
+def _programmed(device: Device, g_uS: Tensor, generator: torch.Generator) -> Tensor:
+    """What the device model makes of it, checked: the model may be anybody's."""
+    name = type(device).__name__
+    try:
+        result = device.program(g_uS, generator)
+    except Exception as error:  # whatever a plug-in raises
+        raise TargetError(f"the device model {name} failed: {error!r}.") from error
+    if not isinstance(result, Tensor) or result.shape != g_uS.shape:
+        raise TargetError(f"the device model {name} returned another shape than it was given.")
+    return result

@@ -1,4 +1,4 @@
-"""SmolLM2-135M from checkpoint to perplexity: compile time, memory, tokens a second.
+"""SmolLM2-135M from checkpoint to perplexity: compile time, accuracy, tokens a second.
 
     python tests/benchmarks/smollm2.py [--text FILE] [--instances N]
 
@@ -63,7 +63,7 @@ def _line(compiled: dict[str, Any], result: dict[str, Any]) -> str:
     spread = f" std {analog['std']:,.1f}" if analog["std"] is not None else ""
     return (
         f"tiles {compiled['tiles_used']:,} chips {compiled['chips_used']} "
-        f"compile {compiled['wall_s']:.0f} s peak {compiled['peak_rss_mb']:,.0f} MB | "
+        f"compile {compiled['wall_s']:.0f} s | "
         f"perplexity digital {result['digital']['perplexity']:.3f} "
         f"analog {analog['mean']:,.3f}{spread} "
         f"KL {result['kl_divergence']['mean']:.4f} "

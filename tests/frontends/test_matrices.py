@@ -117,7 +117,7 @@ def test_conv1d_of_gpt2(exports: Exports) -> None:
         cols=96,
         input="transformer.h.0.ln_1:layer_norm",
         module="transformer.h.0.attn.c_attn",
-        layer="Conv1D",
+        layer="transformers.pytorch_utils.Conv1D",
         operation="aten.addmm.default",
         stored="rows_cols",
         bias="transformer.h.0.attn.c_attn.bias",

@@ -94,7 +94,8 @@ def test_too_few_chips_says_how_many_and_what_would_fit() -> None:
     assert str(caught.value) == (
         "test needs 45 chips of hermes-64 (2826 tiles, 64 a chip), but the system has 40: 5 "
         "missing. What would fit: --set allocate.rule=parallel --digital lm_head (2220 tiles, 35 "
-        "chips); --digital lm_head (2250 tiles, 36 chips); --set target.system.chips=45."
+        "chips, if hermes-64 can share tiles); --digital lm_head (2250 tiles, 36 chips); --set "
+        "target.system.chips=45."
     )
     for lever in caught.value.levers[:2]:  # each does what it says
         settings = {"partition.digital": ("lm_head",)}

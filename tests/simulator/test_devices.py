@@ -112,12 +112,22 @@ BAD: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"device.options.devices": 1},
-        "hermes-64:device.g_max_uS is 20.7, but HermesPcm with these options is a model of "
-        "devices with 10.35 uS.",
+        "hermes-64:device.g_max_uS is 20.7 uS, but HermesPcm with these options is a model of "
+        "10.35 uS.",
+    ),
+    (
+        {"device.options.devices": 1, "device.g_max_uS": 10.35},
+        "hermes-64:device.devices_per_polarity is 2, but HermesPcm with these options is a model "
+        "of 1.",
+    ),
+    (
+        {"device.noise": "os:mkdir", "device.options.path": "made-by-a-target"},
+        "hermes-64:device.noise names os:mkdir, which is not a class with a method 'program'.",
     ),
     (
         {"device.noise": "fractions:Fraction"},
-        "hermes-64:device.noise: Fraction has no method 'program'.",
+        "hermes-64:device.noise names fractions:Fraction, which is not a class with a method "
+        "'program'.",
     ),
 ]
 

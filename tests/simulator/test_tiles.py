@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from afmc import TileLinear, load_target
-from afmc.errors import OptionError
+from afmc.errors import OptionError, TargetError
 from afmc.simulator import reference
 from afmc.simulator.converters import convert_input, convert_output
-from afmc.simulator.devices import HermesPcm, device_of
+from afmc.simulator.devices import Device, HermesPcm, device_of
 from afmc.simulator.layer import pieces_of
 from afmc.simulator.random import Address, generator_at
 from afmc.simulator.tiles import Piece, program
@@ -133,6 +133,8 @@ def test_noise_follows_from_seed_instance_and_address_alone(generator: torch.Gen
     base = draw(pieces)
     assert torch.equal(base, draw(pieces))
     assert torch.equal(base, draw(pieces[::-1]))  # the order does not matter
+    turned = weight.T.contiguous().T  # nor does the order in memory, as of GPT-2's Conv1D
+    assert torch.equal(base, program(turned, pieces, target, device, seed=0, instance=0).weight)
     for other in (draw(pieces, seed=1), draw(pieces, instance=1)):
         assert not torch.isclose(base, other).any(dim=0).all()
     moved = [Piece(p.row, p.col, p.rows, p.cols, Address(1, i, 0, 0, 0)) if i == 1 else p
@@ -147,12 +149,51 @@ def test_generators_differ_in_every_part_of_the_address() -> None:
     assert len({generator_at(*key).initial_seed() for key in keys}) == len(keys)
 
 
-def test_a_column_of_zeros_stays_zero(generator: torch.Generator) -> None:
+@pytest.mark.parametrize("noisy", [False, True])
+def test_a_column_of_zeros_stays_zero(noisy: bool, generator: torch.Generator) -> None:
+    """Its digital scale is zero, whatever its cells do."""
     linear = layer(8, 3, generator, bias=False)
     linear.weight[1] = 0
-    tile = TileLinear(linear, load_target("afm-512").without_noise(), input_range=1.0)
+    target = load_target("hermes-64") if noisy else load_target("afm-512").without_noise()
+    tile = TileLinear(linear, target, input_range=1.0, generator=generator)
     y = tile(torch.randn(4, 8, generator=generator))
     assert bool(torch.isfinite(y).all()) and y[:, 1].abs().max() == 0
+
+
+class Raises:
+    def program(self, g_uS: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        raise ZeroDivisionError("no such luck")
+
+
+class Shrinks:
+    def program(self, g_uS: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return g_uS[:1]
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        (Raises(), "the device model Raises failed: ZeroDivisionError('no such luck')."),
+        (Shrinks(), "the device model Shrinks returned another shape than it was given."),
+    ],
+)
+def test_a_plug_in_device_that_misbehaves(device: Device, sentence: str) -> None:
+    target, weight = load_target("hermes-64"), torch.ones(4, 4)
+    with pytest.raises(TargetError) as caught:
+        program(weight, pieces_of(4, 4, target, "full"), target, device, seed=0, instance=0)
+    assert str(caught.value) == sentence
+
+
+def test_row_cuts_must_run_across() -> None:
+    address = [Address(0, i, 0, 0, 0) for i in range(4)]
+    pieces = [
+        Piece(0, 0, 4, 2, address[0]),
+        Piece(4, 0, 2, 2, address[1]),
+        Piece(0, 2, 3, 2, address[2]),
+        Piece(3, 2, 3, 2, address[3]),
+    ]
+    with pytest.raises(ValueError, match="do not share their row cuts"):
+        program(torch.ones(4, 6), pieces, load_target("ideal-512"), None, seed=0, instance=0)
 
 
 def needs(target: Target, **arguments: object) -> str:
