@@ -166,6 +166,9 @@ def test_saved_and_loaded_it_computes_the_same(tmp_path: Path, ids: torch.Tensor
     torch.testing.assert_close(again.graph()(ids), expected, rtol=1e-5, atol=1e-5)
     assert again.inspect()["tiles_used"] == model.inspect()["tiles_used"]
     assert again.levers == model.levers
+    for key in ("wall_s", "stages_s"):  # of the compile, not of what came after it
+        assert again.inspect()[key] == model.inspect()[key]
+    assert model.inspect()["wall_s"] == pytest.approx(sum(model.inspect()["stages_s"].values()))
     assert not list((tmp_path / "out").rglob("*.bin"))
     with zipfile.ZipFile(tmp_path / "out" / "graph.pt2") as archive:
         pickles = [n for n in archive.namelist() if n.endswith(".pt") and archive.read(n)]
