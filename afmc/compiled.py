@@ -38,11 +38,12 @@ from afmc.text import Text, read_text
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
 
-Progress = Callable[[str, int], None]
-"""Called with what is being done and by how many steps (or tokens) it has come on."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many tokens further it has come, and how many there are;
+with 0 and 0 where a stage begins, and for a line that is worth saying."""
 
 
-def _silent(what: str, steps: int) -> None:
+def _silent(what: str, tokens: int, of: int) -> None:
     pass
 
 
@@ -187,7 +188,7 @@ class CompiledModel:
             lambda index: void(self.write(seed=seed, instance=index)),
             windows,
             instances,
-            progress,
+            lambda what, done: progress(what, done, len(windows) * window),
         )
         return Validation(
             digital_perplexity=digital.perplexity,
@@ -331,10 +332,10 @@ def compile(
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
 
-    progress("load", 1)
+    progress("load", 0, 0)
     with clock.stage("load"):
         loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
-    progress("export", 1)
+    progress("export", 0, 0)
     with clock.stage("export"):
         exported = export(loaded.module)
         matrices, remainder = find_matrices(exported)
@@ -352,12 +353,11 @@ def compile(
         remainder,
     )
     if _needs_ranges(start, hardware):
-        progress("calibrate", 1)
         with clock.stage("calibrate"):
-            start = _calibrate(start, loaded, text, method, calibration_tokens)
+            start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
         _check_ranges(start)
     with clock.stage("passes"):
-        program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 1))
+        program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
@@ -378,7 +378,7 @@ def _load(
         resolve(str(model)),
         revision=revision,
         trust_remote_code=trust_remote_code,
-        log=lambda line: progress(line, 0),
+        log=lambda line: progress(line, 0, 0),
     )
     return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
 
@@ -409,6 +409,7 @@ def _calibrate(
     text: str | Path | Text | None,
     method: Method,
     tokens: int,
+    progress: Progress,
 ) -> Program:
     if loaded.tokenizer is None:
         raise ModelError(
@@ -425,7 +426,10 @@ def _calibrate(
     for matrix in _to_calibrate(program):
         readers.setdefault(matrix.input, matrix.module)
     windows = windows_of(ids, window)
-    ranges = input_ranges(loaded.module, readers, windows, method)
+    total = len(windows) * window
+    ranges = input_ranges(
+        loaded.module, readers, windows, method, lambda done: progress("calibrate", done, total)
+    )
 
     def with_range(matrix: Matrix) -> Matrix:
         found = ranges.get(matrix.input)
@@ -435,7 +439,7 @@ def _calibrate(
     return replace(
         program,
         matrices=tuple(with_range(m) for m in program.matrices),
-        calibration=Calibration(str(method), source.name, source.sha256, len(windows) * window),
+        calibration=Calibration(str(method), source.name, source.sha256, total),
     )
 
 

@@ -299,7 +299,7 @@ def test_ranges_that_come_with_a_checkpoint_are_used(tmp_path: Path) -> None:
     save_file(tensors, file, metadata={"format": "pt"})
     said: list[str] = []
     model = afmc.compile(
-        tmp_path / "tiny", TARGETS["noisy"], text=TEXT, progress=lambda what, _: said.append(what)
+        tmp_path / "tiny", TARGETS["noisy"], text=TEXT, progress=lambda what, *_: said.append(what)
     )
     ranges = {m.module: m.input_range for m in model.program.matrices}
     assert ranges["model.layers.0.self_attn.q_proj"] == 3.5
@@ -336,7 +336,19 @@ def test_passes_that_place_nothing() -> None:
 
 def test_validation_measures_what_it_says() -> None:
     model = compiled("llama")
-    result = model.validate(TEXT, tokens=200, window=32, instances=3, seed=7)
+    seen: dict[str, list[int]] = {}
+    result = model.validate(
+        TEXT,
+        tokens=200,
+        window=32,
+        instances=3,
+        seed=7,
+        progress=lambda what, done, of: seen.setdefault(f"{what}/{of}", []).append(done),
+    )
+    assert seen == {
+        "digital/192": [32] * 6,
+        **{f"instance {i} of 3/192": [32] * 6 for i in (1, 2, 3)},
+    }
     windows = torch.tensor(tiny_tokenizer()(TEXT.content)["input_ids"][:192]).view(6, 32)
     assert (result.tokens, result.scored_tokens) == (192, 6 * 31)
 

@@ -89,7 +89,7 @@ def test_perplexity_on_wikitext(smollm2: Loaded, wikitext: Text) -> None:
 def test_the_known_name_compiles_runs_and_reads_its_cache(smollm2: Loaded, tmp_path: Path) -> None:
     """By name, on perfect tiles: the text is the digital model's own."""
     said: list[str] = []
-    model = afmc.compile("smollm2-135m", "ideal-512", progress=lambda what, _: said.append(what))
+    model = afmc.compile("smollm2-135m", "ideal-512", progress=lambda what, *_: said.append(what))
     assert not any("converting" in line for line in said)  # the fixture did, once
     prompt = "The capital of France is"
     text = model.run(prompt, max_tokens=12)

@@ -121,7 +121,7 @@ def compile(
     source = read_text(text, "calibration")
 
     with output.progress() as progress:
-        progress("import", 1)
+        progress("import", 0, 0)
         from afmc import compiled
         from afmc.pipeline import load_passes
 
@@ -137,7 +137,7 @@ def compile(
             trust_remote_code=trust_remote_code,
             progress=progress,
         )
-        progress("save", 1)
+        progress("save", 0, 0)
         result.save(directory)
     kept = result.as_artifact()
     if json:
@@ -178,7 +178,7 @@ def validate(
     read(directory)  # before anything that takes long
     source = read_text(text, "validation")
     with output.progress() as progress:
-        progress("load", 1)
+        progress("load", 0, 0)
         from afmc.cli.validation import render
         from afmc.compiled import load
 
@@ -216,11 +216,11 @@ def run(
 
     read(directory)
     with output.progress() as progress:
-        progress("load", 1)
+        progress("load", 0, 0)
         from afmc.compiled import load
 
         model = load(directory, trust_remote_code=trust_remote_code)
-        progress("generate", 1)
+        progress("generate", 0, 0)
         answer = model.run(
             prompt, max_tokens=max_tokens, seed=seed, instance=instance, digital=digital
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import TaskID
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -26,40 +27,43 @@ def show(renderable: RenderableType) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int], None]]:
-    """A function of what is being done and how far it has come: a bar on a terminal, else lines."""
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Shows what is being done and how many tokens of how many are through: a bar on a terminal,
+    a line for each stage elsewhere.
+    """
     if not sys.stderr.isatty():
         yield _plain_lines()
         return
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.fields[done]}"),
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]:>22}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        current = bar.add_task("start", total=None, done="")
-        counted: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
-        def advance(what: str, steps: int) -> None:
-            if steps == 0:
-                bar.console.print(what, highlight=False)
-                return
-            counted[what] = counted.get(what, 0) + steps
-            done = f"{counted[what]:,} tokens" if counted[what] > 1 else ""
-            bar.update(current, description=what, done=done)
+        def advance(what: str, tokens: int, of: int) -> None:
+            if what not in tasks:
+                for earlier in tasks.values():
+                    bar.stop_task(earlier)
+                    bar.update(earlier, visible=False)
+                tasks[what] = bar.add_task(what, total=of or None, count="")
+            done = bar.tasks[tasks[what]].completed + tokens
+            count = f"{done:,.0f} of {of:,} tokens" if of else ""
+            bar.update(tasks[what], advance=tokens, count=count, visible=True)
 
         yield advance
 
 
-def _plain_lines() -> Callable[[str, int], None]:
+def _plain_lines() -> Callable[[str, int, int], None]:
     start = time.perf_counter()
     seen: set[str] = set()
 
-    def advance(what: str, steps: int) -> None:
+    def advance(what: str, tokens: int, of: int) -> None:
         if what not in seen:
             seen.add(what)
             print(f"[{time.perf_counter() - start:6.1f} s] {what}", file=sys.stderr, flush=True)
