@@ -25,4 +25,4 @@ if [ $# -eq 0 ]; then
     lint-imports
 fi
 echo "== pytest"
-pytest "$@"
+AFMC_TEST_PACKAGE=1 pytest "$@"
