@@ -90,7 +90,7 @@ class CompiledModel:
         self.program = program
         self.target = target
         self.digital: nn.Module = loaded.module
-        """The model as it came, in double-checked 32-bit floating point."""
+        """The model as it came, in 32-bit floating point."""
         self.tokenizer = loaded.tokenizer
         self.levers = tuple(found_levers)
         self._exported = exported
@@ -185,7 +185,7 @@ class CompiledModel:
         digital, analog = compare(
             self.digital,
             self.analog,
-            lambda index: void(self.write(seed=seed, instance=index)),
+            lambda index: self.write(seed=seed, instance=index),
             windows,
             instances,
             lambda what, done: progress(what, done, len(windows) * window),
@@ -279,10 +279,6 @@ class CompiledModel:
             directory, self.program, self.target, self.summary, self._clock.to_json, write_model
         )
         return directory
-
-
-def void(_: object) -> None:
-    return None
 
 
 def compile(

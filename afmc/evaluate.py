@@ -138,7 +138,7 @@ def windows_of(ids: Tensor, window: int) -> list[Tensor]:
 def compare(
     digital: nn.Module,
     analog: nn.Module,
-    write: Callable[[int], None],
+    write: Callable[[int], object],
     windows: Sequence[Tensor],
     instances: int,
     observe: Callable[[str, int], None] = lambda what, tokens: None,

@@ -19,11 +19,23 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+REAL = [code for code in blocks("python") if "smollm2-135m" in code]
+SMALL = [code for code in blocks("python") if code not in REAL]
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("code", REAL)
+@pytest.mark.usefixtures("smollm2")  # skips, loudly, where the model is not installed
+def test_blocks_with_the_real_model_run(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test_python_blocks_run(code, tmp_path, monkeypatch)
+    assert (tmp_path / "out" / "program.json").exists()
+
+
+@pytest.mark.parametrize("code", SMALL)
 def test_python_blocks_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    if "smollm2-135m" in code:
-        pytest.skip("compiles SmolLM2; tests/test_real_model.py does what it does")
     (tmp_path / "block.py").write_text(code)
     runpy.run_path(str(tmp_path / "block.py"), run_name="__main__")
 

@@ -166,7 +166,7 @@ class Toy(nn.Module):
         return self.use(self.embedding(input_ids))
 
     def use(self, x: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+        raise NotImplementedError  # each toy has its own
 
 
 class Matmul(Toy):

@@ -111,7 +111,7 @@ def test_programmed_weights_have_the_devices_statistics(generator: torch.Generat
     pieces = pieces_of(256, 256, target, "full")
     device = HermesPcm(2)
     held = program(weight, pieces, target, device, seed=3, instance=0)
-    written, other = weight.abs() * 20.7, torch.zeros_like(weight)
+    written = weight.abs() * 20.7
     # a cell that is not written settles at the mean of the positive half of its noise
     sigma0 = 0.16603222
     mean_other = sigma0 / (2 * math.pi) ** 0.5
@@ -119,7 +119,6 @@ def test_programmed_weights_have_the_devices_statistics(generator: torch.Generat
     expected = (device.sigma_uS(written) ** 2 + var_other).mean()
     error = (held.weight - weight) * 20.7 + weight.sign() * mean_other
     assert float((error**2).mean()) == pytest.approx(float(expected), rel=0.03)
-    assert other.abs().max() == 0
 
 
 def test_noise_follows_from_seed_instance_and_address_alone(generator: torch.Generator) -> None:
