@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from afmc.errors import AfmcError as AfmcError
     from afmc.ir import Program as Program
     from afmc.problems import problems as problems
+    from afmc.simulator.device import Device as Device
     from afmc.simulator.layer import TileLinear as TileLinear
     from afmc.targets import Target as Target
     from afmc.targets import list_targets as list_targets
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AfmcError": "afmc.errors",
     "CompiledModel": "afmc.compiled",
+    "Device": "afmc.simulator.device",
     "Program": "afmc.ir",
     "Target": "afmc.targets",
     "TileLinear": "afmc.simulator.layer",

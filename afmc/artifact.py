@@ -58,7 +58,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "afmc_version": afmc.__version__,
         "model": asdict(program.model),
         "calibration": asdict(program.calibration) if program.calibration else None,
-        "target": target.model_dump(mode="json"),
+        "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
         "summary": dict(summary),
         "allocation": asdict(program.allocation) if program.allocation else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
 from afmc import artifact, lower
 from afmc.artifact import Artifact
+from afmc.conditions import Condition, conditions_of
+from afmc.defects import Defects, load_defects
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
-from afmc.evaluate import Estimate, Validation, compare, tokenise, windows_of
+from afmc.evaluate import CalibrationCost, Outcome, Validation, compare, tokenise, windows_of
 from afmc.frontends import huggingface
 from afmc.frontends.export import export
 from afmc.frontends.huggingface import Loaded
@@ -30,13 +34,23 @@ from afmc.passes import Pass, name_of
 from afmc.passes.partition import REPLACEABLE
 from afmc.pipeline import configure, fit_or_explain, levers, load_passes
 from afmc.simulator.calibrate import Method, input_ranges
-from afmc.simulator.devices import device_of
+from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
 
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
+
+FIXED = (
+    "crossbar.rows",
+    "crossbar.columns",
+    "tile.co_location",
+    "tile.tiers",
+    "chip.tiles",
+    "system.chips",
+)
+"""Figures of a target that a mapping follows from."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many tokens further it has come, and how many there are;
@@ -96,7 +110,7 @@ class CompiledModel:
         self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
-        self._written: tuple[int, int] | None = None
+        self._written: object = None
         self._programming_s: list[float] = []
 
     # what went where
@@ -125,17 +139,64 @@ class CompiledModel:
         """The original module with its analog layers on tiles; call `write` first."""
         return lower.on_tiles(self.digital, self.program, self.tiles)
 
-    def write(self, *, seed: int = 0, instance: int = 0) -> nn.Module:
-        """Programs one manufactured instance onto the tiles and returns `analog`."""
-        if self._written != (seed, instance):
+    def write(
+        self,
+        *,
+        seed: int = 0,
+        instance: int = 0,
+        condition: Condition | None = None,
+        defects: Defects | None = None,
+    ) -> nn.Module:
+        """Programs one manufactured instance onto the tiles and returns `analog`.
+
+        Just programmed, at 25 degrees Celsius and with the target's compensation unless a
+        condition says otherwise. Noise that is drawn at each read begins anew.
+        """
+        condition = condition or conditions_of(self.target)[0]
+        wanted = (seed, instance, condition, id(defects))
+        if self._written != wanted or self.target.is_random_at_reads:
             self._written = None
             start = time.perf_counter()
             lower.write_instance(
-                self.program, self.target, self.tiles, seed=seed, instance=instance
+                self.program,
+                self.target,
+                self.tiles,
+                seed=seed,
+                instance=instance,
+                condition=condition,
+                defects=defects,
             )
-            self._written = (seed, instance)
+            self._written = wanted
             self._programming_s.append(time.perf_counter() - start)
         return self.analog
+
+    def on(self, overrides: Mapping[str, object]) -> CompiledModel:
+        """The same mapping on a target with other figures, `{"device.noise": None}`.
+
+        Raises OptionError for a figure that the mapping follows from.
+        """
+        for key in overrides:
+            if key in FIXED:
+                raise OptionError(f"target.{key} is what the mapping follows from: compile again.")
+        target = load_target(self.target, overrides)
+        device_of(target)
+        if target.needs_input_range and any(m.input_range is None for m in self.program.analog):
+            raise OptionError(
+                f"with {', '.join(overrides)} products depend on input ranges, which this compile "
+                f"did without: compile again with these figures."
+            )
+        return self._with(target)
+
+    def without_noise(self) -> CompiledModel:
+        """The same mapping on perfect devices, wires and converters, whose bits stay."""
+        return self._with(self.target.without_noise())
+
+    def _with(self, target: Target) -> CompiledModel:
+        twin = copy.copy(self)
+        twin.target, twin._written, twin._programming_s = target, None, []
+        for cached in ("tiles", "analog", "summary"):
+            twin.__dict__.pop(cached, None)
+        return twin
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The exported graph with ``afmc::mvm`` calls, bound to these tiles: token numbers
@@ -164,14 +225,54 @@ class CompiledModel:
         window: int = 1024,
         instances: int = 5,
         seed: int = 0,
+        at: Sequence[str | float] = (),
+        temperature: Sequence[str | float] = (),
+        compensation: Sequence[str] = (),
+        calibrate: int = 0,
+        defects: str | Path | Defects | None = None,
+        settings: Mapping[str, object] | None = None,
         progress: Progress = _silent,
     ) -> Validation:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
         Over the first whole windows within `tokens` tokens of a text (half of the standard
-        library's help topics without one), for `instances` manufactured chips. Raises TextError
-        and OptionError; ModelError for a model that does not predict the next token.
+        library's help topics without one), for `instances` manufactured chips, under every
+        combination of the given times since programming (``"1d"``, or seconds), temperatures
+        (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
+        ``"reference"``), each without and with calibration where `calibrate` probe inputs are
+        given. `defects` is a map of stuck cells; `settings` are figures of the target
+        (``{"device.noise": None}``) for this validation alone. Raises TextError, OptionError and
+        TargetError; ModelError for a model that does not predict the next token.
         """
+        if settings:
+            twin = self.on(settings)
+            return twin.validate(
+                text,
+                tokens=tokens,
+                window=window,
+                instances=instances,
+                seed=seed,
+                at=at,
+                temperature=temperature,
+                compensation=compensation,
+                calibrate=calibrate,
+                defects=defects,
+                progress=progress,
+            )
+        conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
+        notes = lower.check_conditions(self.target, conditions)
+        broken = load_defects(defects) if isinstance(defects, str | Path) else defects
+        if broken is not None:
+            hits = lower.count_hits(self.program, self.target, broken)
+            if not hits:
+                raise OptionError(
+                    f"none of the {len(broken.stuck)} lines of {broken.name} is about a cell that "
+                    f"holds a weight of this mapping."
+                )
+            notes += (
+                f"{hits} of {len(broken.stuck)} lines of {broken.name} are about cells "
+                f"that hold weights",
+            )
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
@@ -185,16 +286,18 @@ class CompiledModel:
         digital, analog = compare(
             self.digital,
             self.analog,
-            lambda index: self.write(seed=seed, instance=index),
+            lambda index, condition: self.write(
+                seed=seed, instance=index, condition=condition, defects=broken
+            ),
             windows,
             instances,
+            conditions,
             lambda what, done: progress(what, done, len(windows) * window),
         )
+        every = [score for of_instances in analog for score in of_instances]
         return Validation(
             digital_perplexity=digital.perplexity,
-            perplexity=Estimate(tuple(s.perplexity for s in analog)),
-            kl_divergence=Estimate(tuple(s.kl / s.scored for s in analog)),
-            top1_agreement=Estimate(tuple(s.agree / s.scored for s in analog)),
+            outcomes=tuple(map(Outcome.of, conditions, analog)),
             tokens=digital.tokens,
             scored_tokens=digital.scored,
             window=window,
@@ -202,9 +305,29 @@ class CompiledModel:
             text_sha256=source.sha256,
             seed=seed,
             digital_tokens_per_s=digital.tokens / digital.seconds,
-            analog_tokens_per_s=sum(s.tokens for s in analog) / sum(s.seconds for s in analog),
+            analog_tokens_per_s=sum(s.tokens for s in every) / sum(s.seconds for s in every),
             programming_s=sum(self._programming_s) / len(self._programming_s),
             wall_s=time.perf_counter() - start,
+            calibration=self._calibration_cost(calibrate) if calibrate else None,
+            defects=None if broken is None else broken.name,
+            overrides=self.target.overrides,
+            notes=notes,
+        )
+
+    def _calibration_cost(self, probes: int) -> CalibrationCost:
+        places = self.program.placements
+        _, turns = np.unique(places[["chip", "tile"]], return_counts=True)
+        latency_ns = self.target.tile.read_latency_ns
+        groups = -(
+            -self.program.blocks["rows"]
+            // (self.target.crossbar.active_rows or self.target.crossbar.rows)
+        )
+        return CalibrationCost(
+            probes,
+            reads=probes * len(places),
+            tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
+            digital_macs=probes * sum(m.weights for m in self.program.analog),
+            digital_operations_per_token=int((groups * self.program.blocks["cols"]).sum()),
         )
 
     def run(
@@ -215,12 +338,19 @@ class CompiledModel:
         seed: int = 0,
         instance: int = 0,
         digital: bool = False,
+        condition: Condition | None = None,
     ) -> str:
         """Text that follows the prompt, the likeliest token each time, without the prompt."""
         if max_tokens < 1:
             raise OptionError(f"--max-tokens must be at least 1, but is {max_tokens}.")
         tokenizer = self._require_tokenizer()
-        model: Any = self.digital if digital else self.write(seed=seed, instance=instance)
+        if condition is not None:
+            lower.check_conditions(self.target, [condition])
+        model: Any = (
+            self.digital
+            if digital
+            else self.write(seed=seed, instance=instance, condition=condition)
+        )
         inputs = tokenizer(prompt, return_tensors="pt")
         self._check_length(inputs["input_ids"].numel() + max_tokens, "prompt and --max-tokens")
         if not inputs["input_ids"].numel():
@@ -395,8 +525,7 @@ def _check_ranges(program: Program) -> None:
 
 
 def _needs_ranges(program: Program, target: Target) -> bool:
-    converts = target.input.bits is not None or target.output.bits is not None
-    return converts and any(m.input_range is None for m in _to_calibrate(program))
+    return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
 
 
 def _calibrate(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
+from afmc.conditions import Condition
 from afmc.errors import OptionError, TextError
 from afmc.ir import SCHEMA_VERSION
 
@@ -68,15 +69,59 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Digital and analog on the same tokens. All figures are measured, in simulation."""
+class CalibrationCost:
+    """What measuring every column of one instance takes. Derived from the mapping."""
 
-    digital_perplexity: float
+    probes: int
+    reads: int
+    """Of all tiles together, one block at a time."""
+    tile_time_ns: float | None
+    """Of the reads of the busiest tile, at the target's read latency; None where it has none."""
+    digital_macs: int
+    """For the products that should come out."""
+    digital_operations_per_token: int
+    """In use: one more addition for each output of a row slice; its factor is there anyway."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The instances under one condition."""
+
+    condition: Condition
     perplexity: Estimate
     kl_divergence: Estimate
     """Nats per token, of the analog model's distribution from the digital one's."""
     top1_agreement: Estimate
     """Share of tokens for which both predict the same next token."""
+
+    @classmethod
+    def of(cls, condition: Condition, scores: Sequence[Score]) -> Outcome:
+        return cls(
+            condition,
+            Estimate(tuple(s.perplexity for s in scores)),
+            Estimate(tuple(s.kl / s.scored for s in scores)),
+            Estimate(tuple(s.agree / s.scored for s in scores)),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "at_s": self.condition.at_s,
+            "temperature_C": self.condition.temperature_C,
+            "compensation": self.condition.compensation,
+            "calibration_probes": self.condition.probes,
+            "analog": {"perplexity": self.perplexity.to_json()},
+            "kl_divergence": self.kl_divergence.to_json(),
+            "top1_agreement": self.top1_agreement.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Digital and analog on the same tokens. All figures are measured, in simulation."""
+
+    digital_perplexity: float
+    outcomes: tuple[Outcome, ...]
+    """One for each condition, in the order in which they were asked for."""
     tokens: int
     scored_tokens: int
     window: int
@@ -88,19 +133,48 @@ class Validation:
     programming_s: float
     """To write one instance onto the tiles, on average."""
     wall_s: float
+    calibration: CalibrationCost | None = None
+    defects: str | None = None
+    notes: tuple[str, ...] = ()
+    """What a reader should know: what the devices do not do, for instance."""
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Figures of the target that were set for this validation alone."""
+
+    @property
+    def instances(self) -> int:
+        return len(self.perplexity.values)
+
+    @property
+    def perplexity(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].perplexity
+
+    @property
+    def kl_divergence(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].kl_divergence
+
+    @property
+    def top1_agreement(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].top1_agreement
 
     def to_json(self) -> dict[str, Any]:
+        """With the first condition's figures at the top."""
         return {
             "schema_version": SCHEMA_VERSION,
             "digital": {"perplexity": self.digital_perplexity},
-            "analog": {"perplexity": self.perplexity.to_json()},
-            "kl_divergence": self.kl_divergence.to_json(),
-            "top1_agreement": self.top1_agreement.to_json(),
+            **self.outcomes[0].to_json(),
+            "conditions": [outcome.to_json() for outcome in self.outcomes],
             "tokens": self.tokens,
             "scored_tokens": self.scored_tokens,
             "window": self.window,
-            "instances": len(self.perplexity.values),
+            "instances": self.instances,
             "seed": self.seed,
+            "defects": self.defects,
+            "overrides": dict(self.overrides),
+            "notes": list(self.notes),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "text": self.text,
             "text_sha256": self.text_sha256,
             "tokens_per_s": {
@@ -138,22 +212,24 @@ def windows_of(ids: Tensor, window: int) -> list[Tensor]:
 def compare(
     digital: nn.Module,
     analog: nn.Module,
-    write: Callable[[int], object],
+    write: Callable[[int, Condition], object],
     windows: Sequence[Tensor],
     instances: int,
+    conditions: Sequence[Condition],
     observe: Callable[[str, int], None] = lambda what, tokens: None,
-) -> tuple[Score, list[Score]]:
-    """Scores of the digital model and of every instance.
+) -> tuple[Score, list[list[Score]]]:
+    """Scores of the digital model and, by condition, of every instance.
 
-    `write(i)` puts instance i onto the tiles of `analog`. The first token of a window is not
-    scored. Windows come in chunks whose digital log-probabilities fit into memory; an instance is
-    written once a chunk and is the same each time, because its noise follows from its number.
+    `write(i, condition)` puts instance i onto the tiles of `analog`. The first token of a window is
+    not scored. Windows come in chunks whose digital log-probabilities fit into memory; an instance
+    is written once a chunk and is the same each time, because its noise follows from its number.
     """
     if instances < 1:
         raise OptionError(f"--instances must be at least 1, but is {instances}.")
-    reference, scores = Score(), [Score() for _ in range(instances)]
+    reference = Score()
+    scores = [[Score() for _ in range(instances)] for _ in conditions]
     with torch.inference_mode():
-        write(0)
+        write(0, conditions[0])
         for model in (digital, analog):  # so that the first window's time is like the others'
             model(input_ids=windows[0][:, :2], use_cache=False)
         for chunk in _chunks(windows, digital):
@@ -161,11 +237,15 @@ def compare(
             for window in chunk:
                 expected.append(_score(digital, window, reference, None))
                 observe("digital", window.numel())
-            for index, score in enumerate(scores):
-                write(index)
-                for window, log_p in zip(chunk, expected, strict=True):
-                    _score(analog, window, score, log_p)
-                    observe(f"instance {index + 1} of {instances}", window.numel())
+            for condition, of_instances in zip(conditions, scores, strict=True):
+                for index, score in enumerate(of_instances):
+                    write(index, condition)
+                    for window, log_p in zip(chunk, expected, strict=True):
+                        _score(analog, window, score, log_p)
+                        what = f"instance {index + 1} of {instances}"
+                        if len(conditions) > 1:
+                            what += f", {condition}"
+                        observe(what, window.numel())
     return reference, scores
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -18,14 +20,18 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
+from afmc.conditions import Condition
+from afmc.defects import Defects
 from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
-from afmc.ir import Matrix, Program
-from afmc.simulator.devices import device_of
+from afmc.ir import Group, Program
+from afmc.simulator.cells import streams_of, write
+from afmc.simulator.correction import Correction
+from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
-from afmc.simulator.random import Address
-from afmc.simulator.tiles import Piece, Programmed, program
-from afmc.targets import Target
+from afmc.simulator.random import Address, generator_at
+from afmc.simulator.tiles import FRESH, Piece, program, touches
+from afmc.targets import Target, load_target
 
 Tiles = Mapping[str, TileLinear]
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
@@ -99,36 +105,136 @@ def full_name_of(kind: type) -> str:
 
 
 def write_instance(
-    program_: Program, target: Target, tiles: Tiles, *, seed: int, instance: int
+    program_: Program,
+    target: Target,
+    tiles: Tiles,
+    *,
+    seed: int,
+    instance: int,
+    condition: Condition = FRESH,
+    defects: Defects | None = None,
 ) -> None:
-    """Programs one manufactured instance: every draw that is made once, onto all tiles."""
+    """Programs one manufactured instance and lets time pass: every draw that is made once.
+
+    With probes in the condition, columns are measured just after programming and corrected.
+    """
+    writer = _Writer(program_, target, tiles, seed, instance, defects)
+    corrections: dict[str, Correction] = {}
+    if condition.probes:
+        writer.write(FRESH, {})
+        for matrix in program_.analog:
+            draws = writer.generator(matrix.name, "probes")
+            corrections[matrix.name] = tiles[matrix.name].measure(condition.probes, draws)
+    writer.write(condition, corrections)
+
+
+def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """What the target's devices do not do under these conditions, in sentences.
+
+    Raises TargetError, in the device model's sentence, where it does not know a condition.
+    """
     device = device_of(target)
-    pieces = _pieces(program_)
-    maxima = _crossbar_maxima(program_, target, tiles, pieces)
-    for index, group in enumerate(program_.groups):
-        members = [program_.matrix(name) for name in group.members]
-        weights = [_in_linear_order(tiles[m.name], m) for m in members]
-        together = weights[0] if len(weights) == 1 else torch.cat(weights)
+    if device is None:
+        return ()
+    streams = streams_of(0, 0, Address(0, 0, 0, 0, 0))
+    some = torch.linspace(-1, 1, 9).unsqueeze(0)
+    written = write(some, torch.ones(1), target, device, streams)
+    found = {}
+    for condition in conditions:
+        for key, alone in (
+            ("time", Condition(at_s=condition.at_s)),
+            ("temperature", Condition(temperature_C=condition.temperature_C)),
+        ):
+            plain = load_target(target, {"device.read_noise": "none"})
+            states = written.at(plain, device, alone, streams)
+            fresh = written.at(plain, device, FRESH, streams)
+            same = all(torch.equal(s.mean, f.mean) for s, f in zip(states, fresh, strict=True))
+            if alone != FRESH and same:
+                found[key] = f"{type(device).__name__} has no model of what {key} does to it"
+        written.at(target, device, condition, streams)
+    return tuple(found.values())
+
+
+def count_hits(program_: Program, target: Target, defects: Defects) -> int:
+    """Lines of a map that are about cells of some block."""
+    hit = np.zeros(len(defects.stuck), dtype=bool)
+    for pieces in _pieces(program_):
+        for piece in pieces:
+            hit |= touches(defects, piece)
+    devices = target.device.devices_per_polarity
+    return int((hit & (defects.stuck["device"] < devices)).sum())
+
+
+class _Writer:
+    """One instance of a program's tiles."""
+
+    def __init__(
+        self,
+        program_: Program,
+        target: Target,
+        tiles: Tiles,
+        seed: int,
+        instance: int,
+        defects: Defects | None,
+    ) -> None:
+        self.program, self.target, self.tiles = program_, target, tiles
+        self.seed, self.instance, self.defects = seed, instance, defects
+        self.device = device_of(target)
+        self.pieces = _pieces(program_)
+        self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
+        self.place = {
+            name: self.pieces[index][0].address
+            for index, group in enumerate(program_.groups)
+            for name in group.members
+        }
+
+    def generator(self, matrix: str, purpose: str) -> torch.Generator:
+        """For draws that belong to a matrix as a whole, at its first block."""
+        return generator_at(self.seed, self.instance, self.place[matrix], f"{purpose} {matrix}")
+
+    def write(self, condition: Condition, corrections: Mapping[str, Correction]) -> None:
+        """All groups, the largest first, one a core at a time."""
+        groups = sorted(
+            zip(self.pieces, self.program.groups, strict=True), key=lambda each: -len(each[0])
+        )
+        cores = torch.get_num_threads()
+
+        def write(each: tuple[list[Piece], Group]) -> None:
+            self._write(*each, condition, corrections)
+
+        try:
+            # Blocks are too small to share: each thread works by itself, on a group of its own.
+            with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
+                deque(pool.map(write, groups), maxlen=0)
+        finally:
+            torch.set_num_threads(cores)
+
+    def _write(
+        self,
+        pieces: list[Piece],
+        group: Group,
+        condition: Condition,
+        corrections: Mapping[str, Correction],
+    ) -> None:
+        members = [self.program.matrix(name) for name in group.members]
+        weights = [self.tiles[m.name].ideal for m in members]
         written = program(
-            together,
-            pieces[index],
-            target,
-            device,
-            seed=seed,
-            instance=instance,
-            crossbar_max=maxima,
+            weights[0] if len(weights) == 1 else torch.cat(weights),
+            pieces,
+            self.target,
+            self.device,
+            seed=self.seed,
+            instance=self.instance,
+            condition=condition,
+            crossbar_max=self.maxima,
+            defects=self.defects,
         )
         first = 0
         for matrix in members:
-            columns = slice(first, first + matrix.cols)
-            part = Programmed(written.weight[columns], written.slices, written.w_max[:, columns])
-            tiles[matrix.name].write(part)
+            part = written.columns(slice(first, first + matrix.cols))
+            reads = self.generator(matrix.name, f"reads {condition}")
+            self.tiles[matrix.name].write(part, reads, corrections.get(matrix.name))
             first += matrix.cols
-
-
-def _in_linear_order(tile: TileLinear, matrix: Matrix) -> Tensor:
-    weight = tile.weight.detach()
-    return weight.T if matrix.stored == "rows_cols" else weight
 
 
 def _pieces(program_: Program) -> list[list[Piece]]:
@@ -151,7 +257,7 @@ def _crossbar_maxima(
     maxima: dict[tuple[int, int, int], float] = {}
     for index, group in enumerate(program_.groups):
         members = [program_.matrix(name) for name in group.members]
-        weight = torch.cat([_in_linear_order(tiles[m.name], m) for m in members])
+        weight = torch.cat([tiles[m.name].ideal for m in members])
         for piece in pieces[index]:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)

@@ -7,7 +7,7 @@ import afmc
 
 linear = nn.Linear(1024, 512)
 x = torch.randn(64, 1024)
-for name in afmc.list_targets():
+for name in ("hermes-64", "pcm-34", "neurram-48", "photonic-mzi-128", "ideal-512"):
     tile = afmc.TileLinear(
         linear,
         afmc.load_target(name),
@@ -16,4 +16,4 @@ for name in afmc.list_targets():
     )
     with torch.no_grad():
         error = (tile(x) - linear(x)).norm() / linear(x).norm()
-    print(f"{name:10}  relative error of the product {100 * float(error):5.2f} %")
+    print(f"{name:16}  relative error of the product {100 * float(error):5.2f} %")

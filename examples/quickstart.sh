@@ -4,14 +4,14 @@
 #
 #   PYTHON   the interpreter to use, 3.11 or newer   [python3.11, or python3]
 #   VENV     where the environment goes              [.venv]
-#   RESULTS  where the compiled model goes           [results/smollm2-135m.afm-512]
-#   TARGET   the hardware                            [afm-512]
+#   RESULTS  where the compiled model goes           [results/smollm2-135m.afm-512-projected]
+#   TARGET   the hardware                            [afm-512-projected]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/support/environment.sh
 
 venv=${VENV:-.venv}
-target=${TARGET:-afm-512}
+target=${TARGET:-afm-512-projected}
 results=${RESULTS:-results/smollm2-135m.$target}
 
 make_environment "$venv" gguf

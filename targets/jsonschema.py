@@ -1,4 +1,4 @@
-"""The JSON Schema of target files, for editors and validators."""
+"""The JSON Schema of hardware descriptions, for editors and validators."""
 
 from __future__ import annotations
 
@@ -8,34 +8,53 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from afmc.targets import schema
-from afmc.targets.schema import Origin, Target
+from afmc.targets import schema, tables
+from afmc.targets.schema import Baseline, Change, Description, Mode, Target
+from afmc.targets.tables import Origin
 
 
 def json_schema() -> dict[str, Any]:
-    """With a description for every key: the sentence under its field in `schema.py`."""
+    """Of analog targets and digital baselines, with a description for every key: the sentence under
+    its field in `schema.py` or `tables.py`."""
     # pydantic can do this by itself, but then reads its sources at every start of the program.
+    kinds = (Target, Baseline)
+    schemas = {kind: _of(kind) for kind in kinds}
+    definitions: dict[str, Any] = {}
+    for each in schemas.values():
+        definitions |= each.pop("$defs")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "afmc target",
+        "oneOf": [schemas[kind] for kind in kinds],
+        "$defs": definitions,
+    }
+
+
+def _of(kind: type[Description]) -> dict[str, Any]:
     described = _sentences()
-    result = Target.model_json_schema()
-    models: list[type[BaseModel]] = [Target, Origin, *Target.tables().values()]
+    result = kind.model_json_schema()
+    models: list[type[BaseModel]] = [kind, Origin, *kind.tables().values()]
+    if kind is Target:
+        models += [Mode, Change]
     for model in models:
-        properties = (result if model is Target else result["$defs"][model.__name__])["properties"]
+        properties = (result if model is kind else result["$defs"][model.__name__])["properties"]
         for base in reversed(model.__mro__):
             for key, sentence in described.get(base.__name__, {}).items():
                 properties[key]["description"] = sentence
-    del result["properties"]["overrides"]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **result,
-        "title": "afmc target",
-    }
+    for key in ("overrides", "mode"):
+        result["properties"].pop(key, None)
+    if kind is Target:  # no other names than those of the pattern
+        result["properties"]["modes"]["additionalProperties"] = False
+    return result
 
 
 def _sentences() -> dict[str, dict[str, str]]:
     """Class -> field -> the string literal that follows it."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(schema)).body:
-        if isinstance(node, ast.ClassDef):
+    for module in (schema, tables):
+        for node in ast.parse(inspect.getsource(module)).body:
+            if not isinstance(node, ast.ClassDef):
+                continue
             for field, below in zip(node.body, node.body[1:], strict=False):
                 if (
                     isinstance(field, ast.AnnAssign)

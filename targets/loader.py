@@ -1,7 +1,7 @@
-"""From a name, a file or a target to a checked target.
+"""From a name, a file or a description to a checked one.
 
-Targets come in by the entry-point group `afmc.targets`: `NAME = "some.package"` stands for the file
-`NAME.toml` in that package. The targets of afmc itself are no exception. The package that holds the
+Descriptions come in by the entry-point group `afmc.targets`: `NAME = "some.package"` stands for the
+file `NAME.toml` in that package. Those of afmc itself are no exception. The package that holds the
 file is not imported, only its parents are.
 """
 
@@ -16,16 +16,18 @@ from importlib.resources.abc import Traversable
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from afmc.errors import TargetError, did_you_mean
-from afmc.targets.schema import Target
-from afmc.targets.sentences import first_problem
+from afmc.targets.modes import in_mode
+from afmc.targets.schema import Baseline, Description, Target
+from afmc.targets.sentences import first_problem, spell
 
 GROUP = "afmc.targets"
 OPTION = "device.options."
+D = TypeVar("D", bound=Description)
 
 
 def load_target(
@@ -33,17 +35,35 @@ def load_target(
 ) -> Target:
     """The target of that name, or in that `.toml` file, with some figures replaced.
 
-    Overrides have dotted keys, `{"crossbar.rows": 1152}`. None takes an optional figure away.
+    ``NAME:MODE`` is the target in one of its modes. Overrides have dotted keys,
+    `{"crossbar.rows": 1152}`. None takes an optional figure away. Raises TargetError in one
+    sentence, also for a digital baseline, to which nothing can be compiled.
     """
-    if isinstance(target, Target):
-        return _override(target, overrides)
+    found = target if isinstance(target, Target) else load_description(target)
+    if isinstance(found, Target):
+        return _override(found, overrides)
+    raise TargetError(
+        f"{found.name} is digital: the cost model compares with it, but no model is compiled to "
+        f"it; choose an analog target (afmc targets list)."
+    )
+
+
+def load_description(target: str | Path) -> Target | Baseline:
+    """Like `load_target`, for digital baselines too."""
     if isinstance(target, Path) or target.endswith(".toml"):
-        return _override(_read(Path(target)), overrides)
-    return _override(_installed(target), overrides)
+        return _read(Path(target), None)
+    name, colon, mode = target.partition(":")
+    if ":" in mode:
+        raise TargetError(f"{target} names several modes: choose one of them.")
+    if not colon:
+        return _installed(target, None)
+    if name.endswith(".toml"):
+        return _read(Path(name), mode)
+    return _installed(name, mode)
 
 
 def list_targets() -> list[str]:
-    """Names that `load_target` knows."""
+    """Names that `load_description` knows."""
     return sorted(_owners())
 
 
@@ -66,7 +86,7 @@ def _owners() -> dict[str, dict[tuple[str, str], EntryPoint]]:
     return owners
 
 
-def _installed(name: str) -> Target:
+def _installed(name: str, mode: str | None) -> Target | Baseline:
     owners = _owners()
     if name not in owners:
         known = sorted(owners)
@@ -79,7 +99,7 @@ def _installed(name: str) -> Target:
         both = " and ".join(f"{dist} ({package})" for dist, package in sorted(owners[name]))
         raise TargetError(f"target '{name}' is offered by {both}: uninstall all but one of them.")
     [((distribution, package), _)] = owners[name].items()
-    target = _read(_folder(name, distribution, package) / f"{name}.toml")
+    target = _read(_folder(name, distribution, package) / f"{name}.toml", mode)
     if target.name != name:
         raise TargetError(
             f"target '{name}' of {distribution} calls itself '{target.name}': "
@@ -101,7 +121,7 @@ def _folder(name: str, distribution: str, package: str) -> Traversable:
         raise TargetError(f"{where}, which cannot be found: {error}.") from error
 
 
-def _read(file: Path | Traversable) -> Target:
+def _read(file: Path | Traversable, mode: str | None) -> Target | Baseline:
     if file.is_dir():
         raise TargetError(f"{file} is a directory: give the .toml file in it.")
     try:
@@ -118,22 +138,43 @@ def _read(file: Path | Traversable) -> Target:
         ) from error
     except (ValueError, RecursionError) as error:  # tomllib's own error is a ValueError
         raise TargetError(f"{file} is not valid TOML: {error}.") from error
-    if "overrides" in data:
-        raise TargetError(f"{file}:overrides is not a known key: write the figures themselves.")
-    return _validate(data, str(file))
+    for key in ("overrides", "mode"):
+        if key in data:
+            raise TargetError(f"{file}:{key} is not a known key: write the figures themselves.")
+    match data.get("kind", "analog"):
+        case "analog":
+            return _analog(data, str(file), mode)
+        case "digital":
+            baseline = _validate(Baseline, data, str(file))
+            if mode is not None:
+                raise TargetError(f"{baseline.name} is digital: it has no mode '{mode}'.")
+            return baseline
+        case kind:
+            raise TargetError(f"{file}:kind must be 'analog' or 'digital', but is {spell(kind)}.")
 
 
-def _validate(data: dict[str, Any], label: str) -> Target:
+def _analog(data: dict[str, Any], file: str, mode: str | None) -> Target:
+    """The target in that mode. Its other modes are checked too: a file is right as a whole."""
+    target = _validate(Target, data, file)
+    uses: dict[str | None, Target] = {None: target}
+    for name in dict.fromkeys((*target.modes, *([] if mode is None else [mode]))):
+        label = f"{file}, mode {name}"
+        uses[name] = _validate(Target, in_mode(target, name, label), label)
+    return uses[mode]
+
+
+def _validate(kind: type[D], data: dict[str, Any], label: str) -> D:
     try:
-        return Target.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        raise TargetError(first_problem(error, label, data.get("overrides", {}))) from None
+        overrides = data.get("overrides", {})
+        raise TargetError(first_problem(error, kind, label, overrides)) from None
 
 
 def _override(target: Target, overrides: Mapping[str, object]) -> Target:
     if not overrides:
         return target
-    data = target.model_dump()
+    data = target.to_data()
     device, earlier = data["device"], dict(target.overrides)
     if overrides.get("device.noise", target.device.noise) != target.device.noise:
         device["options"] = {}  # they were the arguments of another class
@@ -142,16 +183,27 @@ def _override(target: Target, overrides: Mapping[str, object]) -> Target:
     known = [f"{OPTION}NAME" if key == "device.options" else key for key in Target.keys()]
     for key, value in overrides.items():
         table, _, figure = key.partition(".")
-        if key.startswith(OPTION):
-            device["options"][key.removeprefix(OPTION)] = value
-        elif key in known:
-            data[table][figure] = value
-            data[table]["origin"].pop(figure, None)
-        else:
+        if key.startswith(OPTION) and key != OPTION:
+            device.setdefault("options", {})[key.removeprefix(OPTION)] = value
+        elif key == "mode":
+            raise TargetError(
+                f"mode, set by the user, is not a figure: name the target as {target.name}:{value}."
+            )
+        elif key not in known:
             raise TargetError(
                 f"{key}, set by the user, is not a known key of a target."
                 + did_you_mean(key, known)
             )
-    device["options"] = {k: v for k, v in device["options"].items() if v is not None}
+        elif data.get(table) is None:
+            raise TargetError(
+                f"{key}, set by the user: {target.name} has no table [{table}]; add it to the file."
+            )
+        else:
+            data[table][figure] = value
+            data[table]["origin"].pop(figure, None)
+            if value is None and not Target.tables()[table].requires(figure):
+                del data[table][figure]
+    device["options"] = {k: v for k, v in device.get("options", {}).items() if v is not None}
     data["overrides"] = earlier | dict(overrides)
-    return _validate(data, target.name)
+    label = target.name if target.mode is None else f"{target.name}, mode {target.mode}"
+    return _validate(Target, data, label)

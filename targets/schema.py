@@ -1,265 +1,107 @@
-"""What a hardware description may say: geometry, converters, devices, and sources of figures.
-
-The unit of a figure is the end of its key: `read_latency_ns`, `g_max_uS`. The sentence under a
-field is its description in the JSON Schema (`afmc targets schema`).
-"""
+"""Hardware descriptions: analog targets, which a model is compiled to, and digital baselines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-Basis = Literal["measured", "published", "derived", "assumed"]
-Scope = Literal["column", "tile"]
-CoLocation = Literal["exclusive", "parallel"]
-Value = int | float | str | bool
+from afmc.targets.tables import (
+    Basis,
+    Chip,
+    Compute,
+    Crossbar,
+    Device,
+    Die,
+    Input,
+    Memory,
+    Optics,
+    Origin,
+    Output,
+    Overhead,
+    Scalar,
+    Strict,
+    System,
+    Table,
+    Text,
+    Tile,
+    Value,
+    Whole,
+)
 
-
-def _scalar(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("sentence", "must be a finite number.")
-    if not isinstance(value, int | float | str):
-        raise PydanticCustomError("sentence", "must be a number, a string, true or false.")
-    return value
-
-
-Text = Annotated[str, Field(min_length=1)]
-# Tables of blocks and placements count in 32 bits.
-Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
-Bits = Annotated[int, Field(ge=2, le=16)]
-Positive = Annotated[float, Field(gt=0)]
-Scalar = Annotated[Value, BeforeValidator(_scalar)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        defer_build=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-    )
-
-
-class Origin(_Strict):
-    """Where a figure comes from."""
-
-    source: Text
-    """Paper, data sheet, file of a public repository or calculation."""
-    basis: Basis
-    """measured: on this hardware, by the source. published: a figure of its design or of a
-    simulation, as the source states it. derived: calculated from measured or published figures, as
-    the source explains. assumed: nobody's figure, as the source explains."""
-    note: Text | None = None
-    """What a reader should know before relying on it."""
-
-
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 SET_BY_USER = Origin(source="set by the user", basis="assumed")
 
 
-class Table(_Strict):
-    """A table of figures with one source for all of them, and other origins for the exceptions."""
+class Change(Strict):
+    """What a mode replaces in a table: its figures, which are checked with those of the table."""
+
+    model_config = ConfigDict(extra="allow")
 
     source: Text
-    """Where the figures of this table come from."""
+    """Where the figures that are replaced come from."""
     basis: Basis
     """What the source is worth. It holds for every figure that `origin` does not list."""
+    note: Text | None = None
+    """What a reader should know before relying on them."""
     origin: dict[str, Origin] = Field(default_factory=dict)
-    """Figures of this table that come from elsewhere, by key."""
-
-    @classmethod
-    def keys(cls) -> tuple[str, ...]:
-        """The keys that are figures, in order."""
-        return tuple(key for key in cls.model_fields if key not in Table.model_fields)
-
-    @model_validator(mode="after")
-    def _origins_name_figures(self) -> Self:
-        for key in self.origin:
-            if key not in self.keys():
-                raise PydanticCustomError("origin_unknown", "", {"key": key, "known": self.keys()})
-            if key not in self.model_fields_set or getattr(self, key) is None:
-                raise PydanticCustomError("origin_unset", "", {"key": key})
-        return self
-
-    def origin_of(self, key: str) -> Origin:
-        """Where the figure with that key comes from."""
-        return self.origin.get(key) or Origin(source=self.source, basis=self.basis)
-
-    def figures(self) -> Iterator[tuple[str, Value]]:
-        """Every figure that is set, with options one by one (`options.devices`)."""
-        for key in self.keys():
-            value = getattr(self, key)
-            if isinstance(value, Mapping):
-                yield from ((f"{key}.{option}", each) for option, each in value.items())
-            elif value is not None:
-                yield key, value
+    """Figures that come from elsewhere, by key."""
+    omit: list[str] = Field(default_factory=list)
+    """Figures of the table that do not hold in this mode."""
 
 
-class Crossbar(Table):
-    """The array of unit cells of a tile. One unit cell holds one signed weight."""
+class Mode(Strict):
+    """Another way to use the same hardware: figures that it replaces, by table."""
 
-    rows: Count
-    """Inputs, in weights."""
-    columns: Count
-    """Outputs, in weights."""
+    title: Text
+    """One line on what is different."""
+    crossbar: Change | None = None
+    """Figures of [crossbar]."""
+    input: Change | None = None
+    """Figures of [input]."""
+    output: Change | None = None
+    """Figures of [output]."""
+    device: Change | None = None
+    """Figures of [device]."""
+    optics: Change | None = None
+    """Figures of [optics]."""
+    tile: Change | None = None
+    """Figures of [tile]."""
+    chip: Change | None = None
+    """Figures of [chip]."""
+    system: Change | None = None
+    """Figures of [system]."""
 
-
-def _steps(bits: int | None) -> int | None:
-    return None if bits is None else 2**bits - 2
-
-
-class Input(Table):
-    """The converters that drive the rows."""
-
-    bits: Bits | None = None
-    """Resolution of the signed input. Omitted: a perfect converter."""
-
-    @property
-    def steps(self) -> int | None:
-        """Steps across the whole signed range, 254 for 8 bits. None: a perfect converter."""
-        return _steps(self.bits)
-
-
-class Output(Table):
-    """The converters that read the columns."""
-
-    bits: Bits | None = None
-    """Resolution of the signed output. Omitted: a perfect converter, which does not clip."""
-    bound: Positive | None = None
-    """Full scale, in units of input range x w_max: the largest product that is not clipped. Needed
-    when `bits` is given, without effect when it is not."""
-    range: Scope
-    """Whether w_max, the largest absolute weight, is taken over each column of the tile or over the
-    whole tile."""
-
-    @property
-    def steps(self) -> int | None:
-        """Steps across the whole signed range, 254 for 8 bits. None: a perfect converter."""
-        return _steps(self.bits)
-
-    @model_validator(mode="after")
-    def _bits_need_a_bound(self) -> Self:
-        if self.bits is not None and self.bound is None:
-            raise PydanticCustomError("bound_missing", "", {"bits": self.bits})
-        return self
+    def tables(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The tables of which this mode replaces figures, as the file has them."""
+        for name in type(self).model_fields:
+            if isinstance(change := getattr(self, name), Change):
+                yield name, change.model_dump(exclude_unset=True)
 
 
-class Device(Table):
-    """The memory devices that hold the weights, in differential pairs."""
+class Description(Strict):
+    """What every hardware description has."""
 
-    noise: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
-    """`package.module:Class` of the device model. Omitted: perfect devices."""
-    options: dict[str, Scalar] = Field(default_factory=dict)
-    """Arguments of that class."""
-    g_max_uS: Positive
-    """Largest conductance of one polarity, all its devices together."""
-    g_min_uS: float = Field(ge=0)
-    """Smallest conductance of one polarity, all its devices together."""
-    devices_per_polarity: Count
-    """Devices that share the weight on the positive side, and as many on the negative side."""
-    scale: Scope
-    """Whether the largest absolute weight of each column, or of the whole tile, becomes g_max."""
-
-    @field_validator("options")
-    @classmethod
-    def _options_need_noise(cls, value: dict[str, Value], info: ValidationInfo) -> dict[str, Value]:
-        if value and info.data.get("noise", "") is None:
-            raise PydanticCustomError(
-                "sentence", "is given, but device.noise, which would take it, is not."
-            )
-        return value
-
-    @field_validator("g_min_uS")
-    @classmethod
-    def _below_g_max(cls, value: float, info: ValidationInfo) -> float:
-        g_max = info.data.get("g_max_uS", math.inf)
-        if value >= g_max:
-            raise PydanticCustomError(
-                "sentence",
-                "must be less than g_max_uS, {g_max}, but is {g_min}.",
-                {"g_max": f"{g_max:g}", "g_min": f"{value:g}"},
-            )
-        return value
-
-
-class Tile(Table):
-    """A crossbar with its converters."""
-
-    co_location: CoLocation
-    """Which blocks may share a crossbar. exclusive: one block each. parallel: blocks on separate
-    rows and columns, on the same rows with the same input, or on the same columns with summed
-    outputs, so that nothing waits."""
-    tiers: Count = 1
-    """Crossbars stacked on the same converters; a tile drives one of them at a time."""
-    read_latency_ns: Positive | None = None
-    """One matrix-vector product with the whole crossbar, converters included."""
-    read_energy_nJ: Positive | None = None
-    """One matrix-vector product with the whole crossbar, converters included."""
-    area_mm2: Positive | None = None
-    """The crossbar with its converters."""
-
-
-class Chip(Table):
-    """A die."""
-
-    tiles: Count
-    """Tiles on one die."""
-    area_mm2: Positive | None = None
-    """The whole die."""
-    power_W: Positive | None = None
-    """With every tile busy."""
-
-
-class System(Table):
-    """What the chips are built into."""
-
-    chips: Count | None = None
-    """Chips that are there. Omitted: as many as the model needs."""
-
-
-class Target(_Strict):
-    """A hardware description."""
-
-    schema_version: Literal[1]
+    schema_version: Annotated[Literal[1], Whole]
     """Of this format: 1."""
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Name
     """Letters, digits, dots, dashes and underscores; the name of the file without `.toml` when the
     description comes with a package."""
     title: Text
     """One line for `afmc targets list`."""
     description: Text
     """What the hardware is, and what the description leaves out."""
-    crossbar: Crossbar
-    input: Input
-    output: Output
-    device: Device
-    tile: Tile
-    chip: Chip
-    system: System
     overrides: Mapping[str, Scalar | None] = Field(default_factory=dict)
     """Figures that the user set (`--set target.KEY=VALUE`), by dotted key. Not for files."""
 
     @classmethod
     def tables(cls) -> dict[str, type[Table]]:
         """The tables of a description by name, in order."""
-        annotations = {name: field.annotation for name, field in cls.model_fields.items()}
-        return {
-            name: table
-            for name, table in annotations.items()
-            if isinstance(table, type) and issubclass(table, Table)
-        }
+        kinds = {name: _table_of(field.annotation) for name, field in cls.model_fields.items()}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
@@ -267,32 +109,172 @@ class Target(_Strict):
         tables = cls.tables().items()
         return tuple(f"{name}.{key}" for name, table in tables for key in table.keys())
 
+    def to_data(self) -> dict[str, Any]:
+        """What the file says, and `origin` for every table: to change it, and to check it anew."""
+        data = self.model_dump(exclude_unset=True)
+        for name in self.tables():
+            if data.get(name) is not None:
+                data[name].setdefault("origin", {})
+        return data
+
     def origin_of(self, key: str) -> Origin:
         """Where a figure comes from, by dotted key (`tile.read_latency_ns`)."""
         name, figure = (*key.split("."), "")[:2]
-        if f"{name}.{figure}" not in self.keys():
+        table: Table | None = getattr(self, name, None)
+        if f"{name}.{figure}" not in self.keys() or table is None:
             raise KeyError(key)
-        if key in self.overrides:
-            return SET_BY_USER
-        table: Table = getattr(self, name)
-        return table.origin_of(figure)
+        return SET_BY_USER if key in self.overrides else table.origin_of(figure)
 
     def figures(self) -> list[tuple[str, Value, Origin]]:
         """Every figure that is set: dotted key, value, and where it comes from."""
         return [
             (f"{name}.{key}", value, self.origin_of(f"{name}.{key}"))
             for name in self.tables()
-            for key, value in getattr(self, name).figures()
+            if (table := getattr(self, name)) is not None
+            for key, value in table.figures()
         ]
 
+
+def _table_of(annotation: Any) -> type[Table] | None:
+    """The table of a field, which may be optional."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Table):
+            return kind
+    return None
+
+
+class Target(Description):
+    """Analog hardware, to which a model is compiled."""
+
+    kind: Literal["analog"] = "analog"
+    """analog: tiles that a model is compiled to. digital: a baseline of the cost model."""
+    crossbar: Crossbar
+    input: Input
+    output: Output
+    device: Device
+    optics: Optics | None = None
+    tile: Tile
+    chip: Chip
+    system: System
+    modes: dict[Name, Mode] = Field(default_factory=dict)
+    """Other ways to use the hardware, by name: `--target NAME:MODE`."""
+    mode: str | None = None
+    """The one that these figures are of. Not for files."""
+
+    @model_validator(mode="after")
+    def _phases_need_polarities(self) -> Self:
+        if self.tile.read_phases == 4 and self.device.encoding != "differential":
+            raise PydanticCustomError(
+                "figure",
+                "is 4, but only differential devices have polarities to read apart.",
+                {"key": "tile.read_phases"},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _optics_are_of_light(self) -> Self:
+        if self.optics is not None and self.device.transmission_max is None:
+            raise PydanticCustomError(
+                "figure",
+                "is given, but the devices hold a conductance (device.g_max_uS).",
+                {"key": "optics"},
+            )
+        if self.device.transmission_max is None:
+            return self
+        for key in ("wire_row_ohm", "wire_column_ohm", "read_voltage_V"):
+            if getattr(self.crossbar, key):
+                raise PydanticCustomError(
+                    "figure", "is given, but light has none.", {"key": f"crossbar.{key}"}
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_read_is_long_enough(self) -> Self:
+        read = self.tile.read_latency_ns
+        for key, one_ns, turns in self._turns_of_a_read():
+            needs = one_ns * math.prod(turns.values())
+            if read is not None and needs > read * (1 + 1e-9):
+                product = " x ".join(f"{n} {what}" for what, n in turns.items() if n > 1)
+                take = f": {product} take {needs:g} ns, one after the other" if product else ""
+                raise PydanticCustomError(
+                    "figure",
+                    "is {one}{take}, but a read (tile.read_latency_ns) takes {read}.",
+                    {"key": key, "one": f"{one_ns:g}", "take": take, "read": f"{read:g}"},
+                )
+        return self
+
+    def _turns_of_a_read(self) -> Iterator[tuple[str, float, dict[str, int]]]:
+        """Figures that are times, and how many times each passes in a read: it is no shorter."""
+        rows, active = self.crossbar.rows, self.crossbar.active_rows
+        turns = {
+            "groups of rows": -(-rows // active) if active else 1,
+            "phases": self.tile.read_phases,
+        }
+        bits, encoding = self.input.bits, self.input.encoding
+        if encoding == "bit_serial" and bits is not None:
+            turns["digits"] = -(-(bits - 1) // self.input.slice_bits)
+        if self.output.conversion_ns is not None:
+            columns = min(self.output.columns_per_converter, self.crossbar.columns)
+            yield "output.conversion_ns", self.output.conversion_ns, {"columns": columns, **turns}
+        if self.output.integration_ns is not None:
+            yield "output.integration_ns", self.output.integration_ns, turns
+        if encoding == "pulse_width" and self.input.step_ns and self.input.steps:
+            yield "input.step_ns", self.input.step_ns, {"steps": self.input.steps // 2, **turns}
+
+    @property
+    def needs_input_range(self) -> bool:
+        """Whether a product depends on what input is full scale."""
+        converts = self.input.bits is not None or self.output.bits is not None
+        return converts or self.reads_noise
+
+    @property
+    def reads_noise(self) -> bool:
+        """Whether thermal and shot noise of a read follow from the figures."""
+        electrical = self.crossbar.read_voltage_V is not None and self.output.integration_ns
+        return self.optics is not None or bool(electrical)
+
+    @property
+    def is_random_at_reads(self) -> bool:
+        """Whether two reads of one instance may differ."""
+        devices = self.device.noise is not None and self.device.read_noise == "each"
+        return self.reads_noise or self.output.noise_steps > 0 or devices
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two instances, or two reads of one, differ."""
+        keys = [f"{table}.{key}" for table, keys in IMPERFECTIONS.items() for key in keys]
+        return self.reads_noise or any(
+            getattr(getattr(self, table), key)
+            for table, key in (each.split(".") for each in keys)
+            if table != "crossbar"
+        )
+
     def without_noise(self) -> Target:
-        """The same hardware with perfect devices. The converters stay as they are."""
-        dropped = ("noise", "options")
-        kept = {key: each for key, each in self.device.origin.items() if key not in dropped}
-        device = self.device.model_copy(update={"noise": None, "options": {}, "origin": kept})
+        """The same hardware with perfect devices, wires and converters, whose bits stay."""
+        tables = {name: getattr(self, name).without(*keys) for name, keys in IMPERFECTIONS.items()}
+        dropped = tuple(f"{name}.{key}" for name, keys in IMPERFECTIONS.items() for key in keys)
         overrides = {
             key: value
             for key, value in self.overrides.items()
-            if not key.startswith(("device.noise", "device.options."))
+            if not key.startswith((*dropped, "optics."))
         }
-        return self.model_copy(update={"device": device, "overrides": overrides})
+        return self.model_copy(update={**tables, "optics": None, "overrides": overrides})
+
+
+IMPERFECTIONS: dict[str, tuple[str, ...]] = {
+    "crossbar": ("wire_row_ohm", "wire_column_ohm", "read_voltage_V"),
+    "output": ("gain_std", "offset_std_steps", "inl_steps", "noise_steps"),
+    "device": ("noise", "options", "stuck_off_rate", "stuck_on_rate"),
+}
+"""What `Target.without_noise` leaves out."""
+
+
+class Baseline(Description):
+    """Digital hardware, with which the cost model compares."""
+
+    kind: Literal["digital"]
+    """digital: a baseline of the cost model."""
+    compute: Compute
+    memory: Memory | None = None
+    overhead: Overhead | None = None
+    die: Die

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from afmc.errors import did_you_mean
-from afmc.targets.schema import Target
+from afmc.targets.schema import Baseline, Description, Target
 
 # By pydantic's type of error: https://docs.pydantic.dev/latest/errors/validation_errors/
 _WISHES = {
@@ -18,46 +18,67 @@ _WISHES = {
     "float_type": "a number",
     "string_type": "a string",
     "dict_type": "a table",
+    "list_type": "a list",
     "model_type": "a table",
     "finite_number": "a finite number",
     "greater_than": "greater than {gt:.10g}",
     "greater_than_equal": "at least {ge:.10g}",
+    "less_than": "less than {lt:.10g}",
     "less_than_equal": "at most {le:.10g}",
     "literal_error": "{expected}",
 }
 
+_OTHERS = {
+    Target: Baseline.model_fields.keys() - Target.model_fields,
+    Baseline: Target.model_fields.keys() - Baseline.model_fields,
+}
+"""What only a description of the other kind has."""
+
 _PATTERNS = {
-    "noise": "must look like 'package.module:Class'",
+    "noise": "must be the name of a device model or look like 'package.module:Class'",
     "name": "must be made of letters, digits, '.', '_' and '-', and begin with a letter or digit",
 }
 
 
-def first_problem(error: ValidationError, file: str, overrides: Collection[str]) -> str:
+def first_problem(
+    error: ValidationError, kind: type[Description], file: str, overrides: Mapping[str, object]
+) -> str:
     """The first problem, where it is, and how many more there are.
 
     An unknown key comes before a missing one: it is often the missing one, misspelt.
     """
     problems = [each for each in error.errors() if each["loc"][:1] != ("overrides",)]
     problems.sort(key=lambda each: each["type"] != "extra_forbidden")
-    sentence = _sentence(problems[0], file, overrides)
+    sentence = _sentence(problems[0], kind, file, overrides)
     if len(problems) == 1:
         return sentence
     more = len(problems) - 1
     return f"{sentence} (And {more} more {'problem' if more == 1 else 'problems'}.)"
 
 
-def _sentence(problem: ErrorDetails, file: str, overrides: Collection[str]) -> str:
+def _sentence(
+    problem: ErrorDetails, kind: type[Description], file: str, overrides: Mapping[str, object]
+) -> str:
     loc, context = problem["loc"], problem.get("ctx", {})
     key = ".".join(map(str, loc))
-    where = f"{key}, set by the user," if key in overrides else f"{file}:{key}" if key else file
-    found = f"but is {_spell(problem['input'])}."
+    if problem["type"] == "figure":  # of a rule over several figures: names the one to mend
+        key = ".".join((*map(str, loc), context["key"]))
+    if key in overrides:
+        done = "set" if overrides[key] is not None else "taken away"
+        where = f"{key}, {done} by the user,"
+    else:
+        where = f"{file}:{key}" if key else file
+    found = f"but is {spell(problem['input'])}."
     match problem["type"]:
         case "missing":
             return f"{where} is missing."
+        case "extra_forbidden" if key in _OTHERS[kind]:
+            other, own = ("digital", "analog") if kind is Target else ("analog", "digital")
+            return f"{where} is of {other} hardware, but kind is '{own}'."
         case "extra_forbidden":
-            return f"{where} is not a known key." + did_you_mean(str(loc[-1]), _keys(loc[:-1]))
-        case "bound_missing":
-            return f"{where}.bound is missing: a converter of {context['bits']} bits needs one."
+            return f"{where} is not a known key." + did_you_mean(
+                str(loc[-1]), _keys(kind, loc[:-1])
+            )
         case "origin_unknown":
             name, known = context["key"], context["known"]
             return f"{where}.origin.{name} is not a figure of [{key}]." + did_you_mean(name, known)
@@ -65,16 +86,18 @@ def _sentence(problem: ErrorDetails, file: str, overrides: Collection[str]) -> s
             name = context["key"]
             return f"{where}.origin.{name} is the origin of a figure that [{key}] does not give."
         case "string_pattern_mismatch":
+            if loc[-1] == "[key]":
+                where, loc = f"{file}:{loc[0]} has a name that", ("name",)
             return f"{where} {_PATTERNS[str(loc[-1])]}, {found}"
         case "string_too_short":
             return f"{where} must not be empty."
-        case kind if kind in _WISHES:
-            return f"{where} must be {_WISHES[kind].format(**context)}, {found}"
+        case wish if wish in _WISHES:
+            return f"{where} must be {_WISHES[wish].format(**context)}, {found}"
         case _:
             return f"{where} {problem['msg']}"
 
 
-def _spell(value: object) -> str:
+def spell(value: object) -> str:
     """A value as it stands in a TOML file."""
     match value:
         case None:
@@ -91,12 +114,15 @@ def _spell(value: object) -> str:
             return str(value)
 
 
-def _keys(loc: tuple[int | str, ...]) -> list[str]:
+def _keys(kind: type[Description], loc: tuple[int | str, ...]) -> list[str]:
     """The keys that may stand in the table at that place."""
-    place: Any = Target
+    place: Any = kind
     for name in loc:
-        if isinstance(place, type) and issubclass(place, BaseModel):
-            place = place.model_fields[str(name)].annotation
+        if get_origin(place) is dict:  # by any name: dict[str, Origin]
+            place = get_args(place)[1]
         else:
-            place = get_args(place)[1]  # dict[str, Origin]
-    return list(place.model_fields)
+            place = place.model_fields[str(name)].annotation
+        if get_origin(place) is not dict:  # Optics | None
+            inside = (each for each in get_args(place) if hasattr(each, "model_fields"))
+            place = next(inside, place)
+    return [key for key in place.model_fields if key not in ("overrides", "mode")]

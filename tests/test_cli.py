@@ -14,11 +14,16 @@ from typing import Any
 import pytest
 from models import tiny_model, tiny_tokenizer
 
+from afmc.targets import list_targets
+
 AFMC = Path(sys.executable).with_name("afmc")
 TEXT = "the quick brown fox jumps over the lazy dog. " * 100
 SMALL = ("--set", "target.crossbar.rows=20", "--set", "target.crossbar.columns=24")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+AFM = "afm-512-projected"
+KNOWN = f"one of {', '.join(list_targets())}"
 
 
 @pytest.fixture(scope="session")
@@ -28,9 +33,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model("llama").save_pretrained(folder / "tiny")  # type: ignore[operator]
     tiny_tokenizer().save_pretrained(folder / "tiny")
     (folder / "text.txt").write_text(TEXT)
-    result = _afmc(folder, "compile", "tiny", "-t", "afm-512", "--text", "text.txt", *SMALL)
+    result = _afmc(folder, "compile", "tiny", "-t", AFM, "--text", "text.txt", *SMALL)
     assert result.returncode == 0, result.stderr
-    assert "written to tiny.afm-512" in result.stdout
+    assert "written to tiny.afm-512-projected" in result.stdout
     return folder
 
 
@@ -67,7 +72,17 @@ FIELDS = {
 
 
 def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> None:
-    arguments = ("compile", "tiny", "-t", "afm-512", "-o", "out/json", "--text", "text.txt", *SMALL)
+    arguments = (
+        "compile",
+        "tiny",
+        "-t",
+        AFM,
+        "-o",
+        "out/json",
+        "--text",
+        "text.txt",
+        *SMALL,
+    )
     made = afmc(*arguments, "--json")
     compiled, inspected = parsed(made), parsed(afmc("inspect", "out/json", "--json"))
     assert set(compiled) >= FIELDS
@@ -76,12 +91,12 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     }
     assert compiled["target_overrides"] == {"crossbar.rows": 20, "crossbar.columns": 24}
     assert "export" in made.stderr  # progress, as plain lines
-    first = (workplace / "tiny.afm-512" / "program.json").read_bytes()
+    first = (workplace / f"tiny.{AFM}" / "program.json").read_bytes()
     assert (workplace / "out/json" / "program.json").read_bytes() == first
 
 
 def test_inspect_for_a_person(afmc: Run) -> None:
-    shown = afmc("inspect", "tiny.afm-512").stdout
+    shown = afmc("inspect", f"tiny.{AFM}").stdout
     assert "overridden" in shown and "crossbar.rows=20, crossbar.columns=24" in shown
     assert "model.layers.*.self_attn.{q_proj,k_proj,v_proj}.weight" in shown
     assert "attention product: both operands are activations" in shown
@@ -90,7 +105,7 @@ def test_inspect_for_a_person(afmc: Run) -> None:
 
 
 def test_validate(afmc: Run) -> None:
-    arguments = ("validate", "tiny.afm-512", "--text", "text.txt", "--tokens", "128")
+    arguments = ("validate", f"tiny.{AFM}", "--text", "text.txt", "--tokens", "128")
     options = ("--window", "32", "--instances", "2", "--seed", "3")
     data = parsed(afmc(*arguments, *options, "--json"))
     assert data["tokens"] == 128 and data["instances"] == 2 and data["seed"] == 3
@@ -105,17 +120,43 @@ def test_validate(afmc: Run) -> None:
     assert f"{data['digital']['perplexity']:.4f}" in shown and "seed 3" in shown
 
 
+def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
+    arguments = ("validate", f"tiny.{AFM}", "--text", "text.txt", "--tokens", "64")
+    (workplace / "map.csv").write_text("tile,column,state\n0,3,off\n")
+    options = (
+        "--window", "32", "--instances", "2", "--at", "0s,30d", "--temperature", "25C,85C",
+        "--compensation", "none,tile", "--calibrate", "16", "--defects", "map.csv",
+        "--set", "target.device.options.drift=true",
+    )  # fmt: skip
+    data = parsed(afmc(*arguments, *options, "--json"))
+    keys = ("at_s", "temperature_C", "compensation", "calibration_probes")
+    found = [tuple(each[key] for key in keys) for each in data["conditions"]]
+    assert len(found) == len(set(found)) == 16
+    assert found[0] == (0.0, 25.0, "none", 0) and found[-1] == (30 * 86400.0, 85.0, "tile", 16)
+    assert data["analog"] == data["conditions"][0]["analog"]
+    assert data["calibration"]["probes"] == 16 and data["calibration"]["reads"] > 16
+    assert data["overrides"]["device.options.drift"] is True and data["defects"] == "map.csv"
+    assert any("lines of map.csv are about cells" in note for note in data["notes"])
+    fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
+    shown = afmc(*arguments, "--instances", "1", *fewer).stdout
+    assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
+    assert "AfmScriptPcm has no model of what time does" in shown
+    assert "digital multiply-accumulates" in shown
+
+
 def test_run_prints_text(afmc: Run) -> None:
-    first = afmc("run", "tiny.afm-512", "the quick", "--max-tokens", "8")
+    first = afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8")
     assert first.returncode == 0 and len(first.stdout) > 4
-    assert afmc("run", "tiny.afm-512", "the quick", "--max-tokens", "8").stdout == first.stdout
-    digital = afmc("run", "tiny.afm-512", "the quick", "--max-tokens", "8", "--digital")
+    assert afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8").stdout == first.stdout
+    later = ("--at", "1d", "--temperature", "60C", "--compensation", "column")
+    assert afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8", *later).returncode == 0
+    digital = afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8", "--digital")
     assert digital.returncode == 0 and len(digital.stdout) > 4
 
 
 def test_targets(afmc: Run, workplace: Path) -> None:
     names = [row["name"] for row in parsed(afmc("targets", "list", "--json"))["targets"]]
-    assert {"hermes-64", "afm-512", "ideal-512"} <= set(names)
+    assert {"hermes-64", AFM, "ideal-512"} <= set(names)
     assert "hermes-64" in afmc("targets", "list").stdout
     shown = afmc("targets", "show", "hermes-64").stdout
     assert "read_latency_ns" in shown and "133 ns" in shown and "derived" in shown
@@ -177,28 +218,28 @@ def prepare_bad_files(folder: Path) -> None:
 
 BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", "afm512"), "unknown target 'afm512': it is neither a .toml file nor "
-     "one of afm-512, hermes-64, ideal-512. Did you mean 'afm-512'?"),
+     f"{KNOWN}."),
     (("compile", "tiny", "-t", "nowhere.toml"), "nowhere.toml does not exist: give a .toml file or "
-     "one of afm-512, hermes-64, ideal-512."),
+     f"{KNOWN}."),
     (("compile", "tiny", "-t", "typo.toml"), "typo.toml:crossbar.row is not a known key. "
      "Did you mean 'rows'?"),
-    (("compile", "./missing", "-t", "afm-512"), "./missing does not exist."),
-    (("compile", "smollm-135m", "-t", "afm-512"), "smollm-135m is neither a file nor a folder here "
+    (("compile", "./missing", "-t", AFM), "./missing does not exist."),
+    (("compile", "smollm-135m", "-t", AFM), "smollm-135m is neither a file nor a folder here "
      "nor a known name, and the hub could not be reached or has no such model"),
-    (("compile", "smollm-135m", "-t", "afm-512"), "Did you mean 'smollm2-135m'?"),
-    (("compile", "truncated", "-t", "afm-512"), "truncated/model.safetensors"),
-    (("compile", "pickled", "-t", "afm-512"), "pickle"),
-    (("compile", "noise.gguf", "-t", "afm-512"), "noise.gguf"),
-    (("compile", "text.txt", "-t", "afm-512"), "text.txt is not a kind of file that is read now"),
-    (("compile", "tiny", "-t", "afm-512", "--text", "none.txt"), "the text none.txt does not "
+    (("compile", "smollm-135m", "-t", AFM), "Did you mean 'smollm2-135m'?"),
+    (("compile", "truncated", "-t", AFM), "truncated/model.safetensors"),
+    (("compile", "pickled", "-t", AFM), "pickle"),
+    (("compile", "noise.gguf", "-t", AFM), "noise.gguf"),
+    (("compile", "text.txt", "-t", AFM), "text.txt is not a kind of file that is read now"),
+    (("compile", "tiny", "-t", AFM, "--text", "none.txt"), "the text none.txt does not "
      "exist."),
-    (("compile", "tiny", "-t", "afm-512", "--text", "latin1.txt"), "the text latin1.txt is not "
+    (("compile", "tiny", "-t", AFM, "--text", "latin1.txt"), "the text latin1.txt is not "
      "UTF-8 (byte 3); convert it first."),
-    (("compile", "tiny", "-t", "afm-512", "--text", "empty.txt"), "the text empty.txt is empty."),
-    (("compile", "tiny", "-t", "afm-512", "--calibration", "max"), "calibration 'max' is not "),
-    (("compile", "tiny", "-t", "afm-512", "-o", "occupied"), "occupied has files in it that afmc "
+    (("compile", "tiny", "-t", AFM, "--text", "empty.txt"), "the text empty.txt is empty."),
+    (("compile", "tiny", "-t", AFM, "--calibration", "max"), "calibration 'max' is not "),
+    (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
      "did not write; name another folder with -o."),
-    (("compile", "tiny", "-t", "afm-512", "-o", "text.txt"), "text.txt is a file; name a folder "
+    (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
      "with -o."),
     (("compile", "tiny", "-t", "ideal-512", "--digital", "qproj"), "--digital 'qproj' matches none "
      "of the 15 matrices of tiny. Did you mean 'q_proj'?"),
@@ -212,10 +253,31 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
-    (("validate", "tiny.afm-512", "--text", "none.txt"), "the text none.txt does not exist."),
-    (("validate", "tiny.afm-512", "--window", "9999", "--tokens", "9999"), "--window 9999: "
+    (("compile", "tiny", "-t", "h100"), "h100 is digital: the cost model compares with it, but no "
+     "model is compiled to it; choose an analog target (afmc targets list)."),
+    (("compile", "tiny", "-t", "hermes-64:fourphase"), "hermes-64 has no mode 'fourphase'; its "
+     "modes: "),
+    (("validate", f"tiny.{AFM}", "--at", "tomorrow"), "time 'tomorrow' is not a number with "
+     "one of the units s, min, h, d, mo, y"),
+    (("validate", f"tiny.{AFM}", "--temperature", "hot"), "temperature 'hot' is not a number with "
+     "C or K"),
+    (("validate", f"tiny.{AFM}", "--compensation", "all"), "compensation 'all' is not one of none, "
+     "tile, column, reference."),
+    (("validate", f"tiny.{AFM}", "--calibrate", "1"), "--calibrate must be 0 or at least 2"),
+    (("validate", f"tiny.{AFM}", "--defects", "none.csv"), "none.csv cannot be read: "),
+    (("validate", f"tiny.{AFM}", "--set", "target.crossbar.rows=9"), "target.crossbar.rows is what "
+     "the mapping follows from: compile again."),
+    (("validate", f"tiny.{AFM}", "--set", "split.style=full"), "--set split.style: write "
+     "target.TABLE.KEY=VALUE; no pass runs here."),
+    (("validate", f"tiny.{AFM}", "--at", "1h", "--set", "target.device.noise=rram-milo",
+      "--set", "target.device.g_max_uS=225", "--set", "target.device.g_min_uS=50",
+      "--set", "target.device.devices_per_polarity=1"),
+     "the device model RramMilo: "),
+    (("run", f"tiny.{AFM}", "the", "--at", "1s,1d"), "time '1s,1d' is not a number"),
+    (("validate", f"tiny.{AFM}", "--text", "none.txt"), "the text none.txt does not exist."),
+    (("validate", f"tiny.{AFM}", "--window", "9999", "--tokens", "9999"), "--window 9999: "
      "9999 tokens are more than the 64 positions of tiny."),
-    (("run", "tiny.afm-512", ""), "the prompt is empty"),
+    (("run", f"tiny.{AFM}", ""), "the prompt is empty"),
     (("targets", "show", "hermes"), "unknown target 'hermes'"),
     (("targets", "check", "typo.toml"), "typo.toml:crossbar.row is not a known key."),
 ]  # fmt: skip
@@ -241,7 +303,7 @@ def test_typers_own_errors_have_status_2_too(afmc: Run) -> None:
     assert (
         result.returncode == 2 and "compile" in result.stderr and "Traceback" not in result.stderr
     )
-    assert afmc("validate", "tiny.afm-512", "--instances", "0").returncode == 2
+    assert afmc("validate", f"tiny.{AFM}", "--instances", "0").returncode == 2
 
 
 def test_a_reader_that_has_seen_enough(workplace: Path) -> None:

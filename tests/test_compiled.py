@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -17,12 +18,15 @@ from safetensors.torch import load_file, save_file
 
 import afmc
 from afmc import CompiledModel, evaluate, load_target
+from afmc.conditions import Condition
+from afmc.defects import ALL, STUCK, Defects
 from afmc.errors import ModelError, OptionError, TextError
 from afmc.lower import bind_tiles
 from afmc.pipeline import load_passes
 from afmc.simulator import reference
 from afmc.simulator.devices import HermesPcm
 from afmc.simulator.random import Address
+from afmc.simulator.row_slice import RowSlice
 from afmc.simulator.tiles import Piece
 from afmc.simulator.tiles import program as program_tiles
 from afmc.text import Text
@@ -31,8 +35,9 @@ from afmc.text import Text
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
 TARGETS = {
     "ideal": load_target("ideal-512", SMALL),
-    "noisy": load_target("afm-512", SMALL),
-    "quantised": load_target("afm-512", SMALL).without_noise(),
+    "noisy": load_target("afm-512-projected", SMALL),
+    "drifting": load_target("afm-512-projected:drift", SMALL),
+    "quantised": load_target("afm-512-projected", SMALL).without_noise(),
 }
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)
 
@@ -267,9 +272,9 @@ def test_every_block_has_its_own_noise() -> None:
     other = model.tiles["model.layers.1.mlp.gate_proj.weight"]
 
     def noise(tile: afmc.TileLinear) -> torch.Tensor:
-        cells = tile.get_buffer("cells0") * tile.get_buffer("step0")[:, None]
-        assert tile.input_range is not None
-        return cells / (2 * tile.input_range / 254) - tile.weight[:, :20]
+        first = tile.slices[0]
+        assert isinstance(first, RowSlice)
+        return first.get_buffer("cells0") * first.gain[:, None] - tile.weight[:, :20]
 
     a, b = noise(held).flatten(), noise(other).flatten()
     assert a.std() > 0 and b.std() > 0
@@ -373,6 +378,79 @@ def test_validation_measures_what_it_says() -> None:
     low, high = result.perplexity.interval_95 or (0, 0)
     # Student's t for two degrees of freedom: 4.3027
     assert high - low == pytest.approx(2 * 4.302653 * float(values.std()) / 3**0.5)
+
+
+def test_conditions_are_measured_one_by_one() -> None:
+    """Each row of several is what it is alone; compensation and calibration do what they should."""
+    model = compiled("llama", "drifting")
+    common: dict[str, Any] = {"text": TEXT, "tokens": 64, "window": 32, "instances": 2}
+    result = model.validate(
+        **common, at=["0s", "1y"], temperature=["25C", 60.0], compensation=["none", "column"]
+    )
+    assert len(result.outcomes) == 8
+    for outcome in result.outcomes[::3]:
+        alone = model.validate(
+            **common,
+            at=[outcome.condition.at_s],
+            temperature=[outcome.condition.temperature_C],
+            compensation=[outcome.condition.compensation],
+        )
+        assert alone.outcomes == (outcome,)
+    kl = {str(o.condition): o.kl_divergence.mean for o in result.outcomes}
+    assert kl["1y, 25C, comp. none"] > 1.5 * kl["0s, 25C, comp. none"]
+    assert kl["1y, 25C, comp. column"] < kl["1y, 25C, comp. none"]
+    assert kl["0s, 60C, comp. column"] < kl["0s, 60C, comp. none"]
+
+
+def test_text_of_another_day_is_from_other_tiles() -> None:
+    model = compiled("llama", "drifting")
+    held = []
+    for condition in (None, Condition(30 * 86400.0), Condition(temperature_C=85.0)):
+        model.run("the quick", max_tokens=2, condition=condition)
+        first = model.tiles["lm_head.weight"].slices[0]
+        assert isinstance(first, RowSlice)
+        held.append(first.get_buffer("cells0").clone())
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.isclose(held[one], held[other]).all()
+
+
+def test_calibration_costs_what_it_costs() -> None:
+    model = compiled("llama", "drifting")
+    spread = {
+        "output.gain_std": 0.3,
+        "input.bits": 12,
+        "output.bits": 12,
+        "device.noise": None,
+        "tile.read_latency_ns": 100.0,
+    }
+    result = model.validate(TEXT, tokens=64, window=32, instances=2, calibrate=64, settings=spread)
+    without, with_it = result.outcomes
+    assert with_it.kl_divergence.mean < 0.5 * without.kl_divergence.mean
+    cost = result.calibration
+    assert cost is not None and cost.probes == 64
+    assert cost.reads == 64 * len(model.program.placements)
+    assert cost.digital_macs == 64 * sum(m.weights for m in model.program.analog)
+    assert cost.tile_time_ns == 64 * 100.0  # one block a tile
+    columns = sum(m.cols * math.ceil(m.rows / 20) for m in model.program.analog)
+    assert cost.digital_operations_per_token == columns
+    assert model.target.tile.read_latency_ns == 40.0  # the model itself is as it was
+
+
+def test_defects_hurt_where_they_are() -> None:
+    model = compiled("llama", "ideal")
+    place = model.program.placements[0]
+    where = (place["chip"], place["tile"], place["tier"], ALL, ALL, ALL, ALL, 0)
+    broken = Defects(np.array([where], dtype=STUCK))
+    model.write(defects=broken)
+    group, _, row, col, rows, cols = model.program.blocks[place["block"]].tolist()
+    [first, *_] = model.program.groups[group].members
+    tile = model.tiles[first]
+    held = tile.slices[0]
+    assert isinstance(held, RowSlice)
+    dead = held.get_buffer("cells0")[col : col + cols, row : row + rows]
+    assert dead.numel() and float(dead.abs().max()) == 0
+    elsewhere = [t for name, t in model.tiles.items() if name != first]
+    assert all(float(t(torch.ones(1, t.in_features)).abs().max()) > 0 for t in elsewhere)
 
 
 def test_many_chunks_are_one_validation(monkeypatch: pytest.MonkeyPatch) -> None:

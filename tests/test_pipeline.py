@@ -25,7 +25,9 @@ def test_built_in_passes_come_by_entry_points() -> None:
 
 def test_the_program_records_every_pass_with_all_options() -> None:
     settings = {"allocate.rule": "parallel", "allocate.time_limit_s": "5"}
-    program = run_passes(smollm2(), load_target("afm-512"), configure(load_passes(), settings))
+    program = run_passes(
+        smollm2(), load_target("afm-512-projected"), configure(load_passes(), settings)
+    )
     assert [step.name for step in program.applied] == list(PIPELINE)
     assert program.applied[3].options == {
         "rule": "parallel",
@@ -59,11 +61,11 @@ def test_a_pass_of_another_package_runs_where_it_is_named(monkeypatch: pytest.Mo
     monkeypatch.setattr(pipeline, "Reverse", Reverse, raising=False)
     plugged_in(monkeypatch, EntryPoint("reverse", "afmc.pipeline:Reverse", "afmc.passes"))
     passes = load_passes([*PIPELINE, "reverse"])
-    program = run_passes(smollm2(), load_target("afm-512"), passes)
+    program = run_passes(smollm2(), load_target("afm-512-projected"), passes)
     assert program.placements["chip"][0] == 15
     assert program.applied[-1].options == {"enabled": True}
     same = configure(passes, {"reverse.enabled": False})
-    assert run_passes(smollm2(), load_target("afm-512"), same).placements["chip"][0] == 0
+    assert run_passes(smollm2(), load_target("afm-512-projected"), same).placements["chip"][0] == 0
 
 
 def test_two_passes_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +116,7 @@ def test_bad_options_get_one_sentence(settings: dict[str, object], sentence: str
 def test_limits_must_be_positive() -> None:
     passes = configure(load_passes(), {"allocate.time_limit_s": 0})
     with pytest.raises(OptionError) as caught:
-        run_passes(smollm2(), load_target("afm-512"), passes)
+        run_passes(smollm2(), load_target("afm-512-projected"), passes)
     assert str(caught.value) == (
         "allocate.time_limit_s and allocate.max_patterns must be positive."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -114,7 +114,7 @@ def compile(
     load_target(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
-    name = Path(target).stem if target.endswith(".toml") else target
+    name = Path(target).name.replace(".toml", "").replace(":", "-")
     directory = directory or Path(f"{Path(model).name}.{name}")
     check_writable(directory)
     resolve(model)
@@ -168,14 +168,68 @@ def validate(
     window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
     seed: Seed = 0,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Times since programming: 0s (the default), or 1s,1h,1d,30d,1y."),
+    ] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help="Temperatures: 25C (the default), or 25C,85C.")
+    ] = None,
+    compensation: Annotated[
+        str | None,
+        typer.Option(
+            help="Digital corrections of drift and temperature, the target's own by default: none, "
+            "tile (a factor for each block), column, reference (from a reference column)."
+        ),
+    ] = None,
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            metavar="PROBES",
+            help="Also with each column's gain and offset corrected, measured with so many inputs.",
+        ),
+    ] = 0,
+    defects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A map of stuck cells, CSV.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="target.KEY=V",
+            help="A figure of the target for this validation alone (target.device.noise=none).",
+        ),
+    ] = None,
+    without_noise: Annotated[
+        bool,
+        typer.Option(
+            "--without-noise",
+            help="Perfect devices, wires and converters instead; the converters' bits stay.",
+        ),
+    ] = False,
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
-    """Accuracy on noisy tiles against the digital model, over non-overlapping windows."""
+    """Accuracy on noisy tiles against the digital model, over non-overlapping windows.
+
+    Of several times, temperatures and compensations every combination is measured.
+    """
     from afmc.artifact import read
+    from afmc.cli.settings import parse_overrides
+    from afmc.conditions import conditions_of
+    from afmc.defects import load_defects
+    from afmc.targets import load_target
     from afmc.text import read_text
 
-    read(directory)  # before anything that takes long
+    kept = read(directory)  # before anything that takes long
+    overrides = parse_overrides(settings or [])
+    several: dict[str, Any] = {
+        "at": _listed(at),
+        "temperature": _listed(temperature),
+        "compensation": _listed(compensation),
+    }
+    conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
+    broken = None if defects is None else load_defects(defects)
     source = read_text(text, "validation")
     with output.progress() as progress:
         progress("load", 0, 0)
@@ -183,17 +237,29 @@ def validate(
         from afmc.compiled import load
 
         model = load(directory, trust_remote_code=trust_remote_code)
+        if overrides:
+            model = model.on(overrides)
+        if without_noise:
+            model = model.without_noise()
         result = model.validate(
             source,
             tokens=tokens,
             window=window,
             instances=instances,
             seed=seed,
+            **several,
+            calibrate=calibrate,
+            defects=broken,
             progress=progress,
         )
     if json:
         output.print_json(
-            {**result.to_json(), "model": model.program.model.name, "target": model.target.name}
+            {
+                **result.to_json(),
+                "noise": not without_noise,
+                "model": model.program.model.name,
+                "target": model.target.name,
+            }
         )
     else:
         output.show(render(result, model.program.model.name, model.target))
@@ -209,12 +275,20 @@ def run(
     digital: Annotated[
         bool, typer.Option("--digital", help="The digital model instead, to compare.")
     ] = False,
+    at: Annotated[str, typer.Option(help="Time since programming, for instance 1d.")] = "0s",
+    temperature: Annotated[str, typer.Option(help="Temperature, for instance 85C.")] = "25C",
+    compensation: Annotated[
+        str | None, typer.Option(help="none, tile, column or reference; the target's by default.")
+    ] = None,
     trust_remote_code: Trust = False,
 ) -> None:
     """Text from the model on noisy tiles, the likeliest token each time."""
     from afmc.artifact import read
+    from afmc.conditions import conditions_of
 
-    read(directory)
+    kept = read(directory)
+    kinds = [] if compensation is None else [compensation]
+    [condition] = conditions_of(kept.target, [at], [temperature], kinds)
     with output.progress() as progress:
         progress("load", 0, 0)
         from afmc.compiled import load
@@ -222,9 +296,19 @@ def run(
         model = load(directory, trust_remote_code=trust_remote_code)
         progress("generate", 0, 0)
         answer = model.run(
-            prompt, max_tokens=max_tokens, seed=seed, instance=instance, digital=digital
+            prompt,
+            max_tokens=max_tokens,
+            seed=seed,
+            instance=instance,
+            digital=digital,
+            condition=condition,
         )
     print(answer)
+
+
+def _listed(text: str | None) -> list[str]:
+    """``1s,1h`` as two."""
+    return [each.strip() for each in text.split(",")] if text is not None else []
 
 
 @app.command()

@@ -29,6 +29,17 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     return settings
 
 
+def parse_overrides(pairs: Sequence[str]) -> dict[str, object]:
+    """``["target.crossbar.rows=1152"]`` to `{"crossbar.rows": 1152}`, where no pass runs."""
+    settings = parse_settings(pairs)
+    for key in settings:
+        if key == "target.":
+            raise OptionError("--set target.: write target.TABLE.KEY=VALUE.")
+        if not key.startswith("target."):
+            raise OptionError(f"--set {key}: write target.TABLE.KEY=VALUE; no pass runs here.")
+    return {key.removeprefix("target."): value for key, value in settings.items()}
+
+
 def _value(text: str) -> object:
     if text == "none":
         return None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,10 +16,9 @@ from afmc.errors import AfmcError, OptionError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from afmc.targets import Target
+    from afmc.targets import Baseline, Target
 
 SCHEMA_VERSION = 1
-UNITS = ("ns", "nJ", "uS", "mm2", "W")
 
 app = typer.Typer(no_args_is_help=True, help="Hardware descriptions.")
 
@@ -33,18 +36,7 @@ def list_(as_json: Json = False) -> None:
         return
     table = _table("target", "crossbar", "in, out", "devices", "chip", "title")
     for row in rows:
-        if "error" in row:
-            _add(table, row["name"], "", "", "", "", row["error"])
-            continue
-        _add(
-            table,
-            row["name"],
-            f"{row['rows']} x {row['columns']}",
-            f"{_bits(row['input_bits'])}, {_bits(row['output_bits'])}",
-            _devices(row["noise"]),
-            f"{row['tiles_per_chip']} tiles",
-            row["title"],
-        )
+        _add(table, row["name"], *_cells(row), row.get("error") or row["title"])
     output.show(table)
 
 
@@ -60,26 +52,34 @@ def show(
     """Show every figure of a target with its source."""
     from rich.text import Text
 
-    from afmc.targets import load_target
+    from afmc.cli.settings import parse_overrides
+    from afmc.targets import Target, load_description, load_target
 
-    loaded = load_target(target, _overrides(settings or []))
+    loaded = load_description(target)
+    if settings and isinstance(loaded, Target):
+        loaded = load_target(loaded, parse_overrides(settings))
+    elif settings:
+        raise OptionError(f"{loaded.name} is digital: its figures are not set, only compared with.")
     if as_json:
         output.print_json(
             {
                 "schema_version": SCHEMA_VERSION,
-                "target": loaded.model_dump(mode="json"),
+                "target": loaded.model_dump(mode="json", exclude_unset=True),
                 "figures": _figures(loaded),
             }
         )
         return
-    output.show(
-        Text(
-            f"{loaded.name}: {loaded.title}\n\n{loaded.description.strip()}\n\n"
+    about = f"{loaded.name}: {loaded.title}\n\n{loaded.description.strip()}\n\n"
+    if isinstance(loaded, Target):
+        about += (
             f"Converters: {_bits(loaded.input.bits)} in, {_bits(loaded.output.bits)} out. "
             f"Devices: {_devices(loaded.device.noise)}. "
             f"Chips: {loaded.system.chips or 'as many as the model needs'}.\n"
         )
-    )
+        about += "".join(
+            f"--target {target}:{name}  {mode.title}\n" for name, mode in loaded.modes.items()
+        )
+    output.show(Text(about))
     output.show(_figure_table(loaded))
 
 
@@ -89,22 +89,80 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Compile and simulate a toy model on a target; say what is wrong or suspicious."""
-    from afmc.targets import load_target
+    from afmc.targets import load_description
 
-    load_target(target)  # before anything that takes long
-    from afmc.conformance import check_target
+    load_description(target)  # before anything that takes long
+    from afmc.testing import check_target
 
     findings = check_target(target)
     if as_json:
         rows = [{"kind": f.kind, "text": f.text} for f in findings]
         output.print_json({"schema_version": SCHEMA_VERSION, "findings": rows})
     else:
+        from rich.text import Text
+
         table = _table("", target)
         for finding in findings:
             _add(table, finding.kind, finding.text)
         output.show(table)
+        wrong, suspicious = (
+            sum(finding.kind == kind for finding in findings) for kind in ("wrong", "suspicious")
+        )
+        output.show(Text(f"\n{target}: {wrong or 'nothing'} wrong, {suspicious} suspicious"))
     if any(finding.kind == "wrong" for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="A new .toml file; its name is the target's.")],
+) -> None:
+    """Write a file to fill in: every figure of a target with what it means."""
+    from afmc.targets.starter import write_starter
+
+    write_starter(file)
+    print(f"written to {file}; then: afmc targets check {file}")
+
+
+@app.command()
+def page(
+    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    file: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="[default: stdout]")
+    ] = None,
+) -> None:
+    """Write the page of a target, in Markdown: figures, what follows from them, sources."""
+    from afmc.targets import Target, document, load_description
+
+    found = load_description(target)
+    if isinstance(found, Target) and found.mode is not None:
+        whole = target.removesuffix(f":{found.mode}")
+        raise OptionError(f"a page has all modes of a target: afmc targets page {whole}.")
+    text = document.page(found)
+    if file is None:
+        sys.stdout.write(text)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"-o {file} cannot be written: {error.strerror}.") from error
+    print(f"written to {file}")
+
+
+@app.command()
+def devices(as_json: Json = False) -> None:
+    """List the installed device models (device.noise) and their options."""
+    from afmc.simulator.device import list_devices
+
+    rows = [_device(name, path) for name, path in sorted(list_devices().items())]
+    if as_json:
+        output.print_json({"schema_version": SCHEMA_VERSION, "devices": rows})
+        return
+    table = _table("device", "class", "options", "about")
+    for row in rows:
+        options = "\n".join(map(_option, row.get("options", [])))
+        _add(table, row["name"], row["class"], options, row.get("error") or row["about"])
+    output.show(table)
 
 
 @app.command()
@@ -115,48 +173,89 @@ def schema() -> None:
     output.print_json(target_schema())
 
 
-def _overrides(pairs: list[str]) -> dict[str, object]:
-    """`["target.crossbar.rows=1152"]` to `{"crossbar.rows": 1152}`."""
-    from afmc.cli.settings import parse_settings
-
-    settings = parse_settings(pairs)
-    for key in settings:
-        if not key.startswith("target."):
-            raise OptionError(f"--set {key}: write target.TABLE.KEY=VALUE; no pass runs here.")
-    return {key.removeprefix("target."): value for key, value in settings.items()}
-
-
 def _summary(name: str) -> dict[str, Any]:
     """The row of a target. One that does not load still has a row, so that it hides no other."""
-    from afmc.targets import load_target
+    from afmc.targets import Target, load_description
 
     try:
-        target = load_target(name)
+        target = load_description(name)
     except AfmcError as error:
         return {"name": name, "error": str(error)}
+    about = {"name": name, "kind": target.kind, "title": target.title}
+    if not isinstance(target, Target):
+        return about
     return {
-        "name": name,
-        "title": target.title,
+        **about,
         "rows": target.crossbar.rows,
         "columns": target.crossbar.columns,
         "input_bits": target.input.bits,
         "output_bits": target.output.bits,
         "noise": target.device.noise,
         "tiles_per_chip": target.chip.tiles,
+        "modes": list(target.modes),
     }
 
 
-def _figures(target: Target) -> list[dict[str, Any]]:
+def _device(name: str, path: str) -> dict[str, Any]:
+    """The row of a device model. One that does not load still has a row."""
+    from afmc.simulator.device import class_of
+
+    row: dict[str, Any] = {"name": name, "class": path}
+    try:
+        found = class_of(name, "the entry point")
+    except AfmcError as error:
+        return {**row, "error": str(error)}
+    return {**row, "about": _first_sentence(found), "options": _options(found)}
+
+
+def _first_sentence(found: type[Any]) -> str:
+    """Of the docstring, unless it is the signature that dataclasses write there."""
+    text = " ".join((found.__doc__ or "").split())
+    if text.startswith(f"{found.__name__}("):
+        return ""
+    return re.split(r"(?<=\.) ", text, maxsplit=1)[0]
+
+
+def _options(found: type[Any]) -> list[dict[str, Any]]:
+    if not dataclasses.is_dataclass(found):
+        return []
     return [
-        {"key": key, "value": value, "unit": _unit(key), **origin.model_dump(mode="json")}
-        for key, value, origin in target.figures()
+        {"name": field.name, "required": True}
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        else {"name": field.name, "required": False, "default": _default(field.default)}
+        for field in dataclasses.fields(found)
+        if field.init
     ]
 
 
-def _unit(key: str) -> str:
-    """The end of a key: `ns` of `tile.read_latency_ns`."""
-    _, _, end = key.rpartition("_")
-    return end if end in UNITS else ""
+def _default(value: object) -> object:
+    """As JSON can have it."""
+    return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def _option(option: dict[str, Any]) -> str:
+    return option["name"] if option["required"] else f"{option['name']} = {option['default']}"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Crossbar, converters, devices and chip."""
+    if row.get("kind") != "analog":
+        return row.get("kind", ""), "", "", ""
+    return (
+        f"{row['rows']} x {row['columns']}",
+        f"{_bits(row['input_bits'])}, {_bits(row['output_bits'])}",
+        _devices(row["noise"]),
+        "1 tile" if row["tiles_per_chip"] == 1 else f"{row['tiles_per_chip']} tiles",
+    )
+
+
+def _figures(target: Target | Baseline) -> list[dict[str, Any]]:
+    from afmc.targets.units import unit_of
+
+    return [
+        {"key": key, "value": value, "unit": unit_of(key), **origin.model_dump(mode="json")}
+        for key, value, origin in target.figures()
+    ]
 
 
 def _bits(bits: int | None) -> str:
@@ -167,7 +266,7 @@ def _devices(noise: str | None) -> str:
     return "perfect" if noise is None else noise.rpartition(":")[2]
 
 
-def _figure_table(target: Target) -> Table:
+def _figure_table(target: Target | Baseline) -> Table:
     table = _table("figure", "value", "basis", "source")
     heading, above = "", None
     for figure in _figures(target):

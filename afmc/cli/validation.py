@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afmc.evaluate import Estimate, Validation
+from afmc.conditions import format_time
+from afmc.evaluate import CalibrationCost, Estimate, Validation
 from afmc.targets import Target
 
 if TYPE_CHECKING:
@@ -12,15 +13,35 @@ if TYPE_CHECKING:
 
 
 def render(result: Validation, model: str, target: Target) -> RenderableType:
-    from rich import box
     from rich.console import Group
+
+    table = _one(result, target) if len(result.outcomes) == 1 else _several(result, target)
+    where = (
+        f"{model} on {result.tokens:,} tokens of {result.text} in windows of {result.window} "
+        f"(the first token of a window is not scored); seed {result.seed}; "
+        f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+    )
+    if result.overrides:
+        where += " Set by the user: " + ", ".join(
+            f"{key} = {value}" for key, value in result.overrides.items()
+        )
+        where += "."
+    where += "".join(f"\nNote: {note}." for note in result.notes)
+    if result.calibration is not None:
+        where += "\n" + _cost(result.calibration)
+    return Group(table, where)
+
+
+def _one(result: Validation, target: Target) -> RenderableType:
+    """A row for each figure."""
+    from rich import box
     from rich.table import Table
 
-    count = len(result.perplexity.values)
+    condition = result.outcomes[0].condition
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("measured in simulation")
+    table.add_column(f"measured in simulation, {condition}")
     table.add_column("digital", justify="right")
-    table.add_column(f"on {target.name}: mean of {count}", justify="right")
+    table.add_column(f"on {target.name}: mean of {result.instances}", justify="right")
     table.add_column("std", justify="right")
     table.add_column("95 % interval of the mean", justify="right")
     for name, digital, estimate, form in (
@@ -37,9 +58,49 @@ def render(result: Validation, model: str, target: Target) -> RenderableType:
         spread = form.format(estimate.std) if estimate.std is not None else ""
         interval = " to ".join(form.format(v) for v in estimate.interval_95 or ())
         table.add_row(name, digital, form.format(estimate.mean), spread, interval)
-    where = (
-        f"{model} on {result.tokens:,} tokens of {result.text} in windows of {result.window} "
-        f"(the first token of a window is not scored); seed {result.seed}; "
-        f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+    return table
+
+
+def _several(result: Validation, target: Target) -> RenderableType:
+    """A row for each condition."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{target.name}, mean of {result.instances}, measured in simulation",
+        title_justify="left",
     )
-    return Group(table, where)
+    for heading in ("at", "temperature", "compensation", "calibrated"):
+        table.add_column(heading)
+    for heading in ("perplexity", "std", "95 % interval", "KL, nats", "same token"):
+        table.add_column(heading, justify="right")
+    table.add_row("digital", "", "", "", f"{result.digital_perplexity:.4f}", "", "", "", "")
+    for outcome in result.outcomes:
+        condition, estimate = outcome.condition, outcome.perplexity
+        table.add_row(
+            format_time(condition.at_s),
+            f"{condition.temperature_C:g} C",
+            condition.compensation,
+            f"{condition.probes} probes" if condition.probes else "no",
+            f"{estimate.mean:,.4f}",
+            "" if estimate.std is None else f"{estimate.std:,.4f}",
+            " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
+            f"{outcome.kl_divergence.mean:.5f}",
+            f"{outcome.top1_agreement.mean:.2%}",
+        )
+    return table
+
+
+def _cost(cost: CalibrationCost) -> str:
+    time = (
+        "the target gives no read latency"
+        if cost.tile_time_ns is None
+        else f"{cost.tile_time_ns / 1e3:,.1f} us for the busiest tile"
+    )
+    return (
+        f"Calibration of an instance: {cost.probes} probe inputs, {cost.reads:,} reads of blocks "
+        f"({time}), {cost.digital_macs:,} digital multiply-accumulates; then "
+        f"{cost.digital_operations_per_token:,} additions a token (derived)."
+    )

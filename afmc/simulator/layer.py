@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from afmc.conditions import Condition
 from afmc.errors import OptionError
 from afmc.passes.split import Style, cut
-from afmc.simulator.converters import codes
-from afmc.simulator.devices import device_of
+from afmc.simulator.converters import codes, digits_of
+from afmc.simulator.correction import Correction, measure
+from afmc.simulator.device import device_of
 from afmc.simulator.random import Address
+from afmc.simulator.row_slice import Plane, RowSlice, whole
 from afmc.simulator.tiles import Piece, Programmed, program
 from afmc.targets import Target
 
@@ -32,6 +34,8 @@ class TileLinear(nn.Module):
         the target has input or output converters.
     generator: decides the device noise; needed when the target's devices are noisy.
     style: how the weight is cut into blocks, as in the pass `split`.
+    condition: time since programming, temperature and digital corrections; just programmed at 25
+        degrees Celsius without it.
 
     Raises OptionError when an argument that the target needs is missing.
     """
@@ -47,12 +51,13 @@ class TileLinear(nn.Module):
         input_range: float | None = None,
         generator: torch.Generator | None = None,
         style: Style = "full",
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self._setup(linear.weight, linear.bias, target, input_range, transposed=False)
         device = device_of(target)
         seed = 0
-        if device is not None:
+        if target.is_random:
             if generator is None:
                 raise OptionError(
                     f"the devices of {target.name} are noisy: pass generator="
@@ -60,7 +65,18 @@ class TileLinear(nn.Module):
                 )
             seed = int(torch.randint(2**62, (), generator=generator))
         pieces = pieces_of(self.in_features, self.out_features, target, style)
-        self.write(program(self.weight.detach(), pieces, target, device, seed=seed, instance=0))
+        condition = condition or Condition(compensation=target.device.compensation)
+
+        def written(when: Condition) -> Programmed:
+            weight = self.weight.detach()
+            return program(weight, pieces, target, device, seed=seed, instance=0, condition=when)
+
+        reads = torch.Generator().manual_seed(seed)
+        correction = None
+        if condition.probes:
+            self.write(written(Condition()), reads)
+            correction = self.measure(condition.probes, reads)
+        self.write(written(condition), reads, correction)
 
     @classmethod
     def unwritten(
@@ -88,60 +104,85 @@ class TileLinear(nn.Module):
     ) -> None:
         self.weight = weight
         self.bias = bias
+        self._transposed = transposed
         self.out_features, self.in_features = reversed(weight.shape) if transposed else weight.shape
         self.target = target
         self.input_range = input_range
-        converts = target.input.bits is not None or target.output.bits is not None
-        if converts and not input_range:
-            raise OptionError(f"the converters of {target.name} need an input_range above 0.")
-        self._slices: list[tuple[int, int]] = []
-
-    def write(self, programmed: Programmed) -> None:
-        """Puts the weights of one instance onto the tiles; the ones before are gone."""
-        weight = programmed.weight
-        scale_in = self._input_step
-        if self.target.output.steps is None:
-            # Perfect output converters: partial sums add up exactly, so there is one slice.
-            self._slices = [(0, self.in_features)]
-            held, steps = [weight * scale_in], [None]
-        else:
-            assert self.input_range is not None and self.target.output.bound is not None
-            self._slices = list(programmed.slices)
-            bound = self.input_range * self.target.output.bound * programmed.w_max
-            step_out = 2 * bound / self.target.output.steps  # [slices, cols]
-            held = [
-                weight[:, first:last] * (scale_in / step).unsqueeze(1)
-                for (first, last), step in zip(self._slices, step_out, strict=True)
-            ]
-            steps = list(step_out)
-        for index, (cells, step) in enumerate(zip(held, steps, strict=True)):
-            self.register_buffer(f"cells{index}", cells.detach().contiguous(), persistent=False)
-            self.register_buffer(f"step{index}", step, persistent=False)
+        if target.needs_input_range and not input_range:
+            raise OptionError(
+                f"{target.name} needs an input_range above 0, to which its converters and the "
+                f"noise of its reads refer."
+            )
+        self._range = float(input_range or 1) if target.needs_input_range else 1.0
+        self.slices = nn.ModuleList()
+        self.offset: Tensor | None
 
     @property
-    def _input_step(self) -> float:
-        """What one code of the input converter stands for; 1 where the converter is perfect."""
-        if self.target.input.steps is None:
-            return 1.0
-        assert self.input_range is not None
-        return 2 * self.input_range / self.target.input.steps
+    def ideal(self) -> Tensor:
+        """[outputs, inputs]: what the tiles are to hold."""
+        weight = self.weight.detach()
+        return weight.T if self._transposed else weight
+
+    def write(
+        self,
+        programmed: Programmed,
+        reads: torch.Generator,
+        correction: Correction | None = None,
+    ) -> None:
+        """Puts the weights of one instance onto the tiles; the ones before are gone.
+
+        `reads` draws what is drawn at each read; `correction` is what `measure` found.
+        """
+        self._reads = reads
+        if self.target.output.steps is None:
+            programmed = whole(programmed)
+        count = len(programmed.slices)
+        self.slices = nn.ModuleList(RowSlice(programmed, i, self.target) for i in range(count))
+        offset = None if correction is None else correction.apply_to(self._row_slices)
+        self.register_buffer("offset", offset, persistent=False)
+
+    def measure(self, probes: int, generator: torch.Generator) -> Correction:
+        """Gain and offset of every column of every row slice, from so many random inputs."""
+        x = torch.empty(probes, self.in_features, dtype=self.weight.dtype)
+        x.normal_(std=self._range / 6, generator=generator)
+        return measure(self.planes(x), self._row_slices, self.ideal, self._reads)
+
+    @property
+    def _row_slices(self) -> list[RowSlice]:
+        return [part for part in self.slices if isinstance(part, RowSlice)]
+
+    def planes(self, x: Tensor) -> list[Plane]:
+        """What the input converters apply to the rows, one after the other; [..., inputs]."""
+        steps = self.target.input.steps
+        if steps is None:
+            planes = [Plane(x if self._range == 1 else x / self._range, 1.0)]
+        elif self.target.input.encoding == "bit_serial":
+            code = codes(x, self._range, steps)
+            planes = [
+                Plane(each.of(code).div_(each.largest), each.largest * each.unit / (steps / 2))
+                for each in digits_of(self.target)
+            ]
+        else:
+            planes = [Plane(codes(x, self._range, steps).div_(steps / 2), 1.0)]
+        if self.target.tile.read_phases == 1:
+            return planes
+        return [
+            Plane((sign * plane.amplitude).clamp_(min=0), sign * plane.weight)
+            for plane in planes
+            for sign in (1, -1)
+        ]
 
     def multiply(self, x: Tensor) -> Tensor:
         """The tiles' part, without the bias: [..., inputs] to [..., outputs]."""
-        if self.target.input.steps is not None:
-            assert self.input_range is not None
-            x = codes(x, self.input_range, self.target.input.steps)
-        if self.target.output.steps is None:
-            return functional.linear(x, self.get_buffer("cells0"))
-        limit = self.target.output.steps / 2
+        planes = self.planes(x)
         total: Tensor | None = None
-        for index, (first, last) in enumerate(self._slices):
-            partial = functional.linear(x[..., first:last], self.get_buffer(f"cells{index}"))
-            partial.round_().clamp_(-limit, limit)
-            step = self.get_buffer(f"step{index}")
-            total = partial.mul_(step) if total is None else total.addcmul_(partial, step)
+        for part in self.slices:
+            partial: Tensor = part(planes, self._reads)
+            total = partial if total is None else total.add_(partial)
         assert total is not None
-        return total
+        if self.offset is not None:
+            total.add_(self.offset)
+        return total if self._range == 1 else total.mul_(self._range)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.multiply(x)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from afmc.conditions import ROOM_C, Condition
+from afmc.defects import ALL, Defects
 from afmc.errors import TargetError
-from afmc.simulator.devices import Device
-from afmc.simulator.random import Address, generator_at
+from afmc.simulator.cells import (
+    Perfect,
+    State,
+    Stuck,
+    streams_of,
+    weight_per_state,
+    write,
+)
+from afmc.simulator.compensation import digital_gain
+from afmc.simulator.converters import ConverterErrors
+from afmc.simulator.device import Device
+from afmc.simulator.ir_drop import behind_wires
+from afmc.simulator.random import Address
+from afmc.simulator.readout import ReadNoise, read_noise_of
 from afmc.targets import Target
+
+FRESH = Condition()
 
 
 @dataclass(frozen=True)
@@ -32,17 +50,67 @@ class Piece:
     def crossbar(self) -> tuple[int, int, int]:
         return (self.address.chip, self.address.tile, self.address.tier)
 
+    def slices(self, active_rows: int | None) -> Iterator[tuple[int, int]]:
+        """First row and the one after the last of each group of rows that is driven at once."""
+        end = self.row + self.rows
+        for first in range(self.row, end, active_rows or self.rows):
+            yield first, min(first + (active_rows or self.rows), end)
+
+
+@dataclass(frozen=True)
+class Array:
+    """Columns that are read by one conversion: both polarities together, or one of them.
+
+    The variance of a read is that of the signal for inputs between -1 and 1, in weights squared.
+    """
+
+    sign: int
+    weight: Tensor
+    """[cols, rows], in units of the model's weights, noise and wires included."""
+    constant: Tensor | None = None
+    """[slices, cols], of the variance."""
+    linear: Tensor | None = None
+    """[cols, rows], of the variance, by the size of the input."""
+    quadratic: Tensor | None = None
+    """[cols, rows], of the variance, by the square of the input."""
+
+    def columns(self, which: slice) -> Array:
+        by_column = (self.linear, self.quadratic)
+        linear, quadratic = (None if each is None else each[which] for each in by_column)
+        constant = None if self.constant is None else self.constant[:, which]
+        return Array(self.sign, self.weight[which], constant, linear, quadratic)
+
 
 @dataclass(frozen=True)
 class Programmed:
-    """What the tiles of one matrix hold."""
+    """What the tiles of one matrix hold at a time and a temperature."""
 
-    weight: Tensor
-    """[cols, rows], in units of the model's weights, noise included."""
+    arrays: tuple[Array, ...]
+    """One, or one for each polarity where these are read apart."""
     slices: tuple[tuple[int, int], ...]
-    """Row slices, first row and the one after the last: the blocks of a slice share their rows."""
+    """Rows that are driven together: first row and the one after the last."""
     w_max: Tensor
     """[slices, cols], the weight to which full conductance and the output range refer."""
+    gain: Tensor
+    """[slices, cols], digital factors that make up for drift and temperature."""
+    errors: ConverterErrors | None = None
+    """Each [slices, cols]."""
+
+    @property
+    def weight(self) -> Tensor:
+        """[cols, rows], in units of the model's weights."""
+        first, *rest = self.arrays
+        return first.weight - rest[0].weight if rest else first.weight
+
+    def columns(self, which: slice) -> Programmed:
+        """Those outputs alone, as of one of several matrices that were written together."""
+        return replace(
+            self,
+            arrays=tuple(array.columns(which) for array in self.arrays),
+            w_max=self.w_max[:, which],
+            gain=self.gain[:, which],
+            errors=self.errors and ConverterErrors(*(each[:, which] for each in self.errors)),
+        )
 
 
 def program(
@@ -53,33 +121,137 @@ def program(
     *,
     seed: int,
     instance: int,
+    condition: Condition = FRESH,
     crossbar_max: Mapping[tuple[int, int, int], float] | None = None,
+    defects: Defects | None = None,
 ) -> Programmed:
-    """Writes a weight, [cols, rows] in nn.Linear's order, onto its pieces.
+    """Writes a weight, [cols, rows] in nn.Linear's order, onto its pieces, and lets time pass.
 
     `device` is None for perfect devices. `crossbar_max` holds the largest weight of each crossbar
     where the target scales by the tile and tiles are shared; without it each piece is by itself.
     """
     _check_grid(weight, pieces)
     weight = weight.contiguous()  # noise is drawn in the order of memory
-    slices = tuple(sorted({(piece.row, piece.row + piece.rows) for piece in pieces}))
+    slices = sorted({each for p in pieces for each in p.slices(target.crossbar.active_rows)})
     index = {slice_: i for i, slice_ in enumerate(slices)}
-    full_scale = weight.new_empty(len(slices), weight.shape[0])
-    noisy = weight if device is None else torch.empty_like(weight)
+    held = _Held(weight, len(slices), target)
+    noise = read_noise_of(target, condition.temperature_C)
     for piece in pieces:
         ideal = piece.of(weight)
         by_column = ideal.abs().amax(dim=1)
         largest = (crossbar_max or {}).get(piece.crossbar)
         by_tile = by_column.amax() if largest is None else by_column.new_tensor(largest)
-        row = index[(piece.row, piece.row + piece.rows)]
-        full_scale[row, piece.col : piece.col + piece.cols] = (
-            by_column if target.output.range == "column" else by_tile
+        by_tile = by_tile.expand_as(by_column)
+        rows = [index[each] for each in piece.slices(target.crossbar.active_rows)]
+        cols = slice(piece.col, piece.col + piece.cols)
+        held.w_max[rows, cols] = by_column if target.output.range == "column" else by_tile
+        held.set_errors(
+            rows,
+            cols,
+            ConverterErrors.of_columns(target, seed, instance, piece.address, piece.cols),
         )
-        if device is not None:
-            scale = by_column if target.device.scale == "column" else by_tile.expand_as(by_column)
-            generator = generator_at(seed, instance, piece.address)
-            piece.of(noisy).copy_(_write(ideal, scale, target, device, generator))
-    return Programmed(noisy, slices, _or_one(full_scale))
+        stuck = None if defects is None else _within(defects, piece)
+        if not _distorts(target, device, noise, stuck):
+            continue
+        scale = by_column if target.device.scale == "column" else by_tile
+        streams = streams_of(seed, instance, piece.address)
+        model = device or Perfect()
+        written = write(ideal, scale, target, model, streams, stuck)
+        now = written.at(target, model, condition, streams)
+        plus, minus = _on_wires(now, piece, target, condition.temperature_C)
+        _check_numbers(plus, model)
+        _check_numbers(minus, model)
+        # A column of zeros has the digital scale 0: whatever its cells do, nothing comes of it.
+        unit = weight_per_state(scale, target).unsqueeze(1)
+        held.set_arrays(rows, cols, piece, plus, minus, now, unit, noise)
+        if condition.compensation != "none" and (
+            condition.at_s > 0 or condition.temperature_C != ROOM_C
+        ):
+            before = written.at(target, model, FRESH, streams)
+            crossbar = Address(*piece.crossbar, 0, 0)
+            held.gain[rows, cols] = digital_gain(
+                condition,
+                target,
+                model,
+                streams_of(seed, instance, crossbar),
+                _difference(*_on_wires(before, piece, target, ROOM_C)),
+                _difference(plus, minus),
+            )
+    return held.programmed(tuple(slices))
+
+
+class _Held:
+    """The tables of a matrix while its blocks are written."""
+
+    def __init__(self, weight: Tensor, slices: int, target: Target) -> None:
+        cols = weight.shape[0]
+        self.ideal, self.apart = weight, target.tile.read_phases == 4
+        self.w_max = weight.new_empty(slices, cols)
+        self.gain = weight.new_ones(slices, cols)
+        self.errors: ConverterErrors | None = None
+        self.arrays: list[Array] = []
+
+    def set_errors(self, rows: list[int], cols: slice, errors: ConverterErrors | None) -> None:
+        if errors is None:
+            return
+        if self.errors is None:
+            self.errors = ConverterErrors(*(torch.empty_like(self.w_max) for _ in range(3)))
+        for table, part in zip(self.errors, errors, strict=True):
+            table[rows, cols] = part.to(table.dtype)
+
+    def set_arrays(
+        self,
+        rows: list[int],
+        cols: slice,
+        piece: Piece,
+        plus: Tensor,
+        minus: Tensor,
+        states: tuple[State, State],
+        unit: Tensor,
+        noise: ReadNoise,
+    ) -> None:
+        """Puts a block's states where they belong; `unit` is the weight of one unit of a state."""
+        variances = [
+            _through_wires(state, left) for state, left in zip(states, (plus, minus), strict=True)
+        ]
+        if not self.arrays:
+            signs = (1, -1) if self.apart else (1,)
+            self.arrays = [self._empty(sign, noise, variances[0] is not None) for sign in signs]
+        parts: list[tuple[Tensor, list[Tensor], list[Tensor | None]]]
+        if self.apart:
+            parts = [
+                (side, [side], [spread])
+                for side, spread in zip((plus, minus), variances, strict=True)
+            ]
+        else:
+            parts = [(_difference(plus, minus), [plus, minus], variances)]
+        for array, (signal, states_, spreads) in zip(self.arrays, parts, strict=True):
+            piece.of(array.weight).copy_(signal * unit)
+            total = sum(states_[1:], states_[0])
+            if array.constant is not None:
+                of_states = noise.per_state * total.sum(dim=1) + noise.constant
+                array.constant[rows, cols] = of_states * unit.squeeze(1) ** 2
+            if array.linear is not None:
+                piece.of(array.linear).copy_(noise.linear * total * unit**2)
+            if array.quadratic is not None:
+                square = noise.quadratic * signal.square()
+                spread = sum(each for each in spreads if each is not None)
+                piece.of(array.quadratic).copy_((square + spread) * unit**2)
+
+    def _empty(self, sign: int, noise: ReadNoise, read_at_each: bool) -> Array:
+        like = self.ideal
+        return Array(
+            sign,
+            like.clone(),  # blocks without any imperfection keep what they have
+            like.new_empty(self.w_max.shape) if noise.constant or noise.per_state else None,
+            torch.empty_like(like) if noise.linear else None,
+            torch.empty_like(like) if noise.quadratic or read_at_each else None,
+        )
+
+    def programmed(self, slices: tuple[tuple[int, int], ...]) -> Programmed:
+        arrays = tuple(self.arrays) or (Array(1, self.ideal),)
+        w_max = torch.where(self.w_max > 0, self.w_max, 1.0)  # to divide by, also for zeros
+        return Programmed(arrays, slices, w_max, self.gain, self.errors)
 
 
 def _check_grid(weight: Tensor, pieces: Sequence[Piece]) -> None:
@@ -92,31 +264,70 @@ def _check_grid(weight: Tensor, pieces: Sequence[Piece]) -> None:
         raise ValueError("the blocks of a matrix do not share their row cuts")
 
 
-def _or_one(scale: Tensor) -> Tensor:
-    """To divide by, also for a column of zeros, where any will do."""
-    return torch.where(scale > 0, scale, 1.0)
+def _distorts(target: Target, device: Device | None, noise: ReadNoise, stuck: Stuck | None) -> bool:
+    """Whether cells hold anything but the weights, or are read apart."""
+    described = target.device
+    return bool(
+        device is not None
+        or described.stuck_off_rate
+        or described.stuck_on_rate
+        or target.crossbar.wire_row_ohm
+        or target.crossbar.wire_column_ohm
+        or target.tile.read_phases == 4
+        or noise
+        or stuck is not None
+    )
 
 
-def _write(
-    ideal: Tensor, scale: Tensor, target: Target, device: Device, generator: torch.Generator
-) -> Tensor:
-    """Through a differential pair of conductances and back; both sides are programmed."""
-    g_min, g_max = target.device.g_min_uS, target.device.g_max_uS
-    per_weight = (g_max - g_min) / _or_one(scale).unsqueeze(1)
-    g_target = (ideal * per_weight).clamp_(g_min - g_max, g_max - g_min)
-    plus = _programmed(device, g_target.clamp(min=0).add_(g_min), generator)
-    minus = _programmed(device, g_target.neg_().clamp_(min=0).add_(g_min), generator)
-    # A column of zeros has the digital scale 0: whatever its cells do, nothing comes of it.
-    return (plus - minus).mul_((scale / (g_max - g_min)).unsqueeze(1))
+def touches(defects: Defects, piece: Piece) -> NDArray[np.bool_]:
+    """Which lines of a map are about cells of a block."""
+    table, address = defects.stuck, piece.address
+    here = np.ones(len(table), dtype=bool)
+    for key, first, count in (
+        ("chip", address.chip, 1),
+        ("tile", address.tile, 1),
+        ("tier", address.tier, 1),
+        ("row", address.row, piece.rows),
+        ("column", address.col, piece.cols),
+    ):
+        inside = (table[key] >= first) & (table[key] < first + count)
+        here &= inside | (table[key] == ALL)
+    return here
 
 
-def _programmed(device: Device, g_uS: Tensor, generator: torch.Generator) -> Tensor:
-    """What the device model makes of it, checked: the model may be anybody's."""
-    name = type(device).__name__
-    try:
-        result = device.program(g_uS, generator)
-    except Exception as error:  # whatever a plug-in raises
-        raise TargetError(f"the device model {name} failed: {error!r}.") from error
-    if not isinstance(result, Tensor) or result.shape != g_uS.shape:
-        raise TargetError(f"the device model {name} returned another shape than it was given.")
-    return result
+def _within(defects: Defects, piece: Piece) -> Stuck | None:
+    """The broken cells of a block, by row and column within it; None where it has none."""
+    table = defects.stuck[touches(defects, piece)]
+    for key, first in (("row", piece.address.row), ("column", piece.address.col)):
+        table[key] = np.where(table[key] == ALL, ALL, table[key] - first)
+    return table if len(table) else None
+
+
+def _check_numbers(signal: Tensor, device: Device) -> None:
+    if not bool(torch.isfinite(signal).all()):
+        name = type(device).__name__
+        raise TargetError(f"the device model {name} gives states that are no finite numbers.")
+
+
+def _difference(plus: Tensor, minus: Tensor) -> Tensor:
+    return plus - minus
+
+
+def _on_wires(
+    states: tuple[State, State], piece: Piece, target: Target, temperature_C: float
+) -> tuple[Tensor, Tensor]:
+    return behind_wires(
+        states[0].mean,
+        states[1].mean,
+        target,
+        row=piece.address.row,
+        column=piece.address.col,
+        temperature_C=temperature_C,
+    )
+
+
+def _through_wires(state: State, left: Tensor) -> Tensor | None:
+    """The variance of reads, of what is left of the states behind the wires' resistance."""
+    if state.read_variance is None or left is state.mean:
+        return state.read_variance
+    return state.read_variance * (left / state.mean).nan_to_num_(0.0, 0.0, 0.0).square_()

@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}, {options.threads} threads, fp32, time / nn.Linear's time")
     print(f"{'layer':>12} {'batch':>6} {'nn.Linear':>12} {'TileLinear':>11} {'Lightning':>10}")
-    target = afmc.load_target("afm-512").without_noise()
+    target = afmc.load_target("afm-512-projected").without_noise()
     for rows, cols in LAYERS:
         linear = nn.Linear(rows, cols, bias=False)
         ours = afmc.TileLinear(linear, target, input_range=3.0)

@@ -16,13 +16,13 @@ from afmc.frontends.source import resolve
 
 RUNS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("ideal-512", "ideal-512", {}),
-    ("afm-512, converters only", "afm-512", {"target.device.noise": None}),
+    ("afm-512-projected, converters only", "afm-512-projected", {"target.device.noise": None}),
     (
-        "afm-512, device noise only",
-        "afm-512",
+        "afm-512-projected, device noise only",
+        "afm-512-projected",
         {"target.input.bits": None, "target.output.bits": None},
     ),
-    ("afm-512", "afm-512", {}),
+    ("afm-512-projected", "afm-512-projected", {}),
     ("hermes-64, converters only", "hermes-64", {"target.device.noise": None}),
     (
         "hermes-64, device noise only",

@@ -63,8 +63,8 @@ def test_known_counts(make, size: int, blocks: int, tiles: int, max_patterns: in
 
 
 def test_merging_saves_blocks_and_tiles() -> None:
-    merged = compiled(smollm2(), "afm-512")
-    packed = compiled(smollm2(), "afm-512", {"allocate.rule": "parallel"})
+    merged = compiled(smollm2(), "afm-512-projected")
+    packed = compiled(smollm2(), "afm-512-projected", {"allocate.rule": "parallel"})
     assert merged.allocation is not None and packed.allocation is not None
     assert (len(merged.blocks), packed.allocation.tiles) == (972, 942)
     assert packed.allocation.status == "OPTIMAL"
@@ -77,7 +77,7 @@ def test_matrices_with_other_ranges_are_not_merged() -> None:
     b = replace(a, name="b", module="b")
     c = replace(a, name="c", module="c", input_range=2.0)
     d = replace(a, name="d", module="d", input="y")
-    groups = compiled(program_of([a, b, c, d]), "afm-512").groups
+    groups = compiled(program_of([a, b, c, d]), "afm-512-projected").groups
     assert [group.members for group in groups] == [("a", "b"), ("c",), ("d",)]
 
 
@@ -108,7 +108,10 @@ def test_too_few_chips_says_how_many_and_what_would_fit() -> None:
 def test_no_lever_where_nothing_helps() -> None:
     one = program_of([Matrix("a", 8, 8, "x", module="a")])
     assert (
-        levers(one, load_target("afm-512", {"tile.co_location": "parallel"}), load_passes()) == []
+        levers(
+            one, load_target("afm-512-projected", {"tile.co_location": "parallel"}), load_passes()
+        )
+        == []
     )
 
 
@@ -122,7 +125,9 @@ def test_tiers_fill_tile_after_tile() -> None:
 
 
 def test_digital_patterns() -> None:
-    kept = compiled(smollm2(), "afm-512", {"partition.digital": ("lm_head", "*.3.mlp.*", "k_proj")})
+    kept = compiled(
+        smollm2(), "afm-512-projected", {"partition.digital": ("lm_head", "*.3.mlp.*", "k_proj")}
+    )
     assert kept.digital is not None
     assert len(kept.digital) == 1 + 3 + 30
     assert kept.digital["lm_head.weight"] == "kept digital by the pattern 'lm_head'"
@@ -131,7 +136,7 @@ def test_digital_patterns() -> None:
 
 def test_a_pattern_that_matches_nothing() -> None:
     with pytest.raises(OptionError) as caught:
-        compiled(smollm2(), "afm-512", {"partition.digital": ("lm_haed",)})
+        compiled(smollm2(), "afm-512-projected", {"partition.digital": ("lm_haed",)})
     assert str(caught.value) == (
         "--digital 'lm_haed' matches none of the 211 matrices of test. Did you mean 'lm_head'?"
     )
@@ -140,9 +145,9 @@ def test_a_pattern_that_matches_nothing() -> None:
 def test_products_inside_other_modules_stay_digital() -> None:
     router = Matrix("gate.weight", 8, 4, "x", module="gate", layer="TopKRouter")
     other = Matrix("a", 8, 8, "x", module="a")
-    program = compiled(program_of([router, other]), "afm-512")
+    program = compiled(program_of([router, other]), "afm-512-projected")
     assert program.digital == {
         "gate.weight": "its product is part of TopKRouter, which a tile cannot stand in for"
     }
     with pytest.raises(OptionError, match="nothing of test is left for the tiles"):
-        compiled(program_of([router]), "afm-512")
+        compiled(program_of([router]), "afm-512-projected")

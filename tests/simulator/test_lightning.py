@@ -56,7 +56,7 @@ def test_equals_analog_linear(
         linear.bias.copy_(theirs.get_parameter("bias"))
     high = max_input_size if max_input_size > 0 else UNLIMITED
     target = load_target(
-        "afm-512", {"crossbar.rows": high, "crossbar.columns": UNLIMITED}
+        "afm-512-projected", {"crossbar.rows": high, "crossbar.columns": UNLIMITED}
     ).without_noise()
     x = torch.randn(128, rows, generator=generator) * 1.5
     with torch.no_grad():

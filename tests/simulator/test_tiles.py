@@ -6,17 +6,27 @@ import math
 
 import pytest
 import torch
+from device_plug_ins import NeverAges, Raises, Shrinks, SigmaOfAnotherShape
 from torch import nn
 
 from afmc import TileLinear, load_target
+from afmc.conditions import Condition
 from afmc.errors import OptionError, TargetError
 from afmc.simulator import reference
 from afmc.simulator.converters import convert_input, convert_output
-from afmc.simulator.devices import Device, HermesPcm, device_of
+from afmc.simulator.device import Device, device_of
+from afmc.simulator.devices import HermesPcm
 from afmc.simulator.layer import pieces_of
 from afmc.simulator.random import Address, generator_at
 from afmc.simulator.tiles import Piece, program
 from afmc.targets import Target
+
+JUST_PROGRAMMED = {
+    "device.stuck_off_rate": None,
+    "device.read_noise": "none",
+    "crossbar.wire_row_ohm": None,
+    "crossbar.wire_column_ohm": None,
+}
 
 WITHOUT_BITS: dict[str, dict[str, object]] = {
     "both": {},
@@ -53,7 +63,7 @@ def test_an_output_converter_by_hand() -> None:
 def test_the_reference_by_hand() -> None:
     """Two row slices of one column: each partial sum is converted before they add up."""
     target = load_target(
-        "afm-512",
+        "afm-512-projected",
         {"crossbar.rows": 2, "input.bits": 3, "output.bits": 3, "output.bound": 1.0},
     ).without_noise()
     weight = torch.tensor([[0.5, 0.25, 1.0]])  # one output, three inputs
@@ -69,7 +79,7 @@ def test_the_reference_by_hand() -> None:
 
 @pytest.mark.parametrize("bits", WITHOUT_BITS)
 @pytest.mark.parametrize("style", ["full", "balanced"])
-@pytest.mark.parametrize("name", ["afm-512", "hermes-64"])
+@pytest.mark.parametrize("name", ["afm-512-projected", "hermes-64"])
 @pytest.mark.parametrize("tilewise", [False, True])
 def test_the_batched_path_equals_the_reference(
     bits: str, style: str, name: str, tilewise: bool, generator: torch.Generator
@@ -105,7 +115,7 @@ def test_perfect_tiles_are_the_linear_layer(generator: torch.Generator) -> None:
 
 def test_programmed_weights_have_the_devices_statistics(generator: torch.Generator) -> None:
     """The error of a whole matrix is that of two devices at its conductances."""
-    target = load_target("hermes-64")
+    target = load_target("hermes-64", JUST_PROGRAMMED)
     weight = torch.rand(256, 256, generator=generator) * 2 - 1
     weight[:, 0] = 1.0  # the scale of every column
     pieces = pieces_of(256, 256, target, "full")
@@ -145,7 +155,7 @@ def test_noise_follows_from_seed_instance_and_address_alone(generator: torch.Gen
 def test_generators_differ_in_every_part_of_the_address() -> None:
     addresses = [Address(*(int(i == j) for j in range(5))) for i in range(6)]
     keys = [(0, 0, a) for a in addresses] + [(1, 0, addresses[5]), (0, 1, addresses[5])]
-    assert len({generator_at(*key).initial_seed() for key in keys}) == len(keys)
+    assert len({generator_at(*key, "program").initial_seed() for key in keys}) == len(keys)
 
 
 @pytest.mark.parametrize("noisy", [False, True])
@@ -153,33 +163,36 @@ def test_a_column_of_zeros_stays_zero(noisy: bool, generator: torch.Generator) -
     """Its digital scale is zero, whatever its cells do."""
     linear = layer(8, 3, generator, bias=False)
     linear.weight[1] = 0
-    target = load_target("hermes-64") if noisy else load_target("afm-512").without_noise()
+    target = load_target("hermes-64") if noisy else load_target("afm-512-projected").without_noise()
     tile = TileLinear(linear, target, input_range=1.0, generator=generator)
     y = tile(torch.randn(4, 8, generator=generator))
     assert bool(torch.isfinite(y).all()) and y[:, 1].abs().max() == 0
 
 
-class Raises:
-    def program(self, g_uS: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        raise ZeroDivisionError("no such luck")
-
-
-class Shrinks:
-    def program(self, g_uS: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return g_uS[:1]
-
-
 @pytest.mark.parametrize(
     ("device", "sentence"),
     [
-        (Raises(), "the device model Raises failed: ZeroDivisionError('no such luck')."),
-        (Shrinks(), "the device model Shrinks returned another shape than it was given."),
+        (
+            Raises(),
+            "program of the device model Raises failed: ZeroDivisionError('no such luck').",
+        ),
+        (
+            Shrinks(),
+            "program of the device model Shrinks did not return the shape it got.",
+        ),
+        (
+            SigmaOfAnotherShape(),
+            "read_sigma of the device model SigmaOfAnotherShape did not return the shape it got.",
+        ),
+        (NeverAges(), "the device model NeverAges: nobody looked after programming."),
     ],
 )
 def test_a_plug_in_device_that_misbehaves(device: Device, sentence: str) -> None:
     target, weight = load_target("hermes-64"), torch.ones(4, 4)
+    pieces = pieces_of(4, 4, target, "full")
+    later = Condition(1.0)
     with pytest.raises(TargetError) as caught:
-        program(weight, pieces_of(4, 4, target, "full"), target, device, seed=0, instance=0)
+        program(weight, pieces, target, device, seed=0, instance=0, condition=later)
     assert str(caught.value) == sentence
 
 
@@ -202,10 +215,13 @@ def needs(target: Target, **arguments: object) -> str:
 
 
 def test_missing_arguments_get_one_sentence() -> None:
-    afm = load_target("afm-512")
-    expected = "the converters of afm-512 need an input_range above 0."
+    afm = load_target("afm-512-projected")
+    expected = (
+        "afm-512-projected needs an input_range above 0, to which its converters and the noise of "
+        "its reads refer."
+    )
     assert needs(afm) == needs(afm, input_range=0.0) == expected
     assert needs(afm, input_range=1.0) == (
-        "the devices of afm-512 are noisy: pass generator=torch.Generator().manual_seed(...), "
-        "or use target.without_noise()."
+        "the devices of afm-512-projected are noisy: pass generator=torch.Generator()"
+        ".manual_seed(...), or use target.without_noise()."
     )

@@ -34,7 +34,7 @@ def programs(draw: st.DrawFn) -> Program:
 @st.composite
 def targets(draw: st.DrawFn) -> Target:
     return load_target(
-        "afm-512",
+        "afm-512-projected",
         {
             "crossbar.rows": draw(st.sampled_from([16, 32, 64, 100])),
             "crossbar.columns": draw(st.sampled_from([16, 32, 64, 100])),

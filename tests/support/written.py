@@ -12,7 +12,7 @@ from afmc.inspect import summarise
 from afmc.ir import Calibration, Program, Remainder
 from afmc.targets import load_target
 
-TARGET = load_target("afm-512", {"tile.co_location": "parallel", "system.chips": 20})
+TARGET = load_target("afm-512-projected", {"tile.co_location": "parallel", "system.chips": 20})
 
 
 def program() -> Program:

@@ -1,115 +1,145 @@
-"""What a target says about itself, and that the bundled ones say it truthfully."""
+"""What a hardware description says about itself, stored, in JSON and without its imperfections."""
 
 from __future__ import annotations
 
+import functools
 import json
 import tomllib
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
+import hardware
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from descriptions import DIGITAL, GOOD, LIGHT, MODES, OPTICS, target_of
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import afmc.targets
-from afmc.targets import Origin, Target, load_target, target_schema
+from afmc.targets import Baseline, Origin, Target, load_target, target_schema
+from afmc.targets.modes import in_mode
+from afmc.targets.schema import IMPERFECTIONS, Change, Description, Mode
+from afmc.targets.units import UNITS, unit_of
 
-BUNDLED = sorted(Path(afmc.targets.__file__).parent.glob("*.toml"))
-HERMES, AFM, IDEAL = (
-    load_target(Path(afmc.targets.__file__).parent / f"{name}.toml")
-    for name in ("hermes-64", "afm-512", "ideal-512")
-)
-
-scalars = (
-    st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5)
-)
-counts = st.integers(1, 2**31 - 1)
-texts = st.text(min_size=1, max_size=20)
-sourced = {
-    "source": texts,
-    "basis": st.sampled_from(["measured", "published", "derived", "assumed"]),
-}
+many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def table(required: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
-    return st.fixed_dictionaries(sourced | required, optional=optional or {})
+@functools.cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(target_schema())
 
 
-scopes = st.sampled_from(["column", "tile"])
-positive = st.floats(1e-3, 1e6)
-descriptions = st.fixed_dictionaries(
-    {
-        "schema_version": st.just(1),
-        "name": st.just("made-up"),
-        "title": texts,
-        "description": texts,
-        "crossbar": table({"rows": counts, "columns": counts}),
-        "input": table({}, {"bits": st.integers(2, 16)}),
-        "output": table({"range": scopes, "bound": positive}, {"bits": st.integers(2, 16)}),
-        "device": table(
-            {
-                "noise": st.just("package.module:Class"),
-                "options": st.dictionaries(st.sampled_from("abc"), scalars),
-                "g_max_uS": st.floats(1, 100),
-                "g_min_uS": st.floats(0, 0.99),
-                "devices_per_polarity": counts,
-                "scale": scopes,
-            }
-        ),
-        "tile": table(
-            {"co_location": st.sampled_from(["exclusive", "parallel"])},
-            {"tiers": counts, "read_latency_ns": positive, "area_mm2": positive},
-        ),
-        "chip": table({"tiles": counts}, {"power_W": positive}),
-        "system": table({}, {"chips": counts}),
-    }
-)
+def moded(target: Target, mode: str) -> Target:
+    return Target.model_validate(in_mode(target, mode, "file"))
 
 
-@settings(max_examples=50, deadline=None)
-@given(descriptions)
-def test_every_description_survives_json(data: dict[str, Any]) -> None:
+def stored(target: Description) -> Any:
+    """Through JSON, as in the folder of a compiled model."""
+    return json.loads(
+        json.dumps(target.model_dump(mode="json", exclude_unset=True), allow_nan=False)
+    )
+
+
+# Whole descriptions.
+
+
+def test_the_strategies_have_every_key() -> None:
+    tables = [*hardware.REQUIRED.items(), *hardware.FREE.items(), *hardware.TOGETHER.items()]
+    assert {f"{name}.{key}" for name, keys in tables for key in keys} == set(Target.keys())
+    digital = {f"{name}.{key}" for name, keys in hardware.DIGITAL.items() for key in keys}
+    assert digital == set(Baseline.keys())
+
+
+@many
+@given(hardware.analog())
+def test_every_target_survives_json_in_each_of_its_modes(data: dict[str, Any]) -> None:
     target = Target.model_validate(data)
-    text = json.dumps(target.model_dump(mode="json"), allow_nan=False)
-    again = Target.model_validate(json.loads(text))
-    assert again == target
-    assert again.figures() == target.figures()
-    assert {key: type(value) for key, value, _ in again.figures()} == {
-        key: type(value) for key, value, _ in target.figures()
-    }
+    for each in (target, *(moded(target, mode) for mode in target.modes)):
+        again = Target.model_validate(stored(each))
+        assert again == each
+        assert again.figures() == each.figures()
+        assert [type(value) for _, value, _ in again.figures()] == [
+            type(value) for _, value, _ in each.figures()
+        ]
+        assert Target.model_validate(each.model_dump()) == each
 
 
-@settings(max_examples=50, deadline=None)
-@given(descriptions)
+@many
+@given(hardware.digital())
+def test_every_baseline_survives_json(data: dict[str, Any]) -> None:
+    baseline = Baseline.model_validate(data)
+    again = Baseline.model_validate(stored(baseline))
+    assert again == baseline
+    assert again.figures() == baseline.figures()
+
+
+@many
+@given(hardware.analog() | hardware.digital())
 def test_every_description_satisfies_the_json_schema(data: dict[str, Any]) -> None:
-    jsonschema.validate(data, target_schema())
+    validator().validate(data)
 
 
-@pytest.mark.parametrize("file", BUNDLED, ids=lambda file: file.stem)
-def test_a_bundled_file_satisfies_the_json_schema(file: Path) -> None:
-    jsonschema.validate(tomllib.loads(file.read_text("utf-8")), target_schema())
+@many
+@given(hardware.analog())
+def test_every_target_can_do_without_noise(data: dict[str, Any]) -> None:
+    target = Target.model_validate(data)
+    for each in (target, *(moded(target, mode) for mode in target.modes)):
+        quiet = each.without_noise()
+        assert not (quiet.is_random or quiet.is_random_at_reads or quiet.reads_noise)
+        assert each.is_random or not each.is_random_at_reads
+        assert quiet.without_noise() == quiet
+        again = Target.model_validate(stored(quiet))
+        assert (again, again.figures()) == (quiet, quiet.figures())
 
 
-@pytest.mark.parametrize("file", BUNDLED, ids=lambda file: file.stem)
-def test_every_figure_of_a_bundled_file_has_an_origin(file: Path) -> None:
-    target = load_target(file)
-    written = {
-        f"{name}.{key}"
-        for name, content in tomllib.loads(file.read_text("utf-8")).items()
-        if isinstance(content, dict)
-        for key in content
-        if key not in ("source", "basis", "origin", "options")
+@many
+@given(hardware.analog())
+def test_a_mode_keeps_what_it_does_not_replace(data: dict[str, Any]) -> None:
+    target = Target.model_validate(data)
+    before = {key: (value, origin) for key, value, origin in target.figures()}
+    for name, mode in target.modes.items():
+        changed = moded(target, name)
+        after = {key: (value, origin) for key, value, origin in changed.figures()}
+        replaced = {f"{table}.{key}" for table, keys in mode.tables() for key in keys}
+        omitted = {
+            f"{table}.{key}" for table, keys in mode.tables() for key in keys.get("omit", [])
+        }
+        kept = before.keys() - replaced - omitted
+        assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+        assert after.keys() - kept <= replaced
+        assert not omitted & after.keys()
+        for table, given_ in mode.tables():
+            own = Origin(**{k: given_[k] for k in ("source", "basis", "note") if k in given_})
+            for key in after.keys() & {f"{table}.{each}" for each in given_}:
+                assert after[key][1] == Origin(
+                    **given_.get("origin", {}).get(key.partition(".")[2], own.model_dump())
+                )
+        assert (changed.mode, changed.name, changed.modes) == (name, target.name, target.modes)
+
+
+@many
+@given(hardware.analog(), st.randoms(use_true_random=False))
+def test_figures_come_in_the_order_of_the_format(data: dict[str, Any], shuffle: Any) -> None:
+    target = Target.model_validate(data)
+    order = {key: place for place, key in enumerate(Target.keys())}
+    places = [order[".".join(key.split(".")[:2])] for key, _, _ in target.figures()]
+    assert places == sorted(places)
+    mixed = {
+        key: _shuffled(each, shuffle) if key in Target.tables() else each
+        for key, each in _shuffled(data, shuffle).items()
     }
-    figures = {key: origin for key, _, origin in target.figures()}
-    assert written <= figures.keys()
-    for key, origin in figures.items():
-        assert target.origin_of(key) == origin
-        assert len(origin.source) > 10
+    assert [f[:2] for f in Target.model_validate(mixed).figures()] == [
+        f[:2] for f in target.figures()
+    ]
+
+
+def _shuffled(table: dict[str, Any], shuffle: Any) -> dict[str, Any]:
+    keys = list(table)
+    shuffle.shuffle(keys)
+    return {key: table[key] for key in keys}
+
+
+# The JSON Schema.
 
 
 def test_the_json_schema_is_one_and_describes_every_key() -> None:
@@ -117,114 +147,361 @@ def test_the_json_schema_is_one_and_describes_every_key() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["title"] == "afmc target"
-    assert "overrides" not in schema["properties"]
+    kinds: dict[str, type[Description]] = {"Target": Target, "Baseline": Baseline}
+    assert [each["title"] for each in schema["oneOf"]] == list(kinds)
+    tables = {table.__name__ for kind in kinds.values() for table in kind.tables().values()}
+    assert schema["$defs"].keys() == {*tables, "Origin", "Mode", "Change"}
+    for each in schema["oneOf"]:
+        kind = kinds[each["title"]]
+        assert each["properties"].keys() == kind.model_fields.keys() - {"overrides", "mode"}
+        described(each["title"], each["properties"], but=kind.tables())
+        for table in kind.tables().values():
+            keys = schema["$defs"][table.__name__]["properties"].keys()
+            assert keys == {"source", "basis", "origin", *table.keys()}
     for name, definition in schema["$defs"].items():
-        for key, content in definition["properties"].items():
-            assert content.get("description"), f"{name}.{key} has no sentence under it"
+        assert definition.get("description")
+        described(name, definition["properties"])
+    assert schema["$defs"]["Mode"]["properties"].keys() == Mode.model_fields.keys()
+    assert schema["$defs"]["Change"]["properties"].keys() == Change.model_fields.keys()
     crossbar = schema["$defs"]["Crossbar"]["properties"]
     assert crossbar["rows"]["description"] == "Inputs, in weights."
 
 
+def described(name: str, properties: dict[str, Any], but: Any = ()) -> None:
+    """Every key has a sentence; a table has it at its definition."""
+    for key, content in properties.items():
+        sentence = content.get("description", "")
+        assert key in but or sentence.endswith("."), f"{name}.{key} has no sentence under it"
+        assert "\n" not in sentence
+
+
+def test_a_mode_may_replace_figures_of_every_table() -> None:
+    assert Mode.model_fields.keys() == {"title", *Target.tables()}
+
+
+def test_the_json_schema_shows_nothing_of_how_it_is_made() -> None:
+    schema = target_schema()
+    assert target_schema() == schema
+    text = json.dumps(schema)
+    for word in ("pydantic", "BaseModel", "__", "!!!", "overrides", "default_factory"):
+        assert word not in text
+    references = {node["$ref"] for node in nodes(schema) if "$ref" in node}
+    assert references == {f"#/$defs/{name}" for name in schema["$defs"]}
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for each in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(each, dict | list):
+            yield from nodes(each)
+
+
+@pytest.mark.parametrize("text", [GOOD, LIGHT, MODES, DIGITAL])
+def test_the_json_schema_accepts(text: str) -> None:
+    validator().validate(tomllib.loads(text))
+
+
 @pytest.mark.parametrize(
-    ("table", "key", "value"),
+    ("text", "table", "key", "value"),
     [
-        ("crossbar", "rows", 0),
-        ("crossbar", "rowes", 1),
-        ("input", "bits", 17),
-        ("device", "noise", "Class"),
-        ("tile", "co_location", "serial"),
-        ("chip", "basis", "guessed"),
+        (GOOD, "crossbar", "rows", 0),
+        (GOOD, "crossbar", "rowes", 1),
+        (GOOD, "crossbar", "sense", "both"),
+        (GOOD, "input", "bits", 17),
+        (GOOD, "device", "noise", "two words"),
+        (GOOD, "device", "significance", 0.5),
+        (GOOD, "tile", "co_location", "serial"),
+        (GOOD, "tile", "read_phases", 3),
+        (GOOD, "tile", "read_phases", True),
+        (GOOD, "chip", "basis", "guessed"),
+        (GOOD, "modes", "slow", 5),
+        (LIGHT, "optics", "rin_dB_Hz", 150),
+        (LIGHT, "device", "transmission_max", 1.5),
+        (MODES, "modes", "a:b", {"title": "x"}),
+        (DIGITAL, "compute", "int8_TOP", 1),
+        (DIGITAL, "memory", "kv_efficiency", 22),
+        (DIGITAL, "crossbar", "rows", 1),
     ],
 )
-def test_the_json_schema_rejects(table: str, key: str, value: object) -> None:
-    data = tomllib.loads(BUNDLED[0].read_text("utf-8"))
-    data[table][key] = value
+def test_the_json_schema_rejects(text: str, table: str, key: str, value: object) -> None:
+    data = tomllib.loads(text)
+    data.setdefault(table, {})[key] = value
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, target_schema())
+        validator().validate(data)
 
 
-def test_hermes_figures() -> None:
-    values = {key: value for key, value, _ in HERMES.figures()}
-    assert values == {
-        "crossbar.rows": 256,
-        "crossbar.columns": 256,
-        "input.bits": 8,
-        "output.bits": 8,
-        "output.bound": 10.0,
-        "output.range": "column",
-        "device.noise": "afmc.simulator.devices:HermesPcm",
-        "device.options.devices": 2,
-        "device.g_max_uS": 20.7,
-        "device.g_min_uS": 0.0,
-        "device.devices_per_polarity": 2,
-        "device.scale": "column",
-        "tile.co_location": "exclusive",
-        "tile.tiers": 1,
-        "tile.read_latency_ns": 133.0,
-        "tile.read_energy_nJ": 13.44,
-        "tile.area_mm2": 0.634,
-        "chip.tiles": 64,
-        "chip.area_mm2": 144.0,
-        "chip.power_W": 6.47,
-    }
+# Figures.
 
 
-def test_hermes_derived_figures_follow_from_the_published_ones() -> None:
-    """63.1 TOPS and 9.76 TOPS/W for 64 cores of 256 x 256, 2 operations a MAC."""
-    operations = 2 * HERMES.chip.tiles * HERMES.crossbar.rows * HERMES.crossbar.columns
-    assert HERMES.tile.read_latency_ns == pytest.approx(operations / 63.1e12 * 1e9, rel=2e-3)
-    assert HERMES.tile.read_energy_nJ == pytest.approx(0.86e-6 / 64 * 1e9, rel=1e-3)
-    assert HERMES.chip.power_W == pytest.approx(63.1 / 9.76, rel=1e-3)
-    assert HERMES.tile.area_mm2 == pytest.approx(1.008 / 1.59, rel=1e-3)
-    for key in ("tile.read_latency_ns", "tile.read_energy_nJ", "chip.power_W", "tile.area_mm2"):
-        assert HERMES.origin_of(key).basis == "derived"
+def test_the_figures_of_a_target() -> None:
+    assert [(key, value, unit_of(key)) for key, value, _ in target_of(GOOD).figures()] == [
+        ("crossbar.rows", 64, ""),
+        ("crossbar.columns", 32, ""),
+        ("input.bits", 8, ""),
+        ("output.bits", 8, ""),
+        ("output.bound", 12.0, ""),
+        ("output.range", "column", ""),
+        ("device.noise", "package.module:Class", ""),
+        ("device.options.devices", 2, ""),
+        ("device.g_max_uS", 25.0, "uS"),
+        ("device.g_min_uS", 0.5, "uS"),
+        ("device.devices_per_polarity", 1, ""),
+        ("device.scale", "tile", ""),
+        ("tile.co_location", "parallel", ""),
+        ("tile.read_latency_ns", 100.0, "ns"),
+        ("chip.tiles", 4, ""),
+        ("system.chips", 2, ""),
+    ]
 
 
-def test_afm_reports_no_cost_that_the_paper_does_not() -> None:
-    assert (AFM.crossbar.rows, AFM.crossbar.columns) == (512, 512)
-    assert (AFM.input.steps, AFM.output.steps, AFM.output.bound) == (254, 254, 14.0)
-    assert (AFM.tile.read_latency_ns, AFM.tile.read_energy_nJ, AFM.tile.area_mm2) == (None,) * 3
-    assert AFM.origin_of("chip.tiles").basis == "assumed"
-    assert AFM.origin_of("device.g_max_uS").basis == "assumed"
+def test_a_figure_that_is_given_is_a_figure_whatever_its_default() -> None:
+    target = target_of(GOOD, ("[tile]\n", "[tile]\ntiers = 1\nread_phases = 1\n"))
+    given_ = {key for key, _, _ in target.figures()}
+    assert {"tile.tiers", "tile.read_phases"} <= given_
+    set_ = load_target(target_of(GOOD), {"tile.tiers": 1})
+    assert ("tile.tiers", 1) in [figure[:2] for figure in set_.figures()]
 
 
-def test_the_ideal_target_is_perfect_and_all_assumed() -> None:
-    assert (IDEAL.input.steps, IDEAL.output.steps, IDEAL.device.noise) == (None, None, None)
-    assert {origin.basis for _, _, origin in IDEAL.figures()} == {"assumed"}
+@pytest.mark.parametrize("key", [*Target.keys(), *Baseline.keys()])
+def test_a_key_with_a_unit_ends_in_it(key: str) -> None:
+    """And no other key happens to."""
+    words = key.rpartition(".")[2].split("_")
+    capital = any(letter.isupper() for letter in words[-1])
+    assert bool(unit_of(key)) or not capital
+    assert unit_of(key) in {"", *UNITS.values()}
 
 
 @pytest.mark.parametrize(("bits", "steps"), [(2, 2), (7, 126), (8, 254), (16, 65534)])
 def test_steps_are_even_so_that_zero_is_a_level(bits: int, steps: int) -> None:
-    target = load_target(AFM, {"input.bits": bits, "output.bits": bits})
+    target = load_target(target_of(GOOD), {"input.bits": bits, "output.bits": bits})
     assert (target.input.steps, target.output.steps) == (steps, steps)
 
 
-def test_a_figure_has_the_origin_of_its_table_or_its_own() -> None:
-    assert AFM.origin_of("crossbar.rows") == Origin(
-        source="analog-foundation-models, apply_noise_model.py: max_inp_size = 512",
-        basis="published",
-    )
-    assert AFM.origin_of("crossbar.columns").basis == "assumed"
-    assert HERMES.origin_of("device.options.devices") == HERMES.origin_of("device.noise")
-
-
-@pytest.mark.parametrize("key", ["rows", "tile", "tile.tier", "tile.source", "name.x"])
-def test_the_origin_of_nothing_is_a_key_error(key: str) -> None:
-    with pytest.raises(KeyError, match=key):
-        AFM.origin_of(key)
-
-
-def test_without_noise_is_the_same_hardware_with_perfect_devices() -> None:
-    noisy = load_target(HERMES, {"device.options.devices": 1, "crossbar.rows": 128})
-    quiet = noisy.without_noise()
-    assert quiet.device.noise is None
-    assert quiet.device.options == {}
-    assert dict(quiet.overrides) == {"crossbar.rows": 128}
-    devices = ("device.noise", "device.options.devices")
-    assert [f for f in noisy.figures() if f[0] not in devices] == quiet.figures()
-    assert Target.model_validate(quiet.model_dump(mode="json")) == quiet
+def test_a_perfect_converter_has_no_steps() -> None:
+    target = load_target(target_of(GOOD), {"input.bits": None, "output.bits": None})
+    assert (target.input.steps, target.output.steps) == (None, None)
 
 
 def test_a_target_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        AFM.name = "other"
+        target_of(GOOD).name = "other"
+
+
+# Where they come from.
+
+
+DATA_SHEET = Origin(source="data sheet", basis="published")
+STOPWATCH = Origin(source="stopwatch", basis="measured")
+BY_USER = Origin(source="set by the user", basis="assumed")
+
+
+def test_a_figure_has_the_origin_of_its_table_or_its_own() -> None:
+    target = target_of(GOOD)
+    assert target.origin_of("crossbar.rows") == DATA_SHEET
+    assert target.origin_of("tile.read_latency_ns") == STOPWATCH
+    assert target.origin_of("tile.area_mm2") == DATA_SHEET  # not given
+    assert target.origin_of("device.options.devices") == target.origin_of("device.options")
+
+
+def test_the_origins_of_a_mode() -> None:
+    target = moded(target_of(MODES), "slow")
+    assert target.origin_of("tile.read_phases") == Origin(
+        source="textbook", basis="assumed", note="Not tried."
+    )
+    assert target.origin_of("tile.read_latency_ns") == Origin(
+        source="stopwatch, again", basis="measured"
+    )
+    assert target.origin_of("tile.co_location") == DATA_SHEET
+    assert load_target(target, {"tile.read_phases": 2}).origin_of("tile.read_phases") == BY_USER
+
+
+def test_the_origins_of_what_the_user_set() -> None:
+    target = load_target(
+        target_of(GOOD), {"tile.read_latency_ns": 7, "device.options.devices": 3, "input.bits": 4}
+    )
+    for key in ("tile.read_latency_ns", "device.options.devices", "input.bits"):
+        assert target.origin_of(key) == BY_USER
+    assert target.origin_of("crossbar.rows") == DATA_SHEET
+    quiet = target.without_noise()
+    assert quiet.origin_of("input.bits") == BY_USER
+    assert quiet.origin_of("device.options.devices") == DATA_SHEET
+
+
+def test_origins_without_noise() -> None:
+    origin = 'origin.g_max_uS = { source = "guess", basis = "assumed" }\n'
+    own = 'origin.noise = { source = "paper", basis = "published" }\n'
+    noisy = target_of(GOOD, ("g_max_uS = 25.0\n", f"g_max_uS = 25.0\n{origin}{own}"))
+    quiet = noisy.without_noise()
+    assert quiet.device.origin.keys() == {"g_max_uS"}
+    assert quiet.origin_of("device.g_max_uS") == Origin(source="guess", basis="assumed")
+    assert quiet.origin_of("tile.read_latency_ns") == STOPWATCH
+
+
+@pytest.mark.parametrize(
+    "key", ["rows", "tile", "tile.tier", "tile.source", "name.x", "optics.power_mW", "modes.slow"]
+)
+def test_the_origin_of_nothing_is_a_key_error(key: str) -> None:
+    with pytest.raises(KeyError, match=key):
+        target_of(MODES).origin_of(key)
+
+
+# Modes.
+
+
+def test_a_mode_replaces_figures_and_leaves_some_out() -> None:
+    target = target_of(MODES)
+    assert (target.mode, list(target.modes)) == (None, ["slow", "bare"])
+    slow, bare = moded(target, "slow"), moded(target, "bare")
+    assert (slow.mode, slow.tile.read_phases, slow.tile.read_latency_ns) == ("slow", 4, 400.0)
+    assert (bare.device.noise, bare.device.options, bare.tile.read_latency_ns) == (None, {}, None)
+    gone = {"device.noise", "device.options.devices", "tile.read_latency_ns"}
+    assert {key for key, _, _ in target.figures()} - {key for key, _, _ in bare.figures()} == gone
+    for each in (slow, bare):
+        assert (each.crossbar, each.input, each.output) == (
+            target.crossbar,
+            target.input,
+            target.output,
+        )
+        again = Target.model_validate(stored(each))
+        assert (again, again.mode, again.figures()) == (each, each.mode, each.figures())
+
+
+# Imperfections.
+
+
+def test_without_noise_is_the_same_hardware_with_perfect_devices() -> None:
+    noisy = load_target(
+        target_of(GOOD),
+        {
+            "device.options.devices": 1,
+            "crossbar.rows": 128,
+            "crossbar.wire_row_ohm": 1.0,
+            "crossbar.wire_column_ohm": 1.0,
+            "crossbar.read_voltage_V": 0.2,
+            "output.integration_ns": 50.0,
+            "output.gain_std": 0.1,
+            "output.offset_std_steps": 0.1,
+            "output.inl_steps": 0.1,
+            "output.noise_steps": 0.1,
+            "device.stuck_off_rate": 0.1,
+            "device.stuck_on_rate": 0.1,
+            "device.read_noise": "each",
+        },
+    )
+    quiet = noisy.without_noise()
+    assert (quiet.device.noise, quiet.device.options) == (None, {})
+    assert dict(quiet.overrides) == {
+        "crossbar.rows": 128,
+        "output.integration_ns": 50.0,
+        "device.read_noise": "each",
+    }
+    dropped = tuple(f"{name}.{key}" for name, keys in IMPERFECTIONS.items() for key in keys)
+    assert [f for f in noisy.figures() if not f[0].startswith(dropped)] == quiet.figures()
+    assert Target.model_validate(stored(quiet)) == quiet
+    assert (quiet.input, quiet.tile) == (noisy.input, noisy.tile)
+
+
+def test_light_without_noise_is_light_without_optics() -> None:
+    noisy = load_target(target_of(LIGHT), {"optics.power_mW": 3.0, "optics.rin_dB_Hz": -140.0})
+    quiet = noisy.without_noise()
+    assert (quiet.optics, quiet.device.transmission_max, dict(quiet.overrides)) == (None, 1.0, {})
+    assert not any(key.startswith("optics.") for key, _, _ in quiet.figures())
+    assert load_target(quiet, {"crossbar.rows": 2}).crossbar.rows == 2
+
+
+READ_VOLTAGE = ("columns = 32\n", "columns = 32\nread_voltage_V = 0.2\n")
+INTEGRATION = ("bound = 12\n", "bound = 12\nintegration_ns = 50\n")
+PERFECT = ('noise = "package.module:Class"\noptions = { devices = 2 }\n', "")
+EACH = ('scale = "tile"\n', 'scale = "tile"\nread_noise = "each"\n')
+
+
+def output(figure: str) -> tuple[str, str]:
+    return "bound = 12\n", f"bound = 12\n{figure} = 0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "random", "at_reads", "reads_noise"),
+    [
+        (GOOD, [PERFECT], False, False, False),
+        (GOOD, [], True, False, False),
+        (GOOD, [EACH], True, True, False),
+        (GOOD, [PERFECT, EACH], False, False, False),  # nothing to be noisy
+        (GOOD, [PERFECT, output("gain_std")], True, False, False),
+        (GOOD, [PERFECT, output("offset_std_steps")], True, False, False),
+        (GOOD, [PERFECT, output("inl_steps")], True, False, False),
+        (GOOD, [PERFECT, output("noise_steps")], True, True, False),
+        (GOOD, [PERFECT, ("scale", "stuck_on_rate = 0.1\nscale")], True, False, False),
+        (GOOD, [PERFECT, ("scale", "stuck_off_rate = 0.1\nscale")], True, False, False),
+        (GOOD, [PERFECT, ("rows = 64", "rows = 64\nwire_row_ohm = 1.0")], False, False, False),
+        (GOOD, [PERFECT, READ_VOLTAGE], False, False, False),
+        (GOOD, [PERFECT, INTEGRATION], False, False, False),
+        (GOOD, [PERFECT, READ_VOLTAGE, INTEGRATION], True, True, True),
+        (LIGHT, [PERFECT], True, True, True),
+        (LIGHT, [PERFECT, (OPTICS, "")], False, False, False),
+    ],
+)
+def test_what_is_random(
+    text: str, changes: list[tuple[str, str]], random: bool, at_reads: bool, reads_noise: bool
+) -> None:
+    target = target_of(text, *changes)
+    assert (target.is_random, target.is_random_at_reads) == (random, at_reads)
+    assert target.reads_noise == reads_noise
+
+
+NO_INPUT_BITS = ("[input]\nbits = 8\n", "[input]\n")
+NO_OUTPUT_BITS = ("[output]\nbits = 8\n", "[output]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "needs"),
+    [
+        (GOOD, [], True),
+        (GOOD, [NO_INPUT_BITS], True),
+        (GOOD, [NO_OUTPUT_BITS], True),
+        (GOOD, [NO_INPUT_BITS, NO_OUTPUT_BITS], False),
+        (GOOD, [NO_INPUT_BITS, NO_OUTPUT_BITS, READ_VOLTAGE], False),
+        (GOOD, [NO_INPUT_BITS, NO_OUTPUT_BITS, READ_VOLTAGE, INTEGRATION], True),
+        (LIGHT, [NO_INPUT_BITS, NO_OUTPUT_BITS], True),
+        (LIGHT, [NO_INPUT_BITS, NO_OUTPUT_BITS, (OPTICS, "")], False),
+    ],
+)
+def test_what_needs_an_input_range(text: str, changes: list[tuple[str, str]], needs: bool) -> None:
+    assert target_of(text, *changes).needs_input_range == needs
+
+
+# Cells.
+
+
+@pytest.mark.parametrize(
+    ("text", "polarity", "significance", "devices", "cells", "largest"),
+    [
+        (GOOD, 1, 1, 1, (1.0,), 25.0),
+        (GOOD, 2, 1, 1, (1.0, 1.0), 12.5),
+        (GOOD, 2, 1, 2, (1.0,), 25.0),
+        (GOOD, 4, 1, 2, (1.0, 1.0), 12.5),
+        (GOOD, 2, 4.0, 1, (4.0, 1.0), 5.0),
+        (GOOD, 3, 2.0, 1, (4.0, 2.0, 1.0), 25 / 7),
+        (GOOD, 2, 4.0, 2, (1.0,), 25.0),
+        (LIGHT, 2, 1, 1, (1.0, 1.0), 0.5),
+    ],
+)
+def test_cells_share_a_polarity(
+    text: str,
+    polarity: int,
+    significance: float,
+    devices: int,
+    cells: tuple[float, ...],
+    largest: float,
+) -> None:
+    given_ = f"devices_per_polarity = {polarity}\nsignificance = {significance}"
+    device = target_of(text, ("devices_per_polarity = 1", given_)).device
+    assert device.cells(devices) == cells
+    assert device.cell_max(devices) == pytest.approx(largest)
+    assert sum(device.cells(devices)) * device.cell_max(devices) == pytest.approx(device.state_max)
+
+
+def test_states_are_conductances_or_transmissions() -> None:
+    conducts, transmits = target_of(GOOD).device, target_of(LIGHT).device
+    assert (conducts.state_max, conducts.state_min) == (25.0, 0.5)
+    assert (transmits.state_max, transmits.state_min) == (1.0, 0.01)

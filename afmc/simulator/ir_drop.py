@@ -1,0 +1,41 @@
+"""What a block's states contribute to its columns, behind the resistance of a target's wires."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from afmc.simulator import wires
+from afmc.targets import Target
+
+
+def behind_wires(
+    plus: Tensor, minus: Tensor, target: Target, *, row: int, column: int, temperature_C: float
+) -> tuple[Tensor, Tensor]:
+    """Both polarities, [cols, rows], of a block whose first cell is at `row`, `column`.
+
+    With offset encoding `minus` is the reference column, [1, rows], which stands just before the
+    block's own columns.
+    """
+    crossbar = target.crossbar
+    row_ohm, column_ohm = (
+        wires.wire_ohm(ohm or 0.0, temperature_C)
+        for ohm in (crossbar.wire_row_ohm, crossbar.wire_column_ohm)
+    )
+    if not row_ohm and not column_ohm:
+        return plus, minus
+    around = wires.Wires(
+        crossbar.rows,
+        crossbar.columns,
+        row_ohm,
+        column_ohm,
+        both_ends=crossbar.sense == "both_ends",
+        idle_uS=target.device.state_min,
+    )
+    if target.device.encoding == "differential":
+        return wires.effective_pair(plus, minus, around, row=row, column=column)
+    around = replace(around, columns=crossbar.columns + 1)
+    left = wires.effective(torch.cat((minus, plus)), around, row=row, column=column)
+    return left[1:], left[:1]

@@ -1,0 +1,55 @@
+"""How much of a product a target's wires take, and how well the closed form says so."""
+
+from __future__ import annotations
+
+import torch
+
+from afmc.simulator import nodal, wires
+from afmc.targets import Target
+
+_SIDE = 32
+"""Rows and columns of weights of the array that is solved exactly."""
+MEANT_FOR = 0.35
+"""Loss of a cell up to which the closed form is meant."""
+
+
+def ir_drop(target: Target) -> tuple[float, float] | None:
+    """Largest loss of a large cell, and the closed form's error; None without wires.
+
+    The array is smaller than the crossbar and its wires have as much more resistance, so that they
+    take about as much. The error is the root mean square over random inputs, relative to that of
+    the outputs, against the exact solution of the network.
+    """
+    crossbar, device = target.crossbar, target.device
+    if not (crossbar.wire_row_ohm or crossbar.wire_column_ohm):
+        return None
+    rows, columns = min(_SIDE, crossbar.rows), min(_SIDE, crossbar.columns)
+    pairs = 2 if device.encoding == "differential" else 1
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(columns, rows, generator=generator, dtype=torch.float64)
+    weights /= weights.abs().amax()
+    span = device.state_max - device.state_min
+    if pairs == 2:
+        sides = (weights.clamp(min=0), (-weights).clamp(min=0))
+        cells = torch.stack(sides, dim=1).flatten(0, 1) * span + device.state_min
+    else:
+        cells = (weights + 1) / 2 * span + device.state_min
+    around = wires.Wires(
+        rows,
+        columns * pairs,
+        (crossbar.wire_row_ohm or 0.0) * (crossbar.columns / columns) ** 2,
+        (crossbar.wire_column_ohm or 0.0) * (crossbar.rows / rows) ** 2,
+        both_ends=crossbar.sense == "both_ends",
+    )
+    exact, closed = nodal.effective(cells, around), wires.effective(cells, around)
+    large = cells > device.state_min + span / 2
+    loss = float((1 - exact / cells)[large].max())
+    inputs = torch.randn(rows, 200, generator=generator, dtype=torch.float64)
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64) if pairs == 2 else torch.ones(1)
+
+    def product(left: torch.Tensor) -> torch.Tensor:
+        currents = (left @ inputs).view(columns, pairs, -1)
+        return (currents * signs.to(currents.dtype).view(1, -1, 1)).sum(dim=1)
+
+    error = product(closed) - product(exact)
+    return loss, float(error.norm() / product(exact).norm())

@@ -1,0 +1,3 @@
+"""A plug-in whose import fails."""
+
+1 / 0  # noqa: B018
