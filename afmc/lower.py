@@ -232,7 +232,9 @@ class _Writer:
         first = 0
         for matrix in members:
             part = written.columns(slice(first, first + matrix.cols))
-            reads = self.generator(matrix.name, f"reads {condition}")
+            # Not by the correction: with and without it the same noise is read.
+            moment = f"{condition.at_s!r} {condition.temperature_C!r}"
+            reads = self.generator(matrix.name, f"reads {moment}")
             self.tiles[matrix.name].write(part, reads, corrections.get(matrix.name))
             first += matrix.cols
 
