@@ -19,7 +19,14 @@ pytestmark = pytest.mark.real_model
 
 DATA = Path(os.environ.get("AFMC_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PERFECT_CONVERTERS: dict[str, object] = {"target.input.bits": None, "target.output.bits": None}
-PERFECT_DEVICES: dict[str, object] = {"target.device.noise": None}
+PERFECT_WIRES: dict[str, object] = {
+    "target.crossbar.wire_row_ohm": None,
+    "target.crossbar.wire_column_ohm": None,
+}
+PERFECT_DEVICES: dict[str, object] = {
+    "target.device.noise": None,
+    "target.device.stuck_off_rate": 0.0,
+}
 
 
 @pytest.fixture(scope="session")
@@ -72,18 +79,18 @@ def test_perplexity_on_wikitext(smollm2: Loaded, wikitext: Text) -> None:
     results = {
         name: on(smollm2, "hermes-64", settings).validate(wikitext, tokens=1024, instances=2)
         for name, settings in (
-            ("converters", PERFECT_DEVICES),
-            ("devices", PERFECT_CONVERTERS),
-            ("both", {}),
+            ("converters", PERFECT_DEVICES | PERFECT_WIRES),
+            ("cells", PERFECT_CONVERTERS | PERFECT_WIRES | {"target.device.stuck_off_rate": 0.0}),
+            ("all", {}),
         )
     }
-    digital = results["both"].digital_perplexity
-    converters, devices, both = (results[name].perplexity.mean for name in results)
-    assert digital < converters < both
-    assert digital < devices < both
-    assert devices < 3 * digital  # 1.9 times, measured over 4 x 1024 tokens
+    digital = results["all"].digital_perplexity
+    converters, cells, everything = (results[name].perplexity.mean for name in results)
+    assert digital < converters < everything
+    assert digital < cells < everything
+    assert cells < 3 * digital  # 1.9 times, measured over 4 x 1024 tokens
     assert results["converters"].perplexity.std == pytest.approx(0, abs=1e-9)
-    assert (results["both"].perplexity.std or 0) > 0
+    assert (results["all"].perplexity.std or 0) > 0
 
 
 def test_the_known_name_compiles_runs_and_reads_its_cache(smollm2: Loaded, tmp_path: Path) -> None:

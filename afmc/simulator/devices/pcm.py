@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from math import log, sqrt
 from typing import NamedTuple
@@ -48,9 +49,9 @@ class _Pcm(Device):
         require_not_negative("activation_std_eV", self.activation_std_eV)
 
     @property
+    @abstractmethod
     def g_max_uS(self) -> float:
         """Largest conductance."""
-        raise NotImplementedError
 
     def heat(
         self, g: Tensor, wanted: Tensor, temperature_C: float, generator: torch.Generator, /

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from math import log, sqrt
 
@@ -43,9 +44,9 @@ class _Rram(Device):
         require_not_negative("tcr_std_per_K", self.tcr_std_per_K)
 
     @property
+    @abstractmethod
     def g_max_uS(self) -> float:
         """Largest conductance."""
-        raise NotImplementedError
 
     def heat(
         self, g: Tensor, wanted: Tensor, temperature_C: float, generator: torch.Generator, /
