@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 
-# A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups.
+# A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups, `copy`
+# in the experts of a bank, `replica` in the times that the same weights are there.
 BLOCK = np.dtype(
     [
         ("group", "<i4"),
         ("copy", "<i4"),
+        ("replica", "<i4"),
         ("row", "<i4"),
         ("col", "<i4"),
         ("rows", "<i4"),
@@ -48,7 +50,7 @@ PLACEMENT = np.dtype(
 
 Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
-Rule = Literal["exclusive", "parallel"]
+Rule = Literal["exclusive", "parallel", "serial"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 
 
@@ -81,7 +83,7 @@ class Matrix:
     copies: int = 1
     """Experts of a mixture-of-experts bank stored as one 3-D parameter."""
     per_token: float = 1.0
-    """Uses for one token."""
+    """Uses for one token, of all copies together: 1, or how many experts of a bank it takes."""
     input_range: float | None = None
     """Half width of the input converter's range, in units of the activation."""
     module: str = ""
@@ -96,6 +98,8 @@ class Matrix:
     """Name of the bias parameter, added digitally."""
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
+    sources: tuple[str, ...] = ()
+    """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
 
     @property
     def weights(self) -> int:
@@ -125,6 +129,8 @@ class Group:
     rows: int
     cols: int
     copies: int = 1
+    replicas: tuple[int, ...] = ()
+    """How many times each copy is there, so that tokens can share them; empty: once each."""
 
     @property
     def name(self) -> str:

@@ -245,7 +245,7 @@ def _pieces(program_: Program) -> list[list[Piece]]:
     blocks = program_.blocks[placed["block"]]
     pieces: list[list[Piece]] = [[] for _ in program_.groups]
     for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
-        group, _, row, col, rows, cols = block
+        group, _, _, row, col, rows, cols = block
         pieces[group].append(Piece(row, col, rows, cols, Address(*place[1:])))
     return pieces
 

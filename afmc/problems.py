@@ -77,13 +77,13 @@ def _cover(program: Program, target: Target) -> Iterator[str]:
             f"{int(large.sum())} blocks do not fit a crossbar of {target.crossbar.rows} x "
             f"{target.crossbar.columns}; the first is {first['rows']} x {first['cols']}."
         )
-    # Blocks of one copy of one matrix, from `starts[i]` to `starts[i + 1]`.
-    owner = np.stack([blocks["group"], blocks["copy"]], axis=1)
-    order = np.lexsort([blocks[k] for k in ("col", "row", "copy", "group")])
+    # Blocks of one replica of one copy of one matrix, from `starts[i]` to `starts[i + 1]`.
+    owner = np.stack([blocks["group"], blocks["copy"], blocks["replica"]], axis=1)
+    order = np.lexsort([blocks[k] for k in ("col", "row", "replica", "copy", "group")])
     blocks, owner = blocks[order], owner[order]
     starts = np.flatnonzero(np.any(np.diff(owner, axis=0, prepend=-1), axis=1))
     ends = np.append(starts[1:], len(blocks))
-    expected = sum(group.copies for group in program.groups)
+    expected = sum(sum(group.replicas) or group.copies for group in program.groups)
     if len(starts) != expected:
         yield f"the blocks belong to {len(starts)} matrices, but {expected} are analog."
         return
@@ -197,8 +197,11 @@ def _neighbours(program: Program) -> Iterator[str]:
         cols = _intersect(placed["col"], blocks["cols"], pair)
         if (rows & cols).any():
             yield f"{int((rows & cols).sum())} pairs of blocks overlap on a crossbar."
-        same_input = _equal(pair, inputs, blocks["copy"], blocks["row"], blocks["rows"])
-        same_output = _equal(pair, blocks["group"], blocks["copy"], blocks["col"], blocks["cols"])
+        same_input = _equal(
+            pair, inputs, blocks["copy"], blocks["replica"], blocks["row"], blocks["rows"]
+        )
+        owner = (blocks["group"], blocks["copy"], blocks["replica"])
+        same_output = _equal(pair, *owner, blocks["col"], blocks["cols"])
         # On the same lines, not shifted: the converters at both ends are shared.
         illegal = (rows & ~(same_input & _equal(pair, placed["row"]))) | (
             cols & ~(same_output & _equal(pair, placed["col"]))

@@ -29,7 +29,7 @@ class Split:
             for (rows, cols, copies), indices in members.items()
         ]
         blocks = np.concatenate(tables) if tables else np.zeros(0, BLOCK)
-        order = np.lexsort([blocks[key] for key in ("col", "row", "copy", "group")])
+        order = np.lexsort([blocks[key] for key in ("col", "row", "replica", "copy", "group")])
         return replace(program, blocks=blocks[order])
 
     def _grid(self, rows: int, cols: int, target: Target) -> Table:

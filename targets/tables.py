@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError, PydanticKnownError
 
 Basis = Literal["measured", "published", "derived", "assumed"]
 Scope = Literal["column", "tile"]
-CoLocation = Literal["exclusive", "parallel"]
+CoLocation = Literal["exclusive", "parallel", "serial"]
 Compensation = Literal["none", "tile", "column", "reference"]
 Value = int | float | str | bool
 
@@ -417,7 +417,8 @@ class Tile(Table):
     co_location: CoLocation
     """Which blocks may share a crossbar. exclusive: one block each. parallel: blocks on separate
     rows and columns, on the same rows with the same input, or on the same columns with summed
-    outputs, so that nothing waits."""
+    outputs, so that nothing waits. serial: any layout without overlap; blocks that share rows or
+    columns take turns."""
     tiers: Count = 1
     """Crossbars stacked on the same converters; a tile drives one of them at a time."""
     read_phases: Annotated[Literal[1, 2, 4], Whole] = 1

@@ -91,8 +91,8 @@ BAD: list[tuple[dict[str, object], str]] = [
     ),
     ({"place.rule": 1}, "--set place.rule: no such option; it has no options."),
     (
-        {"allocate.rule": "serial"},
-        "--set allocate.rule=serial: input should be 'exclusive' or 'parallel'.",
+        {"allocate.rule": "dense"},
+        "--set allocate.rule=dense: input should be 'exclusive', 'parallel' or 'serial'.",
     ),
     (
         {"merge.enabled": "perhaps"},

@@ -1,0 +1,29 @@
+"""The crossbars of a system, in the order in which they are filled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from afmc.ir import Table
+from afmc.targets import Target
+
+# A crossbar, and how much of it can be used.
+SLOT = np.dtype(
+    [("chip", "<i4"), ("tile", "<i4"), ("tier", "<i4"), ("rows", "<i4"), ("cols", "<i4")]
+)
+
+
+def per_chip(target: Target) -> int:
+    """Crossbars of a chip."""
+    return target.chip.tiles * target.tile.tiers
+
+
+def slots(target: Target, chips: int) -> Table:
+    """Chip after chip. On stacked tiles a tier of every tile comes before the next tier, because a
+    tile drives one tier at a time: neighbours do not wait for one another.
+    """
+    table = np.zeros(chips * per_chip(target), SLOT)
+    table["chip"], within = np.divmod(np.arange(len(table)), per_chip(target))
+    table["tier"], table["tile"] = np.divmod(within, target.chip.tiles)
+    table["rows"], table["cols"] = target.crossbar.rows, target.crossbar.columns
+    return table
