@@ -140,7 +140,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
     shown = afmc(*arguments, "--instances", "1", *fewer).stdout
     assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
-    assert "AfmScriptPcm has no model of what time does" in shown
+    assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
 
 
