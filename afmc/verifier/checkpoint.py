@@ -167,7 +167,9 @@ def _tensor(entry: Any, where: str, data: int) -> tuple[Shape, int]:
         size = math.prod(shape) * _BYTES.get(entry["dtype"], 0)
     except (KeyError, TypeError, ValueError):
         whole = False
-    if not whole or not begin <= end <= data:
+    if whole and end > data:
+        raise Damaged(f"{where} reaches over the end of the file: it is cut short.")
+    if not whole or begin > end:
         raise Damaged(f"{where} is not described as the format demands.")
     if entry["dtype"] in _BYTES and size != end - begin:
         raise Damaged(

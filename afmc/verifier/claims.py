@@ -131,12 +131,13 @@ def bounds(mapped: Mapped) -> Finding:
     for name, bound in proof.bounds.items():
         if bound > used:
             problems.append(
-                f"the bound '{name}' says at least {bound:,} tiles, but the blocks are on {used:,}."
+                f"the bound '{name}' says at least {counted(bound, 'tile')}, but the blocks are on "
+                f"{used:,}."
             )
         elif bound > known.get(name, used):
             problems.append(
-                f"the bound '{name}' says at least {bound:,} tiles, but what follows from the "
-                f"blocks is {known[name]:,}."
+                f"the bound '{name}' says at least {counted(bound, 'tile')}, but what follows from "
+                f"the blocks is {known[name]:,}."
             )
     proven = proof.lower_bound == used
     if (proof.status == "OPTIMAL") != proven:

@@ -54,16 +54,20 @@ def inside(mapped: Mapped) -> Finding:
 def places(mapped: Mapped) -> Finding:
     """Every block is on a chip, a tile and a tier that the hardware has."""
     target = mapped.target
-    limits = {"chip": target.system.chips, "tile": target.chip.tiles, "tier": target.tile.tiers}
+    limits = {
+        "chip": ("the system", target.system.chips),
+        "tile": ("a chip", target.chip.tiles),
+        "tier": ("a tile", target.tile.tiers),
+    }
     problems = []
-    for key, limit in limits.items():
+    for key, (where, limit) in limits.items():
         at = mapped.placed[key]
         outside = (at < 0) | (at >= (np.inf if limit is None else limit))
         if outside.any():
             first = int(outside.argmax())
-            has = "chips begin at 0" if limit is None else f"they are 0 to {limit - 1}"
+            has = "" if limit is None else f" and {where} has {limit:,}"
             problems.append(
-                f"{mapped.block(first)} is on {key} {at[first]}, but {has}"
+                f"{mapped.block(first)} is on {key} {at[first]}, but {key}s are counted from 0{has}"
                 f"{more(int(outside.sum()))}"
             )
     chips = len(np.unique(mapped.placed["chip"]))

@@ -18,7 +18,8 @@ def matrices(mapped: Mapped) -> Finding:
         *_first([n for n, times in names.items() if times > 1], "{} is the name of two matrices"),
         *_first(
             [m for m in found if min(m.rows, m.cols, m.copies) < 1],
-            "{0.name} is {0.rows} x {0.cols} in {0.copies} copies, which is no matrix",
+            "{0.name} has {0.rows} rows, {0.cols} columns and {0.copies} copies, of which none "
+            "can be 0",
         ),
         *_first(
             [m for m in found if m.input_range is not None and m.input_range <= 0],
@@ -74,13 +75,14 @@ def _group(group: Group, mapped: Mapped) -> Iterator[tuple[str, str]]:
         if one.input != first.input:
             yield (
                 "input",
-                f"{one.name} reads {one.input}, but {first.name} of its group {first.input}",
+                f"{one.name} reads {one.input}, but {first.name} of the same group reads "
+                f"{first.input}",
             )
         if one.input_range != first.input_range:
             yield (
                 "range",
-                f"{one.name} has the input range {_range(one)}, but {first.name} of its group "
-                f"{_range(first)}",
+                f"{one.name} has the input range {_range(one)}, but {first.name} of the same "
+                f"group has {_range(first)}",
             )
     total = sum(one.cols for one in members)
     if total != group.cols:
@@ -92,12 +94,12 @@ def _group(group: Group, mapped: Mapped) -> Iterator[tuple[str, str]]:
     if group.replicas and len(group.replicas) != group.copies:
         yield (
             "replicas",
-            f"{group.name} says how often {len(group.replicas)} copies are there, but it has "
-            f"{group.copies}",
+            f"{group.name} has {len(group.replicas)} numbers of replicas, but "
+            f"{counted(group.copies, 'copy', 'copies')}",
         )
     for copy, times in enumerate(group.replicas):
         if times < 1:
-            yield "times", f"copy {copy} of {group.name} is there {times} times"
+            yield "times", f"copy {copy} of {group.name} has {times} replicas"
 
 
 def _range(matrix: Matrix) -> str:

@@ -51,7 +51,7 @@ def _matrices(groups: Any, blocks: list[Block]) -> set[str]:
         for replica in range((group["replicas"] or [1] * group["copies"])[copy])
     }
     painted: dict[tuple[int, ...], Counter[tuple[int, int]]] = defaultdict(Counter)
-    strips: dict[tuple[int, ...], dict[tuple[int, int], int]] = defaultdict(Counter)  # type: ignore[assignment]
+    strips: dict[tuple[int, ...], dict[tuple[int, int], int]] = defaultdict(Counter)
     for block in blocks:
         holder = tuple(block[key] for key in ("group", "copy", "replica"))
         painted[holder].update(_cells(block, "row", "col"))

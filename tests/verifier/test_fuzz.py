@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +13,6 @@ from hypothesis import strategies as st
 from kept import read_tables, write, write_tables
 from painted import faults
 
-from afmc.errors import ArtifactError
 from afmc.ir import Rule
 from afmc.verifier import verify
 
