@@ -173,7 +173,7 @@ def first_gap(of: Rectangles, height: int, width: int) -> tuple[int, int] | None
         order = np.argsort(begin)
         end = np.maximum.accumulate(np.append(0, (begin + size)[order]))
         # where the next one begins, or the field ends, after all before it have ended
-        gap = np.flatnonzero(np.append(begin[order], width) > end)
+        gap = np.flatnonzero(np.append(np.minimum(begin[order], width), width) > end)
         if len(gap):
             return top, int(end[gap[0]])
     return None

@@ -42,7 +42,7 @@ def damage(draw: st.DrawFn) -> tuple[list[tuple[str, int, str]], int]:
     return places, draw(st.one_of(st.integers(-9, 9), st.sampled_from([OUTSIDE, -OUTSIDE])))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(get_args(Rule)), damage())
 def test_a_changed_field_is_harmless_or_caught(
     folders: dict[Rule, Path], rule: Rule, change: tuple[list[tuple[str, int, str]], int]
