@@ -33,7 +33,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     Multiply-accumulates are those of the matrices that were found, for
     one token; attention products, whose number grows with the context, are not among them, nor
     are products that are not lowered yet (``weights_not_lowered``). Tiles are counted
-    by crossbars: a tier of a stacked tile is one.
+    by crossbars: a tier of a stacked tile is one. Cells in use are those of all replicas.
     """
     assert program.allocation is not None and program.digital is not None
     analog = program.analog
@@ -43,6 +43,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
     biases = sum(m.cols for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
+    held = int((program.blocks["rows"].astype(np.int64) * program.blocks["cols"]).sum())
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
     return {
@@ -68,7 +69,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "rule": program.allocation.rule,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
-        "utilization": on_tiles / cells,
+        "utilization": held / cells,
         "levers": [asdict(lever) for lever in levers],
     }
 
