@@ -34,6 +34,7 @@ from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import fits_tiles, is_bank
 from afmc.pipeline import configure, fit_or_explain, levers, load_passes
+from afmc.routing import read_routing, with_routing
 from afmc.simulator.calibrate import Method, look_at
 from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
@@ -425,6 +426,7 @@ def compile(
     text: str | Path | Text | None = None,
     calibration: str = "std:18",
     calibration_tokens: int = 4096,
+    routing: str | Path | Routing | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
     tokenizer: Any = None,
@@ -443,6 +445,8 @@ def compile(
     text: calibrates the input ranges that the model does not bring along; half of the standard
         library's help topics without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
+    routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
+        [tokens, experts of a token] for each experts' module; seen on the text without it.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, allocate and place with `settings`.
@@ -460,6 +464,8 @@ def compile(
     }
     hardware = load_target(target, overrides)
     device_of(hardware)
+    if isinstance(routing, str | Path):
+        routing = read_routing(routing)
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
@@ -484,8 +490,11 @@ def compile(
         matrices,
         remainder,
     )
+    if routing is not None:
+        start = with_routing(start, routing)
     ranges = _needs_ranges(start, hardware)
-    if ranges or (loaded.tokenizer is not None and any(map(is_bank, matrices))):
+    unseen = start.routing is None and any(map(is_bank, matrices))
+    if ranges or (unseen and loaded.tokenizer is not None):
         with clock.stage("calibrate"):
             start = _calibrate(start, loaded, text, method, calibration_tokens, ranges, progress)
         if ranges:
@@ -567,7 +576,8 @@ def _calibrate(
     for matrix in _to_calibrate(program) if ranges else ():
         path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
         readers.setdefault(matrix.input, path)
-    experts = list(dict.fromkeys(m.module for m in program.matrices if is_bank(m)))
+    banks = filter(is_bank, program.matrices if program.routing is None else ())
+    experts = list(dict.fromkeys(bank.module for bank in banks))
     windows = windows_of(ids, window)
     total = len(windows) * window
     seen = look_at(
@@ -589,7 +599,7 @@ def _calibrate(
         program,
         matrices=tuple(with_range(m) for m in program.matrices),
         calibration=used if ranges else None,
-        routing=_routing_of(seen.experts, source) if experts else None,
+        routing=_routing_of(seen.experts, source) if experts else program.routing,
     )
 
 
