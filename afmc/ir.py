@@ -98,6 +98,8 @@ class Matrix:
     """Name of the bias parameter, added digitally."""
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
+    chooses: bool = False
+    """Whether what it computes is ranked, as a router's scores of experts are."""
     sources: tuple[str, ...] = ()
     """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
 

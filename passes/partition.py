@@ -27,7 +27,9 @@ class Partition:
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
-            if not fits_tiles(matrix):
+            if matrix.chooses:
+                digital[matrix.name] = "a router: with noise it would choose other experts"
+            elif not fits_tiles(matrix):
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (
                     f"its product is part of {kind}, which a tile cannot stand in for"

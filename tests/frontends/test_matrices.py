@@ -184,6 +184,20 @@ def test_banks_of_experts(
     assert down.input.startswith(f"{experts}:mul")  # gate times up
 
 
+@pytest.mark.parametrize(
+    ("architecture", "routers"),
+    [
+        ("llama", []),
+        ("mixtral", ["model.layers.0.mlp.gate.weight", "model.layers.1.mlp.gate.weight"]),
+        ("deepseek_v3", ["model.layers.1.mlp.gate.weight"]),
+        ("gpt_oss", ["model.layers.0.mlp.router.weight"]),
+    ],
+)
+def test_routers(exports: Exports, architecture: str, routers: list[str]) -> None:
+    matrices, _ = find_matrices(exports(architecture)[1])
+    assert [m.name for m in matrices if m.chooses] == routers
+
+
 def test_banks_without_weights_and_in_half_precision() -> None:
     """On the meta device, where torch has an operator for bfloat16."""
     with torch.device("meta"):
