@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from models import tiny_model, tiny_tokenizer
 
@@ -235,6 +236,7 @@ def prepare_bad_files(folder: Path) -> None:
     (folder / "empty.txt").write_text(" \n")
     (folder / "typo.toml").write_text("schema_version = 1\n[crossbar]\nrow = 5\n")
     (folder / "noise.gguf").write_bytes(b"GGUF" + os.urandom(100))
+    np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
     for name in ("truncated", "pickled"):
@@ -266,6 +268,12 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "UTF-8 (byte 3); convert it first."),
     (("compile", "tiny", "-t", AFM, "--text", "empty.txt"), "the text empty.txt is empty."),
     (("compile", "tiny", "-t", AFM, "--calibration", "max"), "calibration 'max' is not "),
+    (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
+     "exist."),
+    (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
+     "file of arrays of integers."),
+    (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
+     "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
      "did not write; name another folder with -o."),
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
