@@ -99,7 +99,11 @@ class Matrix:
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
     sources: tuple[str, ...] = ()
-    """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
+    """Matrices whose outputs reach its input along a path with no other matrix on it, in dataflow
+    order. Where values are added up, a summand's matrix is left out if another summand was computed
+    from it: of a residual stream's running sum only what was added last is named. So q, k and v
+    read from the down_proj before them, and not from every one before that. Empty for what is
+    computed from the embedding alone."""
 
     @property
     def weights(self) -> int:
