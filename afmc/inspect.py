@@ -41,7 +41,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     macs = sum(m.macs_per_token for m in program.matrices)
     crossbars = np.unique(program.placements[["chip", "tile", "tier"]])
     cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
-    biases = sum(m.cols for m in program.matrices if m.bias)
+    biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
@@ -244,7 +244,7 @@ def _not_analog(program: Program) -> list[tuple[str, ...]]:
     ]
     biases = [m for m in program.matrices if m.bias]
     if biases:
-        total = sum(m.cols for m in biases)
+        total = sum(m.cols * m.copies for m in biases)
         rows.append(("biases: added after the converters", f"{len(biases):,}", f"{total:,}"))
     return rows + [
         (f"{reason}: {operators}", f"{count:,}", f"{held:,}" if held else "")

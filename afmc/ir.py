@@ -179,6 +179,21 @@ class Calibration:
     tokens: int
 
 
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """Which experts a sample of tokens went to."""
+
+    source: str
+    """Where the sample is from, in words."""
+    experts: Mapping[str, NDArray[np.int32]]
+    """Path of the experts' module -> [tokens, experts of a token], numbers of experts."""
+
+    def shares(self, matrix: Matrix) -> NDArray[np.float64]:
+        """How the uses of a bank spread over its experts, [copies], 1 in sum."""
+        counts = np.bincount(self.experts[matrix.module].ravel(), minlength=matrix.copies)
+        return counts / counts.sum()
+
+
 @dataclass(frozen=True)
 class Applied:
     """A pass that ran, with all its options."""
@@ -212,6 +227,8 @@ class Program:
     """What the graph does besides, all of it digital."""
     calibration: Calibration | None = None
     """None when every range came with the model, or the target's converters are perfect."""
+    routing: Routing | None = None
+    """None where there are no banks of experts, or no text to see them at work on."""
     digital: Mapping[str, str] | None = None
     """Matrix name to reason, once `partition` has run."""
     groups: tuple[Group, ...] = ()

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Group, Program, Table
+from afmc.ir import Group, Program, Routing, Table
 from afmc.targets import Target
 
 
 def problems(program: Program, target: Target) -> Iterator[str]:
     """Every broken rule. A program that has not come so far yet breaks no later rule."""
     yield from _matrices(program)
+    if program.routing is not None:
+        yield from _routing(program, program.routing)
     if program.digital is not None:
         yield from _partition(program)
     if program.groups:
@@ -39,6 +41,31 @@ def _matrices(program: Program) -> Iterator[str]:
             yield f"{matrix.name} is {matrix.rows} x {matrix.cols} x {matrix.copies}."
         if matrix.input_range is not None and not 0 < matrix.input_range < float("inf"):
             yield f"{matrix.name} has the input range {matrix.input_range}."
+
+
+def _routing(program: Program, routing: Routing) -> Iterator[str]:
+    """One row a token, of as many experts as it takes, none of them twice."""
+    banks = {m.module: m for m in program.matrices if m.copies > 1}
+    for module, experts in routing.experts.items():
+        if module not in banks:
+            yield f"the routing has {module}, which is no bank of experts."
+            continue
+        last, wanted = banks[module].copies - 1, banks[module].per_token
+        if experts.ndim != 2 or experts.dtype != np.int32 or experts.shape[1] != wanted:
+            shape = " x ".join(map(str, experts.shape))
+            yield (
+                f"the routing of {module} is {shape} of {experts.dtype}, but should be 32-bit "
+                f"integers, {wanted:g} a token."
+            )
+            continue
+        outside = (experts < 0) | (experts > last)
+        if not len(experts):
+            yield f"the routing of {module} has no tokens."
+        elif outside.any():
+            yield f"the routing of {module} has {int(outside.sum())} experts outside 0 to {last}."
+        twice = (np.diff(np.sort(experts, axis=1), axis=1) == 0).any(axis=1)
+        if twice.any():
+            yield f"{int(twice.sum())} tokens go to an expert of {module} twice."
 
 
 def _partition(program: Program) -> Iterator[str]:

@@ -23,13 +23,13 @@ class Partition:
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
-            if matrix.layer not in REPLACEABLE:
+            if matrix.copies > 1:
+                digital[matrix.name] = "a bank of experts is not lowered yet"
+            elif matrix.layer not in REPLACEABLE:
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (
                     f"its product is part of {kind}, which a tile cannot stand in for"
                 )
-            elif matrix.copies > 1:
-                digital[matrix.name] = "a bank of experts is not lowered yet"
         for pattern in self.digital:
             chosen = [m for m in program.matrices if _matches(m, pattern)]
             if not chosen:

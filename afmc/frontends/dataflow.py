@@ -30,7 +30,7 @@ _SAME_VALUES = {
     "aten.unsqueeze", "aten.view",
 }  # fmt: skip
 
-_TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T"}
+_TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T", "aten.mT"}
 
 # Operations that only rearrange a parameter on its way to the one that computes with it.
 _CARRIES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
@@ -150,13 +150,29 @@ def shape_of(node: Node) -> tuple[str, ...] | None:
 
 
 def transposed(node: Node) -> Node | None:
-    """The 2-D operand that this node transposes, or None."""
+    """The operand, a matrix or a stack of them, whose rows and columns this node swaps, or None."""
     shape, operand = shape_of(node), node.args[0] if node.args else None
-    if operation(node) not in _TRANSPOSES or shape is None or len(shape) != 2:
+    if operation(node) not in _TRANSPOSES or shape is None or len(shape) not in (2, 3):
         return None
-    dims = [int(str(dim)) % 2 for dim in _flat(node.args[1:])]
-    swaps = not dims or dims == [1, 0] or (dims == [0, 1] and operation(node) == "aten.transpose")
+    axes = list(range(len(shape)))
+    dims = [int(str(dim)) % len(shape) for dim in _flat(node.args[1:])]
+    if operation(node) == "aten.transpose":
+        swaps = sorted(dims) == axes[-2:]
+    elif dims:
+        swaps = dims == [*axes[:-2], axes[-1], axes[-2]]
+    else:
+        swaps = len(shape) == 2 or operation(node) == "aten.mT"
     return operand if swaps and isinstance(operand, Node) else None
+
+
+def chosen(node: Node) -> Node | None:
+    """The operand of which this node takes some along the first dimension, or None."""
+    first = operation(node) == "aten.select" and node.args[1] == 0
+    if operation(node) == "aten.index":
+        indices = node.args[1]
+        first = isinstance(indices, (tuple, list)) and len(indices) == 1
+    operand = node.args[0] if first else None
+    return operand if isinstance(operand, Node) else None
 
 
 def _flat(values: object) -> Iterator[object]:
