@@ -178,6 +178,15 @@ def read(directory: Path) -> Artifact:
     return Artifact(program, target, levers, measured)
 
 
+def require_weights(program: Program, purpose: str) -> None:
+    """Raises ArtifactError for a program of shapes only; `purpose` is what needs more."""
+    if program.model.shapes_only:
+        raise ArtifactError(
+            f"{program.model.name} was compiled from its shapes only, and {purpose} needs its "
+            f"weights: compile the folder or id that holds them, without --shapes-only."
+        )
+
+
 def _parse(kind: Any, value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
 

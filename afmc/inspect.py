@@ -49,6 +49,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "model": program.model.name,
         "architecture": program.model.architecture,
         "model_sha256": program.model.sha256,
+        "shapes_only": program.model.shapes_only,
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "matrices_analog": len(analog),
@@ -148,7 +149,11 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     both = s["weights_on_both_sides"]
     limit = target.system.chips
     rows = [
-        ("model", f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"),
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
         ("target", f"{target.name}: {target.title}"),
         (
             "on tiles",
@@ -191,6 +196,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"

@@ -66,6 +66,8 @@ class Model:
     """Of the weight files, or of the tensors for a model handed over in memory."""
     parameters: int
     """Stored weights, tied ones counted once."""
+    shapes_only: bool = False
+    """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
 
 
 @dataclass(frozen=True)

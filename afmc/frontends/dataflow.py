@@ -32,8 +32,8 @@ _SAME_VALUES = {
 
 _TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T", "aten.mT"}
 
-# Operations that only rearrange a parameter on its way to the one that computes with it.
-_CARRIES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
+# Operations that only rearrange what they are given, perhaps on its way to one that computes.
+REARRANGES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Dataflow:
         while isinstance(node, Node):
             if (name := self.constant(node)) is not None:
                 return name
-            node = node.args[0] if operation(node) in _CARRIES else None
+            node = node.args[0] if operation(node) in REARRANGES else None
         return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from torch.fx import Node
 
-from afmc.frontends.dataflow import Dataflow, operation
+from afmc.frontends.dataflow import REARRANGES, Dataflow, operation
 
 _SUMS = {"aten.add", "aten.add_"}
 
@@ -42,7 +42,19 @@ def find_sources(
                 reached[node] |= reached[operand]
             if operation(node) in _SUMS:
                 reached[node] = _last(reached[node], before)
+            for written in _written(node):
+                reached[written] |= reached[node]
     return {name: tuple(names[index] for index in _bits(reads[name])) for name in names}
+
+
+def _written(node: Node) -> Iterator[Node]:
+    """What an operation in place changes: its first operand, and what that is a view of."""
+    if not operation(node).endswith("_"):
+        return
+    operand = node.args[0]
+    while isinstance(operand, Node):
+        yield operand
+        operand = operand.args[0] if operation(operand) in REARRANGES else None
 
 
 def _last(matrices: int, before: list[int]) -> int:
