@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -31,11 +32,12 @@ from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Lever, Matrix, Model, Program
+from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
 from afmc.passes import Pass, name_of
-from afmc.passes.partition import REPLACEABLE
+from afmc.passes.partition import fits_tiles, is_bank
 from afmc.pipeline import configure, fit_or_explain, levers, load_passes
-from afmc.simulator.calibrate import Method, input_ranges
+from afmc.routing import read_routing, with_routing
+from afmc.simulator.calibrate import Method, look_at
 from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
 from afmc.targets import Target, load_target
@@ -43,6 +45,9 @@ from afmc.text import Text, read_text
 
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
+
+ROUTED_TOKENS = 4096
+"""Of how many tokens of the calibration text a program keeps the experts at most."""
 
 FIXED = (
     "crossbar.rows",
@@ -146,7 +151,9 @@ class CompiledModel:
 
     @cached_property
     def tiles(self) -> dict[str, TileLinear]:
-        """The analog layers by the name of their matrix. `write` decides what they hold."""
+        """The analog layers by the name of their matrix, for a bank of experts one for each:
+        ``down_proj[3]``. `write` decides what they hold.
+        """
         return lower.make_tiles(self.digital, self.program, self.target)
 
     @cached_property
@@ -216,8 +223,8 @@ class CompiledModel:
         return twin
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The exported graph with ``afmc::mvm`` calls, bound to these tiles: token numbers
-        [batch, sequence] to logits. Call `write` first.
+        """The exported graph with ``afmc::mvm`` calls (``afmc::grouped_mvm`` for banks of experts),
+        bound to these tiles: token numbers [batch, sequence] to logits. Call `write` first.
         """
         module = self._graph.module()
         tiles = self.tiles
@@ -442,6 +449,7 @@ def compile(
     text: str | Path | Text | None = None,
     calibration: str = "std:18",
     calibration_tokens: int = 4096,
+    routing: str | Path | Routing | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
     shapes_only: bool = False,
@@ -462,6 +470,8 @@ def compile(
     text: calibrates the input ranges that the model does not bring along; half of the standard
         library's help topics without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
+    routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
+        [tokens, experts of a token] for each experts' module; seen on the text without it.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, allocate and place with `settings`.
@@ -481,6 +491,8 @@ def compile(
     }
     hardware = load_target(target, overrides)
     device_of(hardware)
+    if isinstance(routing, str | Path):
+        routing = read_routing(routing)
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
@@ -504,7 +516,7 @@ def compile(
     matrices, remainder = structure
     if not matrices:
         raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
-    matrices = tuple(replace(m, input_range=loaded.input_ranges.get(m.module)) for m in matrices)
+    matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
     start = Program(
         Model(
             loaded.name,
@@ -516,10 +528,15 @@ def compile(
         matrices,
         remainder,
     )
-    if not shapes_only and _needs_ranges(start, hardware):
+    if routing is not None:
+        start = with_routing(start, routing)
+    ranges = not shapes_only and _needs_ranges(start, hardware)
+    unseen = start.routing is None and any(map(is_bank, matrices))
+    if ranges or (unseen and loaded.tokenizer is not None):
         with clock.stage("calibrate"):
-            start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
-        _check_ranges(start)
+            start = _calibrate(start, loaded, text, method, calibration_tokens, ranges, progress)
+        if ranges:
+            _check_ranges(start)
     with clock.stage("passes"):
         program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
         if program.allocation is None or not len(program.placements):
@@ -558,7 +575,13 @@ def _load_shapes(
 
 def _to_calibrate(program: Program) -> list[Matrix]:
     """The matrices whose layers a tile can stand in for: their input is what the layer is given."""
-    return [matrix for matrix in program.matrices if matrix.layer in REPLACEABLE]
+    return [matrix for matrix in program.matrices if fits_tiles(matrix)]
+
+
+def _with_its_range(matrix: Matrix, loaded: Loaded) -> Matrix:
+    """With the input range that the checkpoint brought along beside the weight."""
+    beside = matrix.name if is_bank(matrix) else matrix.module
+    return replace(matrix, input_range=loaded.input_ranges.get(beside))
 
 
 def _check_ranges(program: Program) -> None:
@@ -581,8 +604,10 @@ def _calibrate(
     text: str | Path | Text | None,
     method: Method,
     tokens: int,
+    ranges: bool,
     progress: Progress,
 ) -> Program:
+    """With the input ranges, where they are wanted, and where the routers send the text."""
     if loaded.tokenizer is None:
         raise ModelError(
             f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
@@ -595,24 +620,39 @@ def _calibrate(
     if window < 2:
         raise TextError(f"the text {source.name} is too short to calibrate on.")
     readers: dict[str, str] = {}
-    for matrix in _to_calibrate(program):
-        readers.setdefault(matrix.input, matrix.module)
+    for matrix in _to_calibrate(program) if ranges else ():
+        path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
+        readers.setdefault(matrix.input, path)
+    banks = filter(is_bank, program.matrices if program.routing is None else ())
+    experts = list(dict.fromkeys(bank.module for bank in banks))
     windows = windows_of(ids, window)
     total = len(windows) * window
-    ranges = input_ranges(
-        loaded.module, readers, windows, method, lambda done: progress("calibrate", done, total)
+    seen = look_at(
+        lower.grouped(loaded.module, program.matrices, {}),
+        readers,
+        experts,
+        windows,
+        method,
+        lambda done: progress("calibrate", done, total),
     )
 
     def with_range(matrix: Matrix) -> Matrix:
-        found = ranges.get(matrix.input)
+        found = seen.ranges.get(matrix.input)
         known = matrix.input_range is not None or not found
         return matrix if known else replace(matrix, input_range=found)
 
+    used = Calibration(str(method), source.name, source.sha256, total)
     return replace(
         program,
         matrices=tuple(with_range(m) for m in program.matrices),
-        calibration=Calibration(str(method), source.name, source.sha256, total),
+        calibration=used if ranges else None,
+        routing=_routing_of(seen.experts, source) if experts else program.routing,
     )
+
+
+def _routing_of(experts: Mapping[str, NDArray[np.int32]], text: Text) -> Routing:
+    kept = {path: table[:ROUTED_TOKENS] for path, table in experts.items()}
+    return Routing(f"{len(next(iter(kept.values()))):,} tokens of {text.name}", kept)
 
 
 def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:

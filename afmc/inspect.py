@@ -70,7 +70,25 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
         "utilization": on_tiles / cells,
+        "routing": _routing(program),
         "levers": [asdict(lever) for lever in levers],
+    }
+
+
+def _routing(program: Program) -> dict[str, Any] | None:
+    """How evenly the sample's uses of a bank spread over its experts, over all banks."""
+    if program.routing is None:
+        return None
+    modules = {m.module: m for m in program.matrices if m.module in program.routing.experts}
+    shares = [program.routing.shares(bank) for bank in modules.values()]
+    most = max(shares, key=lambda share: share.max())
+    return {
+        "source": program.routing.source,
+        "tokens": max(map(len, program.routing.experts.values())),
+        "modules": len(modules),
+        "most_popular_share": float(most.max()),
+        "least_popular_share": float(min(share.min() for share in shares)),
+        "even_share": 1 / len(most),
     }
 
 
@@ -189,6 +207,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
+    if s["routing"] is not None:
+        rows.insert(-1, ("routing", _routing_line(s["routing"])))
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
@@ -204,6 +224,14 @@ def _ranges(program: Program) -> str:
     if any(m.input_range for m in program.analog):
         return "from the model"
     return "none: the target's converters are perfect"
+
+
+def _routing_line(r: dict[str, Any]) -> str:
+    return (
+        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
+        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
+        f"{100 * r['even_share']:.1f} %)"
+    )
 
 
 def _kind(name: str) -> str:

@@ -19,7 +19,7 @@ def problems(program: Program, target: Target) -> Iterator[str]:
     """Every broken rule. A program that has not come so far yet breaks no later rule."""
     yield from _matrices(program)
     if program.routing is not None:
-        yield from _routing(program, program.routing)
+        yield from routing_problems(program, program.routing)
     if program.digital is not None:
         yield from _partition(program)
     if program.groups:
@@ -43,7 +43,7 @@ def _matrices(program: Program) -> Iterator[str]:
             yield f"{matrix.name} has the input range {matrix.input_range}."
 
 
-def _routing(program: Program, routing: Routing) -> Iterator[str]:
+def routing_problems(program: Program, routing: Routing) -> Iterator[str]:
     """One row a token, of as many experts as it takes, none of them twice."""
     banks = {m.module: m for m in program.matrices if m.copies > 1}
     for module, experts in routing.experts.items():

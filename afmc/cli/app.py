@@ -91,6 +91,14 @@ def compile(
             "(K standard deviations) or percentile:P (of absolute values).",
         ),
     ] = "std:18",
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Which experts a sample of tokens goes to: an array [tokens, experts of a token] "
+            "for each experts' module, by its path. Seen on the text without it.",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
@@ -118,6 +126,7 @@ def compile(
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, render
+    from afmc.routing import read_routing
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -131,6 +140,7 @@ def compile(
     check_writable(directory)
     resolve(model, shapes_only=shapes_only)
     source = None if shapes_only and text is None else read_text(text, "calibration")
+    sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
         progress("import", 0, 0)
@@ -143,6 +153,7 @@ def compile(
             digital=digital or (),
             text=source,
             calibration=calibration,
+            routing=sample,
             settings=pairs,
             passes=load_passes(passes.split(",")) if passes else None,
             shapes_only=shapes_only,

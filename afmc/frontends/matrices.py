@@ -28,8 +28,7 @@ from afmc.frontends.dataflow import (
 )
 from afmc.frontends.sources import find_sources
 from afmc.ir import Matrix, Remainder, Stored
-
-_GROUPED = {"aten._grouped_mm", "transformers.grouped_mm_fallback"}
+from afmc.passes.partition import GROUPED
 
 
 def find_matrices(
@@ -178,7 +177,7 @@ def _product(node: Node, flow: Dataflow) -> _Product | str | None:
     elif name in ("aten.mm", "aten.matmul", "aten.bmm"):
         left, right = args[:2]
         upright = "rows_cols"
-    elif name in _GROUPED:
+    elif full_name(node) in GROUPED:
         left, right, ends = args[:3]
         upright = "rows_cols"
     else:
