@@ -222,6 +222,8 @@ class Lever:
 
 @dataclass(frozen=True, eq=False)
 class Program:
+    """Tables cannot be written to once they are in a program: copy one to change it."""
+
     model: Model
     matrices: tuple[Matrix, ...]
     """In dataflow order."""
@@ -240,6 +242,10 @@ class Program:
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
     applied: tuple[Applied, ...] = ()
+
+    def __post_init__(self) -> None:
+        for table in (self.blocks, self.allocations, self.placements):
+            table.flags.writeable = False
 
     def matrix(self, name: str) -> Matrix:
         return self.by_name[name]
