@@ -28,7 +28,9 @@ from afmc.frontends import huggingface
 from afmc.frontends.export import export
 from afmc.frontends.huggingface import Loaded
 from afmc.frontends.matrices import find_matrices
+from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
+from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
 from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
 from afmc.passes import Pass, name_of
@@ -100,7 +102,7 @@ class CompiledModel:
         self,
         program: Program,
         target: Target,
-        loaded: Loaded,
+        loaded: Loaded | None,
         found_levers: Sequence[Lever] = (),
         exported: ExportedProgram | None = None,
         clock: Clock | None = None,
@@ -108,15 +110,28 @@ class CompiledModel:
     ) -> None:
         self.program = program
         self.target = target
-        self.digital: nn.Module = loaded.module
-        """The model as it came, in 32-bit floating point."""
-        self.tokenizer = loaded.tokenizer
+        self._loaded = loaded
         self.levers = tuple(found_levers)
         self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
         self._written: object = None
         self._programming_s: list[float] = []
+
+    @property
+    def digital(self) -> nn.Module:
+        """The model as it came, in 32-bit floating point. Raises ArtifactError without weights."""
+        return self._weights("this").module
+
+    @property
+    def tokenizer(self) -> Any:
+        """None where the model came without one, or without weights."""
+        return self._loaded.tokenizer if self._loaded else None
+
+    def _weights(self, purpose: str) -> Loaded:
+        artifact.require_weights(self.program, purpose)
+        assert self._loaded is not None
+        return self._loaded
 
     # what went where
 
@@ -159,6 +174,7 @@ class CompiledModel:
         Just programmed, at 25 degrees Celsius and with the target's compensation unless a
         condition says otherwise. Noise that is drawn at each read begins anew.
         """
+        self._weights("write")
         condition = condition or conditions_of(self.target)[0]
         wanted = (seed, instance, condition, id(defects))
         if self._written != wanted or self.target.is_random_at_reads:
@@ -182,6 +198,7 @@ class CompiledModel:
 
         Raises OptionError for a figure that the mapping follows from.
         """
+        self._weights("on")
         for key in overrides:
             if key in FIXED:
                 raise OptionError(f"target.{key} is what the mapping follows from: compile again.")
@@ -251,6 +268,7 @@ class CompiledModel:
         (``{"device.noise": None}``) for this validation alone. Raises TextError, OptionError and
         TargetError; ModelError for a model that does not predict the next token.
         """
+        self._weights("validate")
         if settings:
             twin = self.on(settings)
             return twin.validate(
@@ -348,6 +366,7 @@ class CompiledModel:
         condition: Condition | None = None,
     ) -> str:
         """Text that follows the prompt, the likeliest token each time, without the prompt."""
+        self._weights("run")
         if max_tokens < 1:
             raise OptionError(f"--max-tokens must be at least 1, but is {max_tokens}.")
         tokenizer = self._require_tokenizer()
@@ -400,17 +419,21 @@ class CompiledModel:
     # on disk
 
     def save(self, directory: str | Path) -> Path:
-        """Writes program, tables, model and graph; whole or not at all. Raises ArtifactError."""
+        """Writes program, tables, model and graph, or without weights the first two; whole or not
+        at all. Raises ArtifactError.
+        """
         directory = Path(directory)
-        if not hasattr(self.digital, "save_pretrained"):
+        loaded = self._loaded
+        if loaded is not None and not hasattr(loaded.module, "save_pretrained"):
             raise ModelError(
                 f"{self.program.model.name} is not a model of transformers, so it cannot be saved."
             )
 
         def write_model(folder: Path) -> None:
-            with self._clock.stage("save"):
-                huggingface.save(self.digital, self.tokenizer, folder / MODEL_FOLDER)
-                lower.save_graph(self._graph, folder / GRAPH)
+            if loaded is not None:
+                with self._clock.stage("save"):
+                    huggingface.save(loaded.module, loaded.tokenizer, folder / MODEL_FOLDER)
+                    lower.save_graph(self._graph, folder / GRAPH)
 
         artifact.write(
             directory, self.program, self.target, self.summary, self._clock.to_json, write_model
@@ -429,6 +452,7 @@ def compile(
     routing: str | Path | Routing | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
+    shapes_only: bool = False,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -439,7 +463,8 @@ def compile(
     Parameters
     ----------
     model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
-        or a module in memory (then with its `tokenizer`, where the target has converters).
+        or a module in memory (then with its `tokenizer`, where the target has converters). With
+        `shapes_only` also a ``.json`` configuration.
     target: a name, a ``.toml`` file, or a `Target`.
     digital: patterns of matrices to keep digital besides those that must be.
     text: calibrates the input ranges that the model does not bring along; half of the standard
@@ -450,6 +475,8 @@ def compile(
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, allocate and place with `settings`.
+    shapes_only: reads the configuration and no weights. The mapping is the same; there are no input
+        ranges, and nothing can be simulated.
     progress: called with each stage.
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.
@@ -470,13 +497,23 @@ def compile(
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
 
+    if shapes_only and text is not None:
+        raise OptionError(
+            "a text calibrates input ranges on the weights, which --shapes-only does not read: "
+            "leave one of the two out."
+        )
+
     progress("load", 0, 0)
     with clock.stage("load"):
-        loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
+        if shapes_only:
+            loaded = _load_shapes(model, revision, trust_remote_code)
+        else:
+            loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
     progress("export", 0, 0)
     with clock.stage("export"):
-        exported = export(loaded.module)
-        matrices, remainder = find_matrices(exported)
+        exported = None if shapes_only else export(loaded.module)
+        structure = find_structure(loaded.module) if exported is None else find_matrices(exported)
+    matrices, remainder = structure
     if not matrices:
         raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
     matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
@@ -486,13 +523,14 @@ def compile(
             type(loaded.module).__name__,
             loaded.sha256,
             sum(p.numel() for p in loaded.module.parameters()),
+            shapes_only,
         ),
         matrices,
         remainder,
     )
     if routing is not None:
         start = with_routing(start, routing)
-    ranges = _needs_ranges(start, hardware)
+    ranges = not shapes_only and _needs_ranges(start, hardware)
     unseen = start.routing is None and any(map(is_bank, matrices))
     if ranges or (unseen and loaded.tokenizer is not None):
         with clock.stage("calibrate"):
@@ -505,7 +543,7 @@ def compile(
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
         found = levers(start, hardware, steps)
-    return CompiledModel(program, hardware, loaded, found, exported, clock)
+    return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
 
 
 def _load(
@@ -524,6 +562,15 @@ def _load(
         log=lambda line: progress(line, 0, 0),
     )
     return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
+
+
+def _load_shapes(
+    model: str | Path | nn.Module, revision: str | None, trust_remote_code: bool
+) -> Loaded:
+    if isinstance(model, nn.Module):
+        return shapes_of(model)
+    source = resolve(str(model), shapes_only=True)
+    return load_shapes(source, trust_remote_code=trust_remote_code, revision=revision)
 
 
 def _to_calibrate(program: Program) -> list[Matrix]:
@@ -612,6 +659,8 @@ def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledM
     """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
     directory = Path(directory)
     kept = artifact.read(directory)
+    if kept.program.model.shapes_only:
+        return CompiledModel(kept.program, kept.target, None, kept.levers, measured=kept.measured)
     folder = directory / MODEL_FOLDER
     if not (folder / "config.json").is_file():
         raise ArtifactError(f"{folder} is missing; compile again.")

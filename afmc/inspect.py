@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
 from afmc.targets import Target
@@ -39,8 +40,8 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = np.unique(program.placements[["chip", "tile", "tier"]])
-    cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
+    crossbars = int(np.count_nonzero(np.bincount(_crossbars(program, target))))
+    cells = target.crossbar.rows * target.crossbar.columns * crossbars
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
     held = int((program.blocks["rows"].astype(np.int64) * program.blocks["cols"]).sum())
@@ -50,6 +51,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "model": program.model.name,
         "architecture": program.model.architecture,
         "model_sha256": program.model.sha256,
+        "shapes_only": program.model.shapes_only,
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "matrices_analog": len(analog),
@@ -61,7 +63,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "macs_per_token": macs,
         "macs_analog_fraction": sum(m.macs_per_token for m in analog) / macs,
         "blocks": len(program.blocks),
-        "tiles_used": len(crossbars),
+        "tiles_used": crossbars,
         "tiles_lower_bound": program.allocation.lower_bound,
         "bounds": dict(program.allocation.bounds),
         "gap": program.allocation.gap,
@@ -167,7 +169,11 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     both = s["weights_on_both_sides"]
     limit = target.system.chips
     rows = [
-        ("model", f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"),
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
         ("target", f"{target.name}: {target.title}"),
         (
             "on tiles",
@@ -212,6 +218,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
@@ -233,16 +241,27 @@ def _kind(name: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
+def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
+    """The crossbar of each placement, counted through."""
+    placed = program.placements
+    tile = placed["chip"].astype(np.int64) * target.chip.tiles + placed["tile"]
+    return tile * target.tile.tiers + placed["tier"]
+
+
 def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
         members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
-    owner = program.blocks["group"][program.placements["block"]]
-    crossbar = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
+    kind_of = np.zeros(len(program.groups), np.int16)
+    for number, indices in enumerate(members.values()):
+        kind_of[indices] = number
+    kinds = kind_of[program.blocks["group"][program.placements["block"]]]
+    by_kind = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.bincount(kinds, minlength=len(members)))
+    of_kind = np.split(_crossbars(program, target)[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
-    for (kind, height, width), indices in members.items():
-        mine = np.isin(owner, indices)
-        used = len(np.unique(crossbar[mine]))
+    for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
+        used = int(np.count_nonzero(np.bincount(mine)))
         copies = sum(program.groups[i].copies for i in indices)
         share = height * width * copies / (used * target.crossbar.rows * target.crossbar.columns)
         rows.append(
@@ -250,7 +269,7 @@ def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
                 kind,
                 f"{height} x {width}",
                 f"{copies:,}",
-                f"{int(mine.sum()):,}",
+                f"{len(mine):,}",
                 f"{used:,}",
                 f"{100 * share:.0f} %",
             )

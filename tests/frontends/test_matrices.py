@@ -93,10 +93,10 @@ def test_matrices_in_dataflow_order(architecture: str, exports: Exports) -> None
 def test_who_shares_an_input(exports: Exports) -> None:
     matrices, _ = find_matrices(exports("llama")[1])
     assert [m.input for m in matrices[:7]] == [
-        *["model.layers.0.input_layernorm:mul_4"] * 3,
+        *["model.layers.0.input_layernorm:mul_1"] * 3,
         "model.layers.0.self_attn:reshape_3",
-        *["model.layers.0.post_attention_layernorm:mul_18"] * 2,
-        "model.layers.0.mlp:mul_19",
+        *["model.layers.0.post_attention_layernorm:mul_1"] * 2,
+        "model.layers.0.mlp:mul",
     ]
     assert len({m.input for m in matrices}) == 2 * 4 + 1
 
