@@ -28,7 +28,10 @@ class Partition:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
             if matrix.chooses:
-                digital[matrix.name] = "a router: with noise it would choose other experts"
+                digital[matrix.name] = (
+                    "what it computes is ranked, as a router's scores are: noise would change the "
+                    "choice"
+                )
             elif not fits_tiles(matrix):
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (

@@ -543,7 +543,7 @@ def test_routers_stay_digital() -> None:
     assert model.program.digital is not None
     assert list(model.program.digital) == [f"model.layers.{i}.mlp.gate.weight" for i in (0, 1)]
     assert set(model.program.digital.values()) == {
-        "a router: with noise it would choose other experts"
+        "what it computes is ranked, as a router's scores are: noise would change the choice"
     }
 
 
