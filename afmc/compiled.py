@@ -35,7 +35,6 @@ from afmc.passes.partition import REPLACEABLE
 from afmc.pipeline import configure, fit_or_explain, levers, load_passes
 from afmc.simulator.calibrate import Method, input_ranges
 from afmc.simulator.device import device_of
-from afmc.simulator.layer import TileLinear
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
 
@@ -130,7 +129,7 @@ class CompiledModel:
     # on tiles
 
     @cached_property
-    def tiles(self) -> dict[str, TileLinear]:
+    def tiles(self) -> dict[str, lower.Layer]:
         """The analog layers by the name of their matrix. `write` decides what they hold."""
         return lower.make_tiles(self.digital, self.program, self.target)
 
@@ -318,16 +317,16 @@ class CompiledModel:
         places = self.program.placements
         _, turns = np.unique(places[["chip", "tile"]], return_counts=True)
         latency_ns = self.target.tile.read_latency_ns
-        groups = -(
-            -self.program.blocks["rows"]
-            // (self.target.crossbar.active_rows or self.target.crossbar.rows)
-        )
+        blocks = self.program.blocks
+        serving = blocks["replica"] == 0  # a token goes to one replica
+        rows = self.target.crossbar.active_rows or self.target.crossbar.rows
+        groups = -(-blocks["rows"] // rows)
         return CalibrationCost(
             probes,
             reads=probes * len(places),
             tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
-            digital_macs=probes * sum(m.weights for m in self.program.analog),
-            digital_operations_per_token=int((groups * self.program.blocks["cols"]).sum()),
+            digital_macs=probes * int(blocks["rows"].astype(np.int64) @ blocks["cols"]),
+            digital_operations_per_token=int((groups * blocks["cols"])[serving].sum()),
         )
 
     def run(
@@ -439,7 +438,7 @@ def compile(
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
-    passes: instead of partition, merge, split, allocate and place with `settings`.
+    passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
     progress: called with each stage.
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -52,6 +53,7 @@ Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
+Pace = Literal["throughput", "latency"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,31 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class Replication:
+    """How much copies of weights save, and the proof that nothing within the budget saves more.
+
+    A turn is one product of every crossbar that holds a part of a copy of a group. Where `r`
+    replicas share `n` uses, these take `n / r` turns, rounded up.
+    """
+
+    objective: Pace
+    """``throughput``: turns of the group that takes most of them. ``latency``: of all groups, one
+    after the other; the experts of a bank work at the same time."""
+    tokens: int
+    """That run through at once."""
+    budget: int
+    """Crossbars, one for each block."""
+    crossbars: int
+    """Of these used: fewer tiles where blocks share tiles."""
+    turns: int
+    turns_alone: int
+    """Without replicas."""
+    lower_bound: int
+    """No choice within the budget takes fewer turns."""
+    status: SolverStatus
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How the input ranges were found that the model did not bring along."""
 
@@ -213,6 +240,8 @@ class Program:
     groups: tuple[Group, ...] = ()
     """Analog matrices by shared input, once `merge` has run."""
     blocks: Table = field(default_factory=lambda: np.zeros(0, BLOCK))
+    replication: Replication | None = None
+    """None where nobody asked for replicas."""
     allocation: Allocation | None = None
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
@@ -224,6 +253,13 @@ class Program:
     @cached_property
     def by_name(self) -> dict[str, Matrix]:
         return {matrix.name: matrix for matrix in self.matrices}
+
+    def uses_of(self, group: Group) -> tuple[Fraction, ...]:
+        """Products of each copy for one token. A router is taken to choose all alike."""
+        matrix = self.by_name[group.members[0]]
+        # A quotient of two counts that went through floating point is that quotient again.
+        share = Fraction(matrix.per_token / group.copies).limit_denominator(1_000_000)
+        return (share,) * group.copies
 
     @property
     def analog(self) -> tuple[Matrix, ...]:

@@ -24,16 +24,21 @@ from afmc.conditions import Condition
 from afmc.defects import Defects
 from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
-from afmc.ir import Group, Program
+from afmc.ir import Program
 from afmc.simulator.cells import streams_of, write
 from afmc.simulator.correction import Correction
 from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
 from afmc.simulator.random import Address, generator_at
+from afmc.simulator.replicas import Replicas
 from afmc.simulator.tiles import FRESH, Piece, program, touches
 from afmc.targets import Target, load_target
 
-Tiles = Mapping[str, TileLinear]
+Layer = TileLinear | Replicas
+Tiles = Mapping[str, Layer]
+
+# Of a group, a copy and a replica: the numbers of the table of blocks.
+Owner = tuple[int, int, int]
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
 
 
@@ -67,9 +72,10 @@ def bind_tiles(tiles: Tiles) -> Iterator[None]:
         _bound.reset(token)
 
 
-def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, TileLinear]:
+def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, Layer]:
     """A layer of tiles, not yet written, for every analog matrix."""
-    tiles = {}
+    tiles: dict[str, Layer] = {}
+    replicas = {name: group.replicas for group in program.groups for name in group.members}
     for matrix in program.analog:
         try:
             layer = module.get_submodule(matrix.module)
@@ -77,14 +83,23 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
             raise ModelError(
                 f"the model has no module {matrix.module!r}, which the program has; compile again."
             ) from error
-        tiles[matrix.name] = TileLinear.unwritten(
-            layer.weight,  # type: ignore[arg-type]  # partition leaves only Linear and Conv1D
-            layer.bias,  # type: ignore[arg-type]
-            target,
-            matrix.input_range,
-            transposed=matrix.stored == "rows_cols",
-        )
+        layers = [
+            TileLinear.unwritten(
+                layer.weight,  # type: ignore[arg-type]  # partition leaves only Linear and Conv1D
+                layer.bias,  # type: ignore[arg-type]
+                target,
+                matrix.input_range,
+                transposed=matrix.stored == "rows_cols",
+            )
+            for _ in range(sum(replicas[matrix.name]) or 1)
+        ]
+        tiles[matrix.name] = layers[0] if len(layers) == 1 else Replicas(layers)
     return tiles
+
+
+def replicas_of(layer: Layer) -> list[TileLinear]:
+    """The layer itself, or those that share its tokens."""
+    return layer.replicas if isinstance(layer, Replicas) else [layer]
 
 
 def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
@@ -119,12 +134,13 @@ def write_instance(
     With probes in the condition, columns are measured just after programming and corrected.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
-    corrections: dict[str, Correction] = {}
+    corrections: dict[tuple[str, int], Correction] = {}
     if condition.probes:
         writer.write(FRESH, {})
         for matrix in program_.analog:
-            draws = writer.generator(matrix.name, "probes")
-            corrections[matrix.name] = tiles[matrix.name].measure(condition.probes, draws)
+            for replica, layer in enumerate(replicas_of(tiles[matrix.name])):
+                draws = writer.generator(matrix.name, replica, "probes")
+                corrections[matrix.name, replica] = layer.measure(condition.probes, draws)
     writer.write(condition, corrections)
 
 
@@ -158,7 +174,7 @@ def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[s
 def count_hits(program_: Program, target: Target, defects: Defects) -> int:
     """Lines of a map that are about cells of some block."""
     hit = np.zeros(len(defects.stuck), dtype=bool)
-    for pieces in _pieces(program_):
+    for pieces in _pieces(program_).values():
         for piece in pieces:
             hit |= touches(defects, piece)
     devices = target.device.devices_per_polarity
@@ -183,44 +199,45 @@ class _Writer:
         self.pieces = _pieces(program_)
         self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
-            name: self.pieces[index][0].address
-            for index, group in enumerate(program_.groups)
-            for name in group.members
+            (name, replica): pieces[0].address
+            for (group, _, replica), pieces in self.pieces.items()
+            for name in program_.groups[group].members
         }
 
-    def generator(self, matrix: str, purpose: str) -> torch.Generator:
+    def generator(self, matrix: str, replica: int, purpose: str) -> torch.Generator:
         """For draws that belong to a matrix as a whole, at its first block."""
-        return generator_at(self.seed, self.instance, self.place[matrix], f"{purpose} {matrix}")
+        place = self.place[matrix, replica]
+        return generator_at(self.seed, self.instance, place, f"{purpose} {matrix}")
 
-    def write(self, condition: Condition, corrections: Mapping[str, Correction]) -> None:
-        """All groups, the largest first, one a core at a time."""
-        groups = sorted(
-            zip(self.pieces, self.program.groups, strict=True), key=lambda each: -len(each[0])
-        )
+    def write(
+        self, condition: Condition, corrections: Mapping[tuple[str, int], Correction]
+    ) -> None:
+        """All matrices, the largest first, one a core at a time."""
+        owners = sorted(self.pieces, key=lambda owner: -len(self.pieces[owner]))
         cores = torch.get_num_threads()
 
-        def write(each: tuple[list[Piece], Group]) -> None:
-            self._write(*each, condition, corrections)
+        def write(owner: Owner) -> None:
+            self._write(owner, condition, corrections)
 
         try:
-            # Blocks are too small to share: each thread works by itself, on a group of its own.
+            # Blocks are too small to share: each thread works by itself, on a matrix of its own.
             with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
-                deque(pool.map(write, groups), maxlen=0)
+                deque(pool.map(write, owners), maxlen=0)
         finally:
             torch.set_num_threads(cores)
 
     def _write(
         self,
-        pieces: list[Piece],
-        group: Group,
+        owner: Owner,
         condition: Condition,
-        corrections: Mapping[str, Correction],
+        corrections: Mapping[tuple[str, int], Correction],
     ) -> None:
-        members = [self.program.matrix(name) for name in group.members]
+        group, _, replica = owner
+        members = [self.program.matrix(name) for name in self.program.groups[group].members]
         weights = [self.tiles[m.name].ideal for m in members]
         written = program(
             weights[0] if len(weights) == 1 else torch.cat(weights),
-            pieces,
+            self.pieces[owner],
             self.target,
             self.device,
             seed=self.seed,
@@ -234,33 +251,35 @@ class _Writer:
             part = written.columns(slice(first, first + matrix.cols))
             # Not by the correction: with and without it the same noise is read.
             moment = f"{condition.at_s!r} {condition.temperature_C!r}"
-            reads = self.generator(matrix.name, f"reads {moment}")
-            self.tiles[matrix.name].write(part, reads, corrections.get(matrix.name))
+            reads = self.generator(matrix.name, replica, f"reads {moment}")
+            layer = replicas_of(self.tiles[matrix.name])[replica]
+            layer.write(part, reads, corrections.get((matrix.name, replica)))
             first += matrix.cols
 
 
-def _pieces(program_: Program) -> list[list[Piece]]:
-    """The pieces of every group, from the tables."""
+def _pieces(program_: Program) -> dict[Owner, list[Piece]]:
+    """The pieces of every replica of every copy of a group, from the tables."""
     placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
     blocks = program_.blocks[placed["block"]]
-    pieces: list[list[Piece]] = [[] for _ in program_.groups]
+    pieces: dict[Owner, list[Piece]] = {}
     for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
-        group, _, _, row, col, rows, cols = block
-        pieces[group].append(Piece(row, col, rows, cols, Address(*place[1:])))
+        group, copy_, replica, row, col, rows, cols = block
+        piece = Piece(row, col, rows, cols, Address(*place[1:]))
+        pieces.setdefault((group, copy_, replica), []).append(piece)
     return pieces
 
 
 def _crossbar_maxima(
-    program_: Program, target: Target, tiles: Tiles, pieces: list[list[Piece]]
+    program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
 ) -> dict[tuple[int, int, int], float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
     if target.device.scale == "column" and target.output.range == "column":
         return None
     maxima: dict[tuple[int, int, int], float] = {}
-    for index, group in enumerate(program_.groups):
-        members = [program_.matrix(name) for name in group.members]
-        weight = torch.cat([tiles[m.name].ideal for m in members])
-        for piece in pieces[index]:
+    for (group, _, _), mine in pieces.items():
+        members = program_.groups[group].members
+        weight = torch.cat([tiles[name].ideal for name in members])
+        for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)
     return maxima

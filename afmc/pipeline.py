@@ -15,7 +15,7 @@ from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
 
-PIPELINE = ("partition", "merge", "split", "allocate", "place")
+PIPELINE = ("partition", "merge", "split", "replicate", "allocate", "place")
 
 Observer = Callable[[str], None]
 

@@ -84,7 +84,9 @@ def compile(
     ] = "std:18",
     passes: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
+        typer.Option(
+            metavar="NAMES", help="[default: partition,merge,split,replicate,allocate,place]"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -92,7 +94,8 @@ def compile(
             "--set",
             metavar="PASS.OPTION=V",
             help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
-            "merge.enabled=false) or a figure of the target (target.crossbar.rows=1152).",
+            "merge.enabled=false, replicate.tiles=2000) or a figure of the target "
+            "(target.crossbar.rows=1152).",
         ),
     ] = None,
     revision: Annotated[
