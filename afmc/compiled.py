@@ -30,9 +30,10 @@ from afmc.frontends.matrices import find_matrices
 from afmc.frontends.source import resolve
 from afmc.inspect import inspect_json, summarise
 from afmc.ir import Calibration, Lever, Matrix, Model, Program
+from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import REPLACEABLE
-from afmc.pipeline import configure, fit_or_explain, levers, load_passes
+from afmc.pipeline import configure, load_passes
 from afmc.simulator.calibrate import Method, input_ranges
 from afmc.simulator.device import device_of
 from afmc.targets import Target, load_target
@@ -486,7 +487,7 @@ def compile(
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
-        found = levers(start, hardware, steps)
+        found = levers(program, start, hardware, steps)
     return CompiledModel(program, hardware, loaded, found, exported, clock)
 
 

@@ -1,4 +1,4 @@
-"""Replicas in the simulator: whose tiles serve a token, and with whose noise."""
+"""Replicas in the simulator, whose tiles serve a token with whose noise, and in the report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from typing import Any
 import pytest
 import torch
 from models import tiny_model, tiny_tokenizer
+from programs import compiled as mapped
+from programs import llama
+from rich.console import Console
 
 import afmc
 from afmc import CompiledModel, load_target
+from afmc.artifact import Artifact
+from afmc.inspect import inspect_json, render
+from afmc.ir import Program
 from afmc.simulator import reference
 from afmc.simulator.device import device_of
 from afmc.simulator.random import Address
 from afmc.simulator.replicas import Replicas
 from afmc.simulator.tiles import Piece, program
+from afmc.targets import Target
 from afmc.text import Text
 
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
@@ -67,9 +74,9 @@ def test_token_t_is_served_by_replica_t_modulo_their_number(generator: torch.Gen
     """Against the reference simulator, on pieces read from the tables by hand."""
     model = compiled("llama", "afm-512-projected")
     model.write(seed=4, instance=1)
-    mapped, layer = model.program, layer_of(model, O_PROJ)
-    [index] = [i for i, group in enumerate(mapped.groups) if group.members == (O_PROJ,)]
-    input_range = mapped.matrix(O_PROJ).input_range
+    layer = layer_of(model, O_PROJ)
+    [index] = [i for i, group in enumerate(model.program.groups) if group.members == (O_PROJ,)]
+    input_range = model.program.matrix(O_PROJ).input_range
     assert input_range is not None
     x = 0.3 * input_range * torch.randn(2, 7, 32, generator=generator)
     served = layer.multiply(x)
@@ -77,8 +84,8 @@ def test_token_t_is_served_by_replica_t_modulo_their_number(generator: torch.Gen
     answers = []
     for replica in range(3):
         pieces = []
-        for place in mapped.placements.tolist():
-            group, _, number, row, col, rows, cols = mapped.blocks[place[0]].tolist()
+        for place in model.program.placements.tolist():
+            group, _, number, row, col, rows, cols = model.program.blocks[place[0]].tolist()
             if (group, number) == (index, replica):
                 pieces.append(Piece(row, col, rows, cols, Address(*place[1:])))
         device = device_of(model.target)
@@ -132,3 +139,81 @@ def test_saved_and_loaded_they_are_the_same(tmp_path: Path, ids: torch.Tensor) -
     assert again.program.groups == model.program.groups
     assert torch.equal(logits(again.write(seed=2), ids), expected)
     assert isinstance(model.run("the quick", max_tokens=5), str)
+
+
+def shown(program_: Program, target: Target) -> tuple[dict[str, Any], str]:
+    """What `inspect --json` has, and what it shows a person."""
+    measured = {"wall_s": 1.0, "peak_rss_mb": 1.0, "stages_s": {}}
+    artifact = Artifact(program_, target, (), measured)
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(render(artifact), highlight=False)
+    return inspect_json(artifact), captured.get()
+
+
+def tiny_llama(settings: dict[str, object], **figures: object) -> tuple[dict[str, Any], str]:
+    start = llama(layers=2, hidden=40, kv=8, wide=56, vocabulary=100)
+    overrides = {key.replace("__", "."): value for key, value in figures.items()}
+    target = load_target("ideal-512", {**SMALL, "chip.tiles": 4, **overrides})
+    return shown(mapped(start, target, settings), target)
+
+
+def test_what_replicas_save_is_reported() -> None:
+    options: dict[str, object] = {"replicate.tiles": 400, "replicate.tokens": 10}
+    data, text = tiny_llama(options, system__chips=100)
+    assert data["replication"] == {
+        "objective": "throughput",
+        "tokens": 10,
+        "budget": 400,
+        "crossbars": 310,
+        "turns": 2,
+        "turns_alone": 10,
+        "lower_bound": 2,
+        "status": "OPTIMAL",
+        "replicas": 248,
+        "replicas_waiting": 0,
+        "gain": "10 turns become 2",
+    }
+    assert (
+        "248 blocks (310 of at most 400 crossbars), for throughput at replicate.tokens=10: 10 "
+        "turns become 2; at least 2: OPTIMAL"
+    ) in text
+    assert data["utilization"] <= 1
+
+
+def test_no_gain_says_why() -> None:
+    for objective in ("throughput", "latency"):
+        options: dict[str, object] = {"replicate.tiles": 400, "replicate.objective": objective}
+        data, text = tiny_llama(options)
+        assert data["replication"]["replicas"] == 0
+        assert (
+            "no gain: for one token at once no matrix is used more than once, and a second copy "
+            "does not shorten one use; prompts and batches (replicate.tokens), popular experts "
+            "and convolutions gain"
+        ) in text
+    data, text = tiny_llama({"replicate.tiles": 62, "replicate.tokens": 2})
+    assert data["replication"]["gain"] == "no gain: with 62 crossbars it stays at 2 turns"
+    data, text = tiny_llama({})
+    assert data["replication"] is None and "replica" not in text
+
+
+def test_replicas_on_other_tiers_of_a_tile_wait() -> None:
+    """On one tile of many tiers, and on as many tiles as there are blocks."""
+    options: dict[str, object] = {"replicate.tiles": 400, "replicate.tokens": 2}
+    data, text = tiny_llama(options, tile__tiers=200, chip__tiles=1)
+    assert data["replication"]["replicas"] == data["replication"]["replicas_waiting"] == 62
+    assert "62 blocks, 62 of which wait for one (124 of" in text
+    data, _ = tiny_llama(options, tile__tiers=200, chip__tiles=124)
+    assert data["replication"]["replicas_waiting"] == 0
+
+
+def test_what_a_limited_system_has_left() -> None:
+    data, text = tiny_llama({}, system__chips=30)
+    assert data["limits"] == [
+        {"of": "chips", "demand": 16, "supply": 30, "left": 14},
+        {"of": "crossbars", "demand": 62, "supply": 120, "left": 58},
+        {"of": "cells", "demand": 25_120, "supply": 120 * 20 * 24, "left": 32_480},
+    ]
+    assert "the system has 30: 14 chips and 58 of its 120 crossbars are left" in text
+    data, text = tiny_llama({})
+    assert data["limits"] == [] and "the system sets no limit" in text

@@ -10,7 +10,7 @@ import typer
 
 import afmc
 from afmc.cli import output, targets
-from afmc.errors import AfmcError
+from afmc.errors import AfmcError, CapacityError
 
 app = typer.Typer(
     name="afmc",
@@ -108,7 +108,7 @@ def compile(
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
-    from afmc.inspect import inspect_json, render
+    from afmc.inspect import inspect_json, misfit_json, render
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -128,18 +128,23 @@ def compile(
         from afmc import compiled
         from afmc.pipeline import load_passes
 
-        result = compiled.compile(
-            model,
-            target,
-            digital=digital or (),
-            text=source,
-            calibration=calibration,
-            settings=pairs,
-            passes=load_passes(passes.split(",")) if passes else None,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
+        try:
+            result = compiled.compile(
+                model,
+                target,
+                digital=digital or (),
+                text=source,
+                calibration=calibration,
+                settings=pairs,
+                passes=load_passes(passes.split(",")) if passes else None,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
+            )
+        except CapacityError as error:
+            if json and error.report is not None:
+                output.print_json(misfit_json(error))
+            raise
         progress("save", 0, 0)
         result.save(directory)
     kept = result.as_artifact()
