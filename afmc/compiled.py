@@ -479,6 +479,9 @@ def compile(
         remainder,
     )
     if _needs_ranges(start, hardware):
+        if hardware.system.chips is not None and passes is None:
+            with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
+                fit_or_explain(start, hardware, steps)
         with clock.stage("calibrate"):
             start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
         _check_ranges(start)

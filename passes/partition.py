@@ -18,7 +18,7 @@ REPLACEABLE = ("torch.nn.modules.linear.Linear", "transformers.pytorch_utils.Con
 class Partition:
     digital: tuple[str, ...] = ()
     """Patterns of more matrices to keep digital: a module's path, its last part or a parameter's
-    name, with ``*`` and ``?``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``."""
+    name, with ``*``, ``?`` and ``[0-9]``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from models import tiny_model, tiny_tokenizer
 from programs import compiled, llama, program_of, smollm2
 
+import afmc
 from afmc.errors import CapacityError
 from afmc.inspect import misfit_json
 from afmc.ir import PLACEMENT, FitReport, Lever, Limit, Matrix, Program
@@ -295,3 +297,16 @@ def test_nothing_at_all_may_fit() -> None:
     error, report = explained(one, target, passes=[*begin, refuse])
     assert report.levers == ()
     assert str(error).endswith("What would fit: none of the changes that were tried.")
+
+
+def test_it_says_so_before_it_calibrates() -> None:
+    stages: list[str] = []
+    with pytest.raises(CapacityError) as caught:
+        afmc.compile(
+            tiny_model("llama"),
+            load_target("afm-512-projected", {"system.chips": 1, "chip.tiles": 3}),
+            tokenizer=tiny_tokenizer(),
+            progress=lambda what, done, of: stages.append(what),
+        )
+    assert caught.value.report is not None and caught.value.report.limits[0].deficit == 2
+    assert "export" in stages and "calibrate" not in stages
