@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.errors import CapacityError
 from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
@@ -41,9 +42,9 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = np.unique(program.placements[["chip", "tile", "tier"]])
-    cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
-    biases = sum(m.cols for m in program.matrices if m.bias)
+    crossbars = int(np.count_nonzero(np.bincount(_crossbars(program, target))))
+    cells = target.crossbar.rows * target.crossbar.columns * crossbars
+    biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
@@ -53,6 +54,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "model": program.model.name,
         "architecture": program.model.architecture,
         "model_sha256": program.model.sha256,
+        "shapes_only": program.model.shapes_only,
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "matrices_analog": len(analog),
@@ -64,7 +66,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "macs_per_token": macs,
         "macs_analog_fraction": sum(m.macs_per_token for m in analog) / macs,
         "blocks": len(program.blocks),
-        "tiles_used": len(crossbars),
+        "tiles_used": crossbars,
         "tiles_lower_bound": program.allocation.lower_bound,
         "bounds": dict(program.allocation.bounds),
         "gap": program.allocation.gap,
@@ -77,6 +79,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         ],
         "utilization": held / cells,
         "replication": None if program.replication is None else _replication(program, target),
+        "routing": _routing(program),
         "levers": [asdict(lever) for lever in levers],
     }
 
@@ -126,6 +129,23 @@ def _gain(program: Program) -> str:
             f"and convolutions gain"
         )
     return f"no gain: with {claim.budget:,} crossbars it stays at {claim.turns:,} turns"
+
+
+def _routing(program: Program) -> dict[str, Any] | None:
+    """How evenly the sample's uses of a bank spread over its experts, over all banks."""
+    if program.routing is None:
+        return None
+    modules = {m.module: m for m in program.matrices if m.module in program.routing.experts}
+    shares = [program.routing.shares(bank) for bank in modules.values()]
+    most = max(shares, key=lambda share: share.max())
+    return {
+        "source": program.routing.source,
+        "tokens": max(map(len, program.routing.experts.values())),
+        "modules": len(modules),
+        "most_popular_share": float(most.max()),
+        "least_popular_share": float(min(share.min() for share in shares)),
+        "even_share": 1 / len(most),
+    }
 
 
 def inspect_json(artifact: Artifact) -> dict[str, Any]:
@@ -226,7 +246,11 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     program, target = artifact.program, artifact.target
     both = s["weights_on_both_sides"]
     rows = [
-        ("model", f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"),
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
         ("target", f"{target.name}: {target.title}"),
         (
             "on tiles",
@@ -261,6 +285,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     if s["replication"] is not None:
         place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
         rows.insert(place, ("replicas", _replicas(s["replication"])))
+    if s["routing"] is not None:
+        rows.insert(-1, ("routing", _routing_line(s["routing"])))
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
@@ -289,6 +315,8 @@ def _replicas(r: dict[str, Any]) -> str:
 
 
 def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
@@ -297,32 +325,50 @@ def _ranges(program: Program) -> str:
     return "none: the target's converters are perfect"
 
 
+def _routing_line(r: dict[str, Any]) -> str:
+    return (
+        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
+        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
+        f"{100 * r['even_share']:.1f} %)"
+    )
+
+
 def _kind(name: str) -> str:
     """``model.layers.3.mlp.up_proj.weight`` is one of ``model.layers.*.mlp.up_proj.weight``."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
+    """The crossbar of each placement, counted through."""
+    placed = program.placements
+    tile = placed["chip"].astype(np.int64) * target.chip.tiles + placed["tile"]
+    return tile * target.tile.tiers + placed["tier"]
 
 
 def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
         members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
-    owner = program.blocks["group"][program.placements["block"]]
-    crossbar = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
-    sizes = program.blocks[["rows", "cols"]][program.placements["block"]]
-    area = sizes["rows"].astype(np.int64) * sizes["cols"]
+    kind_of = np.zeros(len(program.groups), np.int16)
+    for number, indices in enumerate(members.values()):
+        kind_of[indices] = number
+    kinds = kind_of[program.blocks["group"][program.placements["block"]]]
+    by_kind = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.bincount(kinds, minlength=len(members)))
+    of_kind = np.split(_crossbars(program, target)[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
-    for (kind, height, width), indices in members.items():
-        mine = np.isin(owner, indices)
-        used = len(np.unique(crossbar[mine]))
-        copies = sum(program.groups[i].copies for i in indices)
-        held = int((area * mine).sum())
+    for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
+        used = int(np.count_nonzero(np.bincount(mine)))
+        groups = [program.groups[i] for i in indices]
+        copies = sum(group.copies for group in groups)
+        held = height * width * sum(sum(group.replicas) or group.copies for group in groups)
         share = held / (used * target.crossbar.rows * target.crossbar.columns)
         rows.append(
             (
                 kind,
                 f"{height} x {width}",
                 f"{copies:,}",
-                f"{int(mine.sum()):,}",
+                f"{len(mine):,}",
                 f"{used:,}",
                 f"{100 * share:.0f} %",
             )
@@ -345,7 +391,7 @@ def _not_analog(program: Program) -> list[tuple[str, ...]]:
     ]
     biases = [m for m in program.matrices if m.bias]
     if biases:
-        total = sum(m.cols for m in biases)
+        total = sum(m.cols * m.copies for m in biases)
         rows.append(("biases: added after the converters", f"{len(biases):,}", f"{total:,}"))
     return rows + [
         (f"{reason}: {operators}", f"{count:,}", f"{held:,}" if held else "")

@@ -68,6 +68,8 @@ class Model:
     """Of the weight files, or of the tensors for a model handed over in memory."""
     parameters: int
     """Stored weights, tied ones counted once."""
+    shapes_only: bool = False
+    """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,11 @@ class Matrix:
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
     sources: tuple[str, ...] = ()
-    """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
+    """Matrices whose outputs reach its input along a path with no other matrix on it, in dataflow
+    order. Where values are added up, a summand's matrix is left out if another summand was computed
+    from it: of a residual stream's running sum only what was added last is named. So q, k and v
+    read from the down_proj before them, and not from every one before that. Empty for what is
+    computed from the embedding alone."""
 
     @property
     def weights(self) -> int:
@@ -202,6 +208,25 @@ class Calibration:
     tokens: int
 
 
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """Which experts a sample of tokens went to."""
+
+    source: str
+    """Where the sample is from, in words."""
+    experts: Mapping[str, NDArray[np.int32]]
+    """Path of the experts' module -> [tokens, experts of a token], numbers of experts."""
+
+    def shares(self, matrix: Matrix) -> NDArray[np.float64]:
+        """How the uses of a bank spread over its experts, [copies], 1 in sum."""
+        counts = self.counts(matrix)
+        return counts / counts.sum()
+
+    def counts(self, matrix: Matrix) -> NDArray[np.int64]:
+        """Tokens that each expert of a bank got, [copies]."""
+        return np.bincount(self.experts[matrix.module].ravel(), minlength=matrix.copies)
+
+
 @dataclass(frozen=True)
 class Applied:
     """A pass that ran, with all its options."""
@@ -297,6 +322,8 @@ class FitReport:
 
 @dataclass(frozen=True, eq=False)
 class Program:
+    """Tables cannot be written to once they are in a program: copy one to change it."""
+
     model: Model
     matrices: tuple[Matrix, ...]
     """In dataflow order."""
@@ -304,6 +331,8 @@ class Program:
     """What the graph does besides, all of it digital."""
     calibration: Calibration | None = None
     """None when every range came with the model, or the target's converters are perfect."""
+    routing: Routing | None = None
+    """None where there are no banks of experts, or no text to see them at work on."""
     digital: Mapping[str, str] | None = None
     """Matrix name to reason, once `partition` has run."""
     groups: tuple[Group, ...] = ()
@@ -316,6 +345,10 @@ class Program:
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
     applied: tuple[Applied, ...] = ()
 
+    def __post_init__(self) -> None:
+        for table in (self.blocks, self.allocations, self.placements):
+            table.flags.writeable = False
+
     def matrix(self, name: str) -> Matrix:
         return self.by_name[name]
 
@@ -324,11 +357,14 @@ class Program:
         return {matrix.name: matrix for matrix in self.matrices}
 
     def uses_of(self, group: Group) -> tuple[Fraction, ...]:
-        """Products of each copy for one token. A router is taken to choose all alike."""
+        """Products of each copy for one token, as the routing has it, or all copies alike."""
         matrix = self.by_name[group.members[0]]
         # A quotient of two counts that went through floating point is that quotient again.
-        share = Fraction(matrix.per_token / group.copies).limit_denominator(1_000_000)
-        return (share,) * group.copies
+        uses = Fraction(matrix.per_token).limit_denominator(1_000_000)
+        if self.routing is None or matrix.module not in self.routing.experts:
+            return (uses / group.copies,) * group.copies
+        counts = self.routing.counts(matrix).tolist()
+        return tuple(uses * Fraction(count, sum(counts)) for count in counts)
 
     @property
     def analog(self) -> tuple[Matrix, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import io
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,25 +19,27 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
+from torch.fx import Node
 
 from afmc.conditions import Condition
 from afmc.defects import Defects
 from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
-from afmc.ir import Program
+from afmc.ir import Matrix, Program
+from afmc.passes.partition import is_bank
 from afmc.simulator.cells import streams_of, write
 from afmc.simulator.correction import Correction
 from afmc.simulator.device import device_of
+from afmc.simulator.experts import GroupedExperts, TileBank, banks_of, by_expert
 from afmc.simulator.layer import TileLinear
 from afmc.simulator.random import Address, generator_at
-from afmc.simulator.replicas import Replicas
+from afmc.simulator.replicas import Layer, Replicas, replicas_of
 from afmc.simulator.tiles import FRESH, Piece, program, touches
 from afmc.targets import Target, load_target
 
-Layer = TileLinear | Replicas
 Tiles = Mapping[str, Layer]
 
-# Of a group, a copy and a replica: the numbers of the table of blocks.
+# Numbers of a group, a copy and a replica, as in the table of blocks.
 Owner = tuple[int, int, int]
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
 
@@ -48,13 +50,7 @@ def mvm(x: Tensor, matrix: str, cols: int) -> Tensor:
 
     Which tiles these are is decided where the graph runs: inside `bind_tiles`.
     """
-    tiles = _bound.get()
-    if tiles is None:
-        raise RuntimeError(
-            "afmc::mvm has no tiles: run the graph with afmc.load(DIR).graph(), or inside "
-            "afmc.lower.bind_tiles(...)"
-        )
-    return tiles[matrix].multiply(x).clone()
+    return _bound_to("afmc::mvm")[matrix].multiply(x).clone()
 
 
 @mvm.register_fake
@@ -62,9 +58,33 @@ def _(x: Tensor, matrix: str, cols: int) -> Tensor:
     return x.new_empty(*x.shape[:-1], cols)
 
 
+@torch.library.custom_op("afmc::grouped_mvm", mutates_args=())
+def grouped_mvm(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
+    """The same for a bank of experts: rows [rows, inputs] sorted by expert, of which up to row
+    ``ends[e]`` are those of the experts up to e, to [rows, cols].
+    """
+    tiles = _bound_to("afmc::grouped_mvm")
+    return by_expert(x, ends, cols, lambda e, rows: tiles[expert_name(matrix, e)].multiply(rows))
+
+
+@grouped_mvm.register_fake
+def _(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
+    return x.new_empty(len(x), cols)
+
+
+def _bound_to(operator: str) -> Tiles:
+    tiles = _bound.get()
+    if tiles is None:
+        raise RuntimeError(
+            f"{operator} has no tiles: run the graph with afmc.load(DIR).graph(), or inside "
+            f"afmc.lower.bind_tiles(...)"
+        )
+    return tiles
+
+
 @contextmanager
 def bind_tiles(tiles: Tiles) -> Iterator[None]:
-    """Within it, `afmc::mvm` multiplies on these tiles."""
+    """Within it, `afmc::mvm` and `afmc::grouped_mvm` multiply on these tiles."""
     token = _bound.set(tiles)
     try:
         yield
@@ -72,40 +92,62 @@ def bind_tiles(tiles: Tiles) -> Iterator[None]:
         _bound.reset(token)
 
 
+def expert_name(bank: str, expert: int) -> str:
+    """Name in `Tiles` of one expert's layer: ``layers.0.mlp.experts.down_proj[3]``."""
+    return f"{bank}[{expert}]"
+
+
+def names_in_tiles(matrix: Matrix) -> list[str]:
+    """Names in `Tiles` of the layers that hold a matrix, by copy."""
+    if is_bank(matrix):
+        return [expert_name(matrix.name, expert) for expert in range(matrix.copies)]
+    return [matrix.name]
+
+
 def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, Layer]:
-    """A layer of tiles, not yet written, for every analog matrix."""
+    """A layer of tiles, not yet written, for every copy of every analog matrix."""
     tiles: dict[str, Layer] = {}
-    replicas = {name: group.replicas for group in program.groups for name in group.members}
+    replicas = {
+        name: group.replicas or (1,) * group.copies
+        for group in program.groups
+        for name in group.members
+    }
     for matrix in program.analog:
         try:
-            layer = module.get_submodule(matrix.module)
+            weights, biases = _tensors(module, matrix)
         except AttributeError as error:
             raise ModelError(
                 f"the model has no module {matrix.module!r}, which the program has; compile again."
             ) from error
-        layers = [
-            TileLinear.unwritten(
-                layer.weight,  # type: ignore[arg-type]  # partition leaves only Linear and Conv1D
-                layer.bias,  # type: ignore[arg-type]
-                target,
-                matrix.input_range,
-                transposed=matrix.stored == "rows_cols",
-            )
-            for _ in range(sum(replicas[matrix.name]) or 1)
-        ]
-        tiles[matrix.name] = layers[0] if len(layers) == 1 else Replicas(layers)
+        names, times = names_in_tiles(matrix), replicas[matrix.name]
+        for name, weight, bias, count in zip(names, weights, biases, times, strict=True):
+            layers = [
+                TileLinear.unwritten(
+                    weight,
+                    bias,
+                    target,
+                    matrix.input_range,
+                    transposed=matrix.stored == "rows_cols",
+                )
+                for _ in range(count)
+            ]
+            tiles[name] = layers[0] if count == 1 else Replicas(layers)
     return tiles
 
 
-def replicas_of(layer: Layer) -> list[TileLinear]:
-    """The layer itself, or those that share its tokens."""
-    return layer.replicas if isinstance(layer, Replicas) else [layer]
+def _tensors(module: nn.Module, matrix: Matrix) -> tuple[Iterable[Tensor], Iterable[Tensor | None]]:
+    """Weight and bias of every copy."""
+    if is_bank(matrix):
+        weights = module.get_parameter(matrix.name).detach()
+        biases = module.get_parameter(matrix.bias).detach() if matrix.bias else None
+        return weights, [None] * matrix.copies if biases is None else biases
+    layer = module.get_submodule(matrix.module)
+    return [layer.weight], [layer.bias]  # type: ignore[list-item]  # Linear and Conv1D have both
 
 
 def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
     """The module with its analog layers replaced; it shares all parameters with the original."""
-    shared = [*module.parameters(), *module.buffers()]
-    twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    twin = grouped(module, program.matrices, tiles)
     by_weight = {id(layer.weight): layer for layer in tiles.values()}
     kinds = {matrix.layer for matrix in program.analog}
     for path, layer in list(twin.named_modules(remove_duplicate=False)):
@@ -113,6 +155,32 @@ def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
             parent, _, name = path.rpartition(".")
             setattr(twin.get_submodule(parent), name, by_weight[id(layer.weight)])
     return twin
+
+
+def grouped(module: nn.Module, matrices: Sequence[Matrix], tiles: Tiles) -> nn.Module:
+    """The module with its experts as a product of banks: on tiles those that are there, and in
+    digital arithmetic the others. It shares all parameters with the original.
+    """
+    shared = [*module.parameters(), *module.buffers()]
+    twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    banks: dict[str, dict[str, nn.Module]] = {}
+    for matrix in filter(is_bank, matrices):
+        path, _, parameter = matrix.name.rpartition(".")
+        mine = banks.setdefault(path, banks_of(module.get_submodule(path)))
+        names = names_in_tiles(matrix)
+        if names[0] in tiles:
+            mine[parameter] = TileBank([tiles[name] for name in names])
+    for path, of_module in banks.items():
+        parent, _, name = path.rpartition(".")
+        experts = GroupedExperts(twin.get_submodule(path), of_module)
+        setattr(twin.get_submodule(parent), name, experts)
+    return twin
+
+
+def bank_path(matrix: Matrix) -> str:
+    """Path of the module in `grouped` that multiplies by a bank."""
+    path, _, parameter = matrix.name.rpartition(".")
+    return f"{path}.banks.{parameter}"
 
 
 def full_name_of(kind: type) -> str:
@@ -137,10 +205,10 @@ def write_instance(
     corrections: dict[tuple[str, int], Correction] = {}
     if condition.probes:
         writer.write(FRESH, {})
-        for matrix in program_.analog:
-            for replica, layer in enumerate(replicas_of(tiles[matrix.name])):
-                draws = writer.generator(matrix.name, replica, "probes")
-                corrections[matrix.name, replica] = layer.measure(condition.probes, draws)
+        for name, layer in tiles.items():
+            for number, replica in enumerate(replicas_of(layer)):
+                draws = writer.generator(name, number, "probes")
+                corrections[name, number] = replica.measure(condition.probes, draws)
     writer.write(condition, corrections)
 
 
@@ -200,29 +268,29 @@ class _Writer:
         self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
             (name, replica): pieces[0].address
-            for (group, _, replica), pieces in self.pieces.items()
-            for name in program_.groups[group].members
+            for (group, copy_, replica), pieces in self.pieces.items()
+            for name in _members(program_, group, copy_)
         }
 
-    def generator(self, matrix: str, replica: int, purpose: str) -> torch.Generator:
-        """For draws that belong to a matrix as a whole, at its first block."""
-        place = self.place[matrix, replica]
-        return generator_at(self.seed, self.instance, place, f"{purpose} {matrix}")
+    def generator(self, layer: str, replica: int, purpose: str) -> torch.Generator:
+        """For draws that belong to a replica of a layer as a whole, at its first block."""
+        place = self.place[layer, replica]
+        return generator_at(self.seed, self.instance, place, f"{purpose} {layer}")
 
     def write(
         self, condition: Condition, corrections: Mapping[tuple[str, int], Correction]
     ) -> None:
-        """All matrices, the largest first, one a core at a time."""
-        owners = sorted(self.pieces, key=lambda owner: -len(self.pieces[owner]))
+        """All replicas of all copies of all groups, the largest first, one a core at a time."""
+        largest_first = sorted(self.pieces, key=lambda which: -len(self.pieces[which]))
         cores = torch.get_num_threads()
 
         def write(owner: Owner) -> None:
             self._write(owner, condition, corrections)
 
         try:
-            # Blocks are too small to share: each thread works by itself, on a matrix of its own.
+            # Blocks are too small to share: each thread works by itself, on a replica.
             with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
-                deque(pool.map(write, owners), maxlen=0)
+                deque(pool.map(write, largest_first), maxlen=0)
         finally:
             torch.set_num_threads(cores)
 
@@ -232,11 +300,11 @@ class _Writer:
         condition: Condition,
         corrections: Mapping[tuple[str, int], Correction],
     ) -> None:
-        group, _, replica = owner
-        members = [self.program.matrix(name) for name in self.program.groups[group].members]
-        weights = [self.tiles[m.name].ideal for m in members]
+        group, copy_, replica = owner
+        names = _members(self.program, group, copy_)
+        layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
         written = program(
-            weights[0] if len(weights) == 1 else torch.cat(weights),
+            _side_by_side([layer for _, layer in layers]),
             self.pieces[owner],
             self.target,
             self.device,
@@ -247,14 +315,26 @@ class _Writer:
             defects=self.defects,
         )
         first = 0
-        for matrix in members:
-            part = written.columns(slice(first, first + matrix.cols))
+        for name, layer in layers:
+            last = first + layer.out_features
+            part = written.columns(slice(first, last))
             # Not by the correction: with and without it the same noise is read.
             moment = f"{condition.at_s!r} {condition.temperature_C!r}"
-            reads = self.generator(matrix.name, replica, f"reads {moment}")
-            layer = replicas_of(self.tiles[matrix.name])[replica]
-            layer.write(part, reads, corrections.get((matrix.name, replica)))
-            first += matrix.cols
+            reads = self.generator(name, replica, f"reads {moment}")
+            layer.write(part, reads, corrections.get((name, replica)))
+            first = last
+
+
+def _members(program_: Program, group: int, copy_: int) -> list[str]:
+    """Names in `Tiles` of the layers that share the blocks of a group's copy."""
+    members = program_.groups[group].members
+    return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
+
+
+def _side_by_side(layers: Sequence[Layer]) -> Tensor:
+    """[cols, rows]: what tiles that several layers share are to hold."""
+    weights = [layer.ideal for layer in layers]
+    return weights[0] if len(weights) == 1 else torch.cat(weights)
 
 
 def _pieces(program_: Program) -> dict[Owner, list[Piece]]:
@@ -276,9 +356,8 @@ def _crossbar_maxima(
     if target.device.scale == "column" and target.output.range == "column":
         return None
     maxima: dict[tuple[int, int, int], float] = {}
-    for (group, _, _), mine in pieces.items():
-        members = program_.groups[group].members
-        weight = torch.cat([tiles[name].ideal for name in members])
+    for (group, copy_, _), mine in pieces.items():
+        weight = _side_by_side([tiles[name] for name in _members(program_, group, copy_)])
         for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)
@@ -286,7 +365,8 @@ def _crossbar_maxima(
 
 
 def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram:
-    """The exported graph with `afmc::mvm` in the place of every analog product.
+    """The exported graph with `afmc::mvm` in the place of every analog product, and
+    `afmc::grouped_mvm` in that of a bank's.
 
     Weights that only tiles read are no longer part of it; biases are added digitally. Takes over
     the graph of `exported`, which must not be used afterwards.
@@ -300,15 +380,19 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         node, cols = product.node, analog[product.matrix].cols
         inside = node.graph  # of the program, or of a region such as autocast
         with inside.inserting_before(node):
-            arguments = (product.activation, product.matrix, cols)
-            result = inside.call_function(torch.ops.afmc.mvm.default, arguments)
+            ends = () if product.ends is None else (product.ends,)
+            operator = torch.ops.afmc.grouped_mvm if ends else torch.ops.afmc.mvm
+            arguments = (product.activation, *ends, product.matrix, cols)
+            result = inside.call_function(operator.default, arguments)
             result.meta = dict(node.meta)
             if product.bias is not None:
                 result = inside.call_function(torch.ops.aten.add.Tensor, (result, product.bias))
                 result.meta = dict(node.meta)
         node.replace_all_uses_with(result)
         signature.replace_all_uses(node.name, result.name)
+        operands = node.all_input_nodes
         graph.erase_node(node)
+        _erase_unread(operands)
     unread = {n.name for n in graph.nodes if n.op == "placeholder" and not n.users}
     kept: list[InputSpec] = []
     dropped: list[InputSpec] = []
@@ -333,6 +417,15 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         constants=exported.constants,
         verifiers=exported.verifiers,
     )
+
+
+def _erase_unread(nodes: Iterable[Node]) -> None:
+    """What only rearranged a weight that is no longer read."""
+    for node in nodes:
+        if node.op == "call_function" and not node.users:
+            operands = node.all_input_nodes
+            node.graph.erase_node(node)
+            _erase_unread(operands)
 
 
 def save_graph(graph: ExportedProgram, path: Path) -> None:

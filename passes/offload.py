@@ -89,7 +89,9 @@ def _kind_of(program: Program, group: Group) -> tuple[Kind, int]:
 
 
 def _path(program: Program, name: str) -> str:
-    return program.matrix(name).module or name
+    """What `--digital` calls it: its module, but a bank of experts by its own name."""
+    matrix = program.matrix(name)
+    return name if matrix.copies > 1 else matrix.module or name
 
 
 def _patterns(program: Program, path: str, every: Sequence[int], layers: set[int]) -> Iterator[str]:

@@ -208,6 +208,28 @@ def test_experts_that_are_modules_go_layer_by_layer() -> None:
     assert offload(program, 64) == ("up",)
 
 
+def test_banks_of_experts_go_one_by_one() -> None:
+    """Each of 16 experts is used once in eight tokens: down_proj first, of fewer blocks a MAC."""
+    bank = Matrix(
+        "", 0, 0, "", copies=16, per_token=2, operation="aten._grouped_mm.default",
+        layer="transformers.models.mixtral.modeling_mixtral.MixtralExperts",
+    )  # fmt: skip
+    matrices = [
+        replace(bank, name=f"l.{i}.experts.{name}", module=f"l.{i}.experts", rows=rows, cols=cols,
+                input=f"{name}{i}")
+        for i in range(3)
+        for name, rows, cols in (("gate_up_proj", 16, 64), ("down_proj", 24, 16))
+    ] + [Matrix(f"l.{i}.q", 16, 16, f"y{i}", module=f"l.{i}.q") for i in range(3)]  # fmt: skip
+    target = load_target("ideal-512", {"crossbar.rows": 16, "crossbar.columns": 16})
+    program = compiled(program_of(matrices), target)
+    assert offload(program, 64) == ("l.[0-1].experts.down_proj",)
+    assert offload(program, 96) == ("down_proj",)
+    for crossbars in (64, 96, 200):
+        digital = {"partition.digital": offload(program, crossbars)}
+        kept = compiled(program_of(matrices), target, digital)
+        assert len(kept.blocks) <= len(program.blocks) - crossbars
+
+
 def test_a_system_that_is_full_to_the_last_crossbar_fits() -> None:
     target = load_target("hermes-64", {"system.chips": 45, "chip.tiles": 63})
     fitting = fit_or_explain(smollm2(), target, load_passes())

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from models import tiny_model, tiny_tokenizer
@@ -21,7 +22,7 @@ from afmc.ir import Program
 from afmc.simulator import reference
 from afmc.simulator.device import device_of
 from afmc.simulator.random import Address
-from afmc.simulator.replicas import Replicas
+from afmc.simulator.replicas import Replicas, replicas_of
 from afmc.simulator.tiles import Piece, program
 from afmc.targets import Target
 from afmc.text import Text
@@ -68,6 +69,24 @@ def test_on_perfect_tiles_replicas_change_nothing(ids: torch.Tensor) -> None:
     assert sum(isinstance(m, Replicas) for m in module.modules()) == len(model.program.analog)
     torch.testing.assert_close(logits(module, ids), expected)
     torch.testing.assert_close(model.graph()(ids), expected)
+
+
+def test_popular_experts_have_more_replicas(ids: torch.Tensor) -> None:
+    """As many as share the expert's uses by three tokens among them."""
+    model = compiled("mixtral", "ideal-512")
+    program_, routing = model.program, model.program.routing
+    assert routing is not None
+    banks = [m for m in program_.analog if m.copies > 1]
+    for bank in banks:
+        [group] = [group for group in program_.groups if bank.name in group.members]
+        seen = routing.experts[bank.module]
+        counts = np.bincount(seen.ravel(), minlength=4)
+        assert group.replicas == tuple(max(1, -(-3 * n // len(seen))) for n in counts.tolist())
+        layers = [model.tiles[f"{bank.name}[{expert}]"] for expert in range(4)]
+        assert tuple(len(replicas_of(layer)) for layer in layers) == group.replicas
+    assert any(len(set(group.replicas)) > 1 for group in program_.groups)
+    torch.testing.assert_close(logits(model.write(), ids), logits(model.digital, ids))
+    torch.testing.assert_close(model.graph()(ids), logits(model.digital, ids))
 
 
 def test_token_t_is_served_by_replica_t_modulo_their_number(generator: torch.Generator) -> None:

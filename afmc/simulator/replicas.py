@@ -50,3 +50,11 @@ class Replicas(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.multiply(x)
         return y if self.bias is None else y + self.bias
+
+
+Layer = TileLinear | Replicas
+
+
+def replicas_of(layer: Layer) -> list[TileLinear]:
+    """The layer itself, or those that share its tokens."""
+    return layer.replicas if isinstance(layer, Replicas) else [layer]

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from afmc.conditions import format_time
 from afmc.errors import TargetError
 from afmc.ir import Matrix, Model, Program
-from afmc.lower import Layer, make_tiles, write_instance
+from afmc.lower import make_tiles, write_instance
 from afmc.pipeline import load_passes, run_passes
 from afmc.simulator.device import Device, device_of
+from afmc.simulator.replicas import Layer
 from afmc.targets import Baseline, Target, load_description, load_target
 from afmc.targets.starter import FILL_IN
 from afmc.targets.tables import Basis, Table
