@@ -21,8 +21,8 @@ GROUPED = ("transformers.grouped_mm_fallback.default", "aten._grouped_mm.default
 class Partition:
     digital: tuple[str, ...] = ()
     """Patterns of more matrices to keep digital: a module's path, its last part or a parameter's
-    name, with ``*`` and ``?``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``. For a bank of
-    experts also the last part of the parameter's name: ``down_proj``."""
+    name, with ``*``, ``?`` and ``[0-9]``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``. For a
+    bank of experts also the last part of the parameter's name: ``down_proj``."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
