@@ -32,6 +32,7 @@ from afmc.ir import (
     Model,
     Program,
     Remainder,
+    Replication,
     Routing,
     Table,
 )
@@ -65,6 +66,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
         "summary": dict(summary),
+        "replication": asdict(program.replication) if program.replication else None,
         "allocation": asdict(program.allocation) if program.allocation else None,
         "digital": dict(program.digital) if program.digital is not None else None,
         "groups": [asdict(group) for group in program.groups],
@@ -176,6 +178,7 @@ def read(directory: Path) -> Artifact:
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
             digital=_parse(dict[str, str] | None, data["digital"]),
             groups=_parse(tuple[Group, ...], data["groups"]),
+            replication=_parse(Replication | None, data["replication"]),
             allocation=_parse(Allocation | None, data["allocation"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
             **_read_tables(directory / TABLES),
