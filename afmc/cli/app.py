@@ -392,6 +392,9 @@ def main() -> None:
     except AfmcError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except MemoryError:
+        print("error: this takes more memory than the machine has.", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()
         sys.exit(0)

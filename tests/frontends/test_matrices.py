@@ -101,6 +101,39 @@ def test_who_shares_an_input(exports: Exports) -> None:
     assert len({m.input for m in matrices}) == 2 * 4 + 1
 
 
+def test_where_inputs_come_from(exports: Exports) -> None:
+    """Of the residual stream what was added last, and through attention all of q, k and v."""
+    matrices, _ = find_matrices(exports("llama")[1])
+    q, k, v, o, gate, up, down = (m.name for m in matrices[:7])
+    assert [m.sources for m in matrices[:8]] == [
+        *[()] * 3,
+        (q, k, v),
+        *[(o,)] * 2,
+        (gate, up),
+        (down,),
+    ]
+    assert [m.sources for m in matrices[7:10]] == [(down,)] * 3
+    assert matrices[-1].sources == (matrices[-2].name,)
+    assert matrices[-2].name == "model.layers.1.mlp.down_proj.weight"
+
+
+def test_where_the_inputs_of_experts_come_from(exports: Exports) -> None:
+    matrices, _ = find_matrices(exports("deepseek_v3")[1])
+    sources = {
+        m.name.removeprefix("model.layers.1.").removesuffix(".weight"): [
+            source.removeprefix("model.layers.1.").removesuffix(".weight") for source in m.sources
+        ]
+        for m in matrices
+    }
+    assert sources["self_attn.o_proj"] == [
+        *("self_attn.q_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj")
+    ]
+    assert sources["mlp.experts.gate_up_proj"] == ["self_attn.o_proj", "mlp.gate"]  # the router
+    assert sources["mlp.experts.down_proj"] == ["mlp.experts.gate_up_proj"]
+    assert sources["mlp.shared_experts.up_proj"] == ["self_attn.o_proj"]
+    assert sources["lm_head"] == ["mlp.experts.down_proj", "mlp.shared_experts.down_proj"]
+
+
 def test_tied_head(exports: Exports) -> None:
     matrices, remainder = find_matrices(exports("llama")[1])
     head = matrices[-1]
