@@ -23,7 +23,9 @@ NOT_LOWERED = "not lowered yet"
 
 _BOUND_IS_OVER = {
     "exclusive": "one block a tile",
-    "parallel": "layouts in which the blocks of a tile share neither a row nor a column",
+    "parallel": "layouts in which blocks of a tile share no column, and rows only where they read "
+    "the same rows of the same input",
+    "serial": "all layouts in which the blocks of a tile do not overlap",
 }
 
 
@@ -66,11 +68,20 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "gap": program.allocation.gap,
         "solver_status": program.allocation.status,
         "rule": program.allocation.rule,
+        "objective": _objective(program),
+        "turns": program.allocation.turns,
+        "mean_turns": program.allocation.mean_turns,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
         "utilization": on_tiles / cells,
         "levers": [asdict(lever) for lever in levers],
     }
+
+
+def _objective(program: Program) -> str | None:
+    """What the first pass that asks was to be best in."""
+    asked = (step.options["objective"] for step in program.applied if "objective" in step.options)
+    return next(asked, None)
 
 
 def inspect_json(artifact: Artifact) -> dict[str, Any]:
@@ -108,7 +119,8 @@ def render(artifact: Artifact) -> RenderableType:
     mapping = Table(
         title="analog: matrices by kind", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for column in ("matrices", "rows x cols", "count", "blocks", "crossbars", "use of cells"):
+    names = ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells")
+    for column in names:
         mapping.add_column(column, justify="left" if column == "matrices" else "right")
     for row in _kinds(artifact.program, artifact.target):
         mapping.add_row(*row)
@@ -175,6 +187,12 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             "chips",
             f"{s['chips_used']:,} of {target.chip.tiles} tiles"
             + (f"; the system has {limit}" if limit is not None else "; the system sets no limit"),
+        ),
+        (
+            "turns",
+            f"{s['turns']} on the tile with most, {s['mean_turns']:.3f} on average, if all blocks "
+            "of a tile are wanted at once"
+            + (f"; objective {s['objective']}" if s["objective"] else ""),
         ),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),

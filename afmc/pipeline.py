@@ -52,7 +52,8 @@ def load_passes(names: Sequence[str] = PIPELINE) -> list[Pass]:
 def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pass]:
     """The passes with options set: ``{"allocate.rule": "parallel"}``.
 
-    Values may be strings, as from the command line. Raises OptionError in one sentence.
+    Values may be strings, as from the command line. An option that follows another one takes its
+    value where it is not set itself. Raises OptionError in one sentence.
     """
     configured = list(passes)
     for key, value in settings.items():
@@ -65,7 +66,20 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
             )
         index = known.index(name)
         configured[index] = _with_option(configured[index], key, option, value)
-    return configured
+    return [_following(step, settings, configured) for step in configured]
+
+
+def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:
+    """The pass with the options that follow those set for other passes."""
+    if not is_dataclass(step) or isinstance(step, type):
+        return step
+    by_name = {name_of(each): each for each in passes}
+    for option in fields(step):
+        leader = option.metadata.get("follows", "")
+        if leader in settings and f"{name_of(step)}.{option.name}" not in settings:
+            name, _, its_option = leader.partition(".")
+            step = replace(step, **{option.name: getattr(by_name[name], its_option)})
+    return step
 
 
 def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
@@ -79,7 +93,8 @@ def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
     try:
         checked = kind.validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason, *others = (each["msg"] for each in error.errors())
+        reason = " or ".join([reason, *(each.removeprefix("Input should be ") for each in others)])
         raise OptionError(f"--set {key}={value}: {reason[0].lower()}{reason[1:]}.") from error
     assert is_dataclass(step) and not isinstance(step, type)
     return replace(step, **{option: checked})
@@ -137,14 +152,13 @@ def _candidates(now: Program, passes: Sequence[Pass]) -> list[tuple[str, dict[st
     options = {name_of(step): options_of(step) for step in passes}
     candidates: list[tuple[str, dict[str, object]]] = []
     for key, value in (
-        ("merge.enabled", True),
-        ("split.style", "full"),
+        ("merge.enabled", "auto"),
+        ("split.style", "auto"),
         ("allocate.rule", "parallel"),
     ):
         name, option = key.split(".")
         if option in options.get(name, {}) and options[name][option] != value:
-            text = str(value).lower() if isinstance(value, bool) else value
-            candidates.append((f"--set {key}={text}", {key: value}))
+            candidates.append((f"--set {key}={value}", {key: value}))
     if "digital" in options.get("partition", {}) and now.analog:
         digital = tuple(options["partition"]["digital"])
         largest = max(now.analog, key=lambda matrix: matrix.weights)

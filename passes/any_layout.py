@@ -80,11 +80,9 @@ class AnyLayout:
         return counts
 
     def _seats(self, model: cp_model.CpModel, counts: Sequence[cp_model.IntVar]) -> list[_Place]:
-        """A place for every block that there may be, the first `counts` of each type on the tile."""
+        """A place for each block that there may be, of each type the first `counts` on the tile."""
         places = []
-        rows, cols = (
-            sums(self.shapes[:, k], self.most, self.tile[k])[-1] for k in (0, 1)
-        )
+        rows, cols = (sums(self.shapes[:, k], self.most, self.tile[k])[-1] for k in (0, 1))
         for of_type, (height, width) in enumerate(self.shapes.tolist()):
             before: _Place | None = None
             on_tile = []
@@ -98,9 +96,9 @@ class AnyLayout:
                 if before is not None:  # equal blocks in one order
                     model.add_implication(place.present, before.present)
                     after = place.row * self.tile[1] + place.col
-                    model.add(
-                        after > before.row * self.tile[1] + before.col
-                    ).only_enforce_if(place.present)
+                    model.add(after > before.row * self.tile[1] + before.col).only_enforce_if(
+                        place.present
+                    )
                 places.append(place)
                 on_tile.append(place.present)
                 before = place
@@ -151,7 +149,7 @@ def list_maximal(
     fits = _Fits(everything, known, time_limit_s)
     types = len(everything.shapes)
     one_more = np.eye(types, dtype=np.int64)
-    missing = []
+    missing: list[Layout] = []
     waiting = [(0, np.zeros(types, np.int64))]
     for _ in range(_MOST_CANDIDATES):
         if not waiting:

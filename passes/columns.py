@@ -46,8 +46,12 @@ Pricing = Callable[[list[int], float], Priced]
 class Columns:
     patterns: Counts
     """[patterns, types]"""
+    tiles: float
+    """Of the linear master."""
     times: NDArray[np.float64]
     """How often the linear master uses each."""
+    taken: tuple[NDArray[np.float64], ...]
+    """[ways] for each choice, how many are had in that way."""
     bound: int
     """Fewest tiles, by any patterns; 0 where the pricing gave no bound."""
     spent_s: float
@@ -59,8 +63,9 @@ def generate_columns(
     """More and more patterns, until none helps, or `enough` tiles would do, or time is up."""
     bound, spent = 0, 0.0
     known = {tuple(pattern) for pattern in patterns.tolist()}
+    master = _Master(patterns, demand)
     while True:
-        tiles, times, duals = _master(patterns, demand)
+        tiles, duals = master.solve()
         if spent >= time_limit_s or math.ceil(tiles - 1e-6) <= max(enough, bound):
             break
         priced = price(duals, time_limit_s - spent)
@@ -73,35 +78,59 @@ def generate_columns(
             break
         known.add(tuple(priced.pattern.tolist()))
         patterns = np.vstack([patterns, priced.pattern])
-    return Columns(patterns, times, bound, spent)
+        master.add(priced.pattern)
+    return Columns(patterns, tiles, master.times, master.taken, bound, spent)
 
 
-def _master(patterns: Counts, demand: Demand) -> tuple[float, NDArray[np.float64], list[int]]:
-    """Tiles, how often each pattern is used, and what a block of each type is worth."""
-    solver = pywraplp.Solver.CreateSolver("GLOP")
-    infinity = solver.infinity()
-    times = [solver.NumVar(0, infinity, "") for _ in patterns]
-    rows = []
-    for of_type, needed in zip(patterns.T.tolist(), demand.fixed.tolist(), strict=True):
-        row = solver.Constraint(needed, infinity)
-        for variable, count in zip(times, of_type, strict=True):
-            row.SetCoefficient(variable, count)
-        rows.append(row)
-    for choice in demand.choices:
-        one_way_each = solver.Constraint(choice.count, choice.count)
-        for way in choice.ways.tolist():
-            taken = solver.NumVar(0, infinity, "")
-            one_way_each.SetCoefficient(taken, 1)
-            for row, count in zip(rows, way, strict=True):
-                row.SetCoefficient(taken, -count)
-    objective = solver.Objective()
-    for variable in times:
-        objective.SetCoefficient(variable, 1)
-    objective.SetMinimization()
-    solver.Solve()
-    used = np.asarray([variable.solution_value() for variable in times])
-    duals = [max(0, math.floor(row.dual_value() * SCALE)) for row in rows]
-    return objective.Value(), used, duals
+class _Master:
+    """Tiles filled as the patterns say hold at least the demand."""
+
+    def __init__(self, patterns: Counts, demand: Demand) -> None:
+        self._solver = pywraplp.Solver.CreateSolver("GLOP")
+        infinity = self._solver.infinity()
+        self._rows = [self._solver.Constraint(n, infinity) for n in demand.fixed.tolist()]
+        self._taken = [
+            [self._solver.NumVar(0, infinity, "") for _ in choice.ways] for choice in demand.choices
+        ]
+        for choice, ways in zip(demand.choices, self._taken, strict=True):
+            one_way_each = self._solver.Constraint(choice.count, choice.count)
+            for variable, way in zip(ways, choice.ways, strict=True):
+                one_way_each.SetCoefficient(variable, 1)
+                self._hold(variable, -way)
+        self._times: list[pywraplp.Variable] = []
+        self._solver.Objective().SetMinimization()
+        for pattern in patterns:
+            self.add(pattern)
+
+    def add(self, pattern: Counts) -> None:
+        variable = self._solver.NumVar(0, self._solver.infinity(), "")
+        self._solver.Objective().SetCoefficient(variable, 1)
+        self._hold(variable, pattern)
+        self._times.append(variable)
+
+    def _hold(self, variable: pywraplp.Variable, counts: Counts) -> None:
+        for of_type in np.flatnonzero(counts).tolist():
+            self._rows[of_type].SetCoefficient(variable, int(counts[of_type]))
+
+    def solve(self) -> tuple[float, list[int]]:
+        """The number of tiles, and what a block of each type is worth."""
+        self._solver.Solve()
+        duals = [max(0, math.floor(row.dual_value() * SCALE)) for row in self._rows]
+        return self._solver.Objective().Value(), duals
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """[patterns]"""
+        return _solution(self._times)
+
+    @property
+    def taken(self) -> tuple[NDArray[np.float64], ...]:
+        """[ways] for each choice."""
+        return tuple(map(_solution, self._taken))
+
+
+def _solution(variables: list[pywraplp.Variable]) -> NDArray[np.float64]:
+    return np.asarray([variable.solution_value() for variable in variables])
 
 
 def price_diagonals(shapes: Counts, most: Counts, tile: tuple[int, int]) -> Pricing:

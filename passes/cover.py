@@ -45,13 +45,13 @@ def cover(
     goals: Sequence[Goal],
     time_limit_s: float,
     at_least: int = 0,
-    hint: Counts | None = None,
+    hint: tuple[Counts, Sequence[Counts]] | None = None,
 ) -> Cover:
     """The best by the first goal; each later one breaks the ties of those before.
 
-    `at_least` is a bound on the first goal that is known. `hint` says how often an answer uses
-    each pattern that takes the first way of each choice; without one it is what the pattern that
-    serves most blocks makes, again and again.
+    `at_least` is a bound on the first goal that is known. `hint` is an answer: how often it uses
+    each pattern, and what it takes of each choice. Without one it is the first way of each, by the
+    pattern that serves most blocks, again and again.
     """
     model = cp_model.CpModel()
     most = int(demand.most.max(initial=0))
@@ -68,9 +68,10 @@ def cover(
         model.add(held - cp_model.LinearExpr.sum(chosen) >= fixed)
     variables = [*times, *(way for ways in taken for way in ways)]
 
-    first = [np.eye(len(c.ways), dtype=np.int64)[0] * c.count for c in demand.choices]
-    used = greedy_cover(patterns, demand.settled(first)) if hint is None else hint
-    best = np.concatenate([used, *first])
+    if hint is None:
+        first = [np.eye(len(c.ways), dtype=np.int64)[0] * c.count for c in demand.choices]
+        hint = (greedy_cover(patterns, demand.settled(first)), first)
+    best = np.concatenate([hint[0], *hint[1]])
     bound = at_least
     for index, goal in enumerate(goals):
         costs = _by_variable(goal, demand)

@@ -11,7 +11,7 @@ import numpy as np
 
 from afmc.passes.any_layout import AnyLayout, list_maximal
 from afmc.passes.bounds import best, dual_feasible
-from afmc.passes.columns import WORTHWHILE, Columns, Priced, generate_columns
+from afmc.passes.columns import WORTHWHILE, Priced, generate_columns
 from afmc.passes.cover import Goal, cover, tiles
 from afmc.passes.demand import Counts, Demand
 from afmc.passes.guillotine import Raster, most_valuable
@@ -38,11 +38,6 @@ def pack_dense(shapes: Counts, demand: Counts, tile: tuple[int, int], limits: Li
     return Packed(used, (), search.bounds, len(search.pool.layouts))
 
 
-def generated(pool: Pool, demand: Demand, time_limit_s: float, enough: int) -> Columns:
-    """The pool, grown to all guillotine layouts that the linear master has a use for."""
-    return generate_columns(pool.counts, demand, pool.price, time_limit_s, enough)
-
-
 class _Search:
     """The best answer so far, and the bounds on any."""
 
@@ -54,7 +49,9 @@ class _Search:
         self.bounds = {"dual feasible": best(self.weights, self.demand)}
         self.pool = Pool(shapes, demand, tile)
         self.time_limit_s = time_limit_s
-        self.columns = generated(self.pool, self.demand, time_limit_s / 10, self.bound)
+        self.columns = generate_columns(
+            self.pool.counts, self.demand, self.pool.price, time_limit_s / 10, self.bound
+        )
         self.times = np.zeros(0, np.int64)
 
     @property
@@ -68,7 +65,7 @@ class _Search:
     def choose(self) -> None:
         """Among the layouts of the pool, in whole numbers."""
         patterns = self.pool.counts
-        hint = self._padded(self.times) if len(self.times) else None
+        hint = (self._padded(self.times), ()) if len(self.times) else None
         goals = [tiles(patterns)]
         limit = self.time_limit_s / 10
         self.times = cover(patterns, self.demand, goals, limit, self.bound, hint).times
@@ -109,10 +106,8 @@ class _Search:
         for layout in listed:
             self.pool.add(layout)
         patterns = self.pool.counts
-        limit = self.time_limit_s / 10
-        chosen = cover(
-            patterns, self.demand, [tiles(patterns)], limit, self.bound, self._padded(self.times)
-        )
+        limit, hint = self.time_limit_s / 10, (self._padded(self.times), ())
+        chosen = cover(patterns, self.demand, [tiles(patterns)], limit, self.bound, hint)
         self.times, self.bounds["set cover"] = chosen.times, chosen.bound
 
     def take_fewer_turns(self) -> None:
@@ -129,7 +124,7 @@ class _Search:
             [tiles(patterns), Goal(np.asarray(turns, np.int64))],
             self.time_limit_s / 10,
             int(self.times.sum()),
-            self._padded(self.times),
+            (self._padded(self.times), ()),
         ).times
 
     def _pack_rest(self, rest: Counts, least: int, most: int) -> list[Layout] | None:
@@ -143,7 +138,7 @@ class _Search:
         if plates.too_many:
             layouts = _one_by_one(raster, shapes, demand)
         else:
-            layouts = plates.cover(demand, least, most, self.time_limit_s / 20).layouts
+            layouts = list(plates.cover(demand, least, most, self.time_limit_s / 20).layouts)
         if not 0 < len(layouts) <= most:
             return None
         return [

@@ -13,9 +13,7 @@ from afmc.passes.packed import Limits, Packed, Patterns
 from afmc.passes.patterns import capacity, fits_with_another, maximal_patterns
 
 
-def pack_diagonals(
-    shapes: Counts, demand: Demand, tile: tuple[int, int], limits: Limits
-) -> Packed:
+def pack_diagonals(shapes: Counts, demand: Demand, tile: tuple[int, int], limits: Limits) -> Packed:
     extents = [Weights(tuple(shapes[:, k].tolist()), tile[k]) for k in (0, 1)]
     bounds = {
         "rows and columns": best(extents, demand),
@@ -36,9 +34,7 @@ def pack_diagonals(
     return Packed(layouts, chosen.taken, bounds, len(found.counts))
 
 
-def patterns_of(
-    shapes: Counts, demand: Demand, tile: tuple[int, int], limits: Limits
-) -> Patterns:
+def patterns_of(shapes: Counts, demand: Demand, tile: tuple[int, int], limits: Limits) -> Patterns:
     """Every maximal pattern where there are not too many, otherwise those that help."""
     most = demand.most
     shared = fits_with_another(shapes, most, tile, "parallel")

@@ -79,6 +79,4 @@ def _without(free: list[Box], used: Box) -> list[Box]:
 
 
 def _inside(box: Box, other: Box) -> bool:
-    return (
-        other[0] <= box[0] and other[1] <= box[1] and other[2] >= box[2] and other[3] >= box[3]
-    )
+    return other[0] <= box[0] and other[1] <= box[1] and other[2] >= box[2] and other[3] >= box[3]

@@ -49,7 +49,7 @@ def _pack(
     for choice in choices:
         alone &= ~choice.ways.any(axis=0)
     by_area = {"area": area(shapes, tile).bound(demand)}
-    lonely = {(Seat(t, 0, 0),): n for t, n in enumerate(fixed) if alone[t]}
+    lonely: dict[Layout, int] = {(Seat(t, 0, 0),): n for t, n in enumerate(fixed) if alone[t]}
     count = sum(lonely.values())
     if alone.all():
         return Packed(lonely, (), {**by_area, "nothing can share": count}, 0)

@@ -11,9 +11,9 @@ from afmc.passes.layouts import Layout
 
 @dataclass(frozen=True)
 class Limits:
-    time_limit_s: float
+    time_limit_s: float = 30.0
     """CP-SAT's deterministic seconds."""
-    max_patterns: int
+    max_patterns: int = 20_000
     """Candidates up to which every pattern is listed."""
 
 

@@ -26,7 +26,8 @@ def fits_with_another(
     """Whether a block of a type can share a tile with any other block of the model."""
     pair = shapes[:, None, :] + shapes[None, :, :] <= np.asarray(tile)
     # diagonally, or side by side in one direction
-    fits: NDArray[np.bool_] = pair.all(axis=2) if rule == "parallel" else pair.any(axis=2)
+    enough = 2 if rule == "parallel" else 1
+    fits: NDArray[np.bool_] = pair.sum(axis=2) >= enough
     fits[np.diag_indices_from(fits)] &= demand > 1
     return np.asarray(np.any(fits, axis=1))
 

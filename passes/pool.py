@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from afmc.passes.columns import WORTHWHILE, Priced
@@ -17,7 +19,10 @@ _FILL_S = 0.3  # deterministic seconds to fill one tile by counting cuts
 class Pool:
     """Layouts by their counts, to begin with those of blocks of one type and of greedy answers."""
 
-    def __init__(self, shapes: Counts, demand: Counts, tile: tuple[int, int]) -> None:
+    def __init__(
+        self, shapes: Counts, demand: Counts, tile: tuple[int, int], count_cuts: bool = True
+    ) -> None:
+        """`count_cuts`: whether CP-SAT is to look for a layout where nothing quick finds one."""
         self.shapes, self.tile = shapes, tile
         # by area: no count of a tile is larger
         by_area = tile[0] * tile[1] // shapes.prod(axis=1)
@@ -29,7 +34,11 @@ class Pool:
             for layout in layouts:
                 self.add(layout)
         self._raster = Raster.of(shapes, self.most, tile)
-        self._plates: Plates | None = None
+        self._count_cuts = count_cuts
+
+    @cached_property
+    def _plates(self) -> Plates:
+        return Plates(self._raster, self.shapes)
 
     @property
     def counts(self) -> Counts:
@@ -37,7 +46,7 @@ class Pool:
         return np.asarray(list(self.layouts), np.int64).reshape(-1, len(self.shapes))
 
     def add(self, layout: Layout) -> Counts:
-        """Takes a layout in, without turns where that can be, and returns its blocks of each type."""
+        """Takes a layout in, without turns where that can be; returns its blocks of each type."""
         counts = counts_of(layout, len(self.shapes))
         if (counts @ self.shapes <= self.tile).all():
             layout = diagonal(counts.tolist(), self.shapes)
@@ -66,9 +75,7 @@ class Pool:
             layout = fill(order[worth[order] > 0].tolist(), self.most, self.shapes, self.tile)
             if counts_of(layout, len(self.shapes)) @ worth > WORTHWHILE:
                 return Priced(self.add(layout), None, 0.0)
-        if self._plates is None:
-            self._plates = Plates(self._raster, self.shapes)
-        if self._plates.too_many:
+        if not self._count_cuts or self._plates.too_many:
             return Priced(None, None, 0.0)
         filled = self._plates.fill(self.most, duals, min(time_limit_s, _FILL_S))
         for layout in filled.layouts:
