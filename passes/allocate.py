@@ -7,19 +7,21 @@ stamped onto the blocks.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.errors import OptionError
 from afmc.ir import ALLOCATION, Allocation, Program, Rule, SolverStatus, Table
 from afmc.passes.choose import Objective, rule_for
-from afmc.passes.demand import Counts
+from afmc.passes.layouts import Layout
 from afmc.passes.pack import pack
 from afmc.passes.packed import Limits, Packed
 from afmc.passes.stamp import stamp
 from afmc.passes.turns import turns_of
-from afmc.passes.units import Types, Units, inputs_of
+from afmc.passes.units import Types, inputs_of
 from afmc.targets import Target
 
 
@@ -58,9 +60,17 @@ class Allocate:
         units = types.units(packed.taken)
         apart = np.ones(len(types.shapes), np.int64)
         if rule == "serial":
-            apart = _wanted_together(program, units, len(apart))
+            several = {of_type for layout in packed.layouts for of_type in _several(layout)}
+            for of_type in several:
+                apart[of_type] = _wanted_together(program, units.kind == of_type)
         table = stamp(units, packed.layouts, apart)
         return table, _proof(rule, types, packed, tile)
+
+
+def _several(layout: Layout) -> set[int]:
+    """Types of which a layout seats more than one block."""
+    seated = Counter(seat.type for seat in layout)
+    return {of_type for of_type, count in seated.items() if count > 1}
 
 
 def _proof(rule: Rule, types: Types, packed: Packed, tile: tuple[int, int]) -> Allocation:
@@ -94,12 +104,10 @@ def _one_block_a_tile(blocks: Table) -> tuple[Table, Allocation]:
     return table, Allocation("exclusive", count, count, "OPTIMAL", {"blocks": count}, 0)
 
 
-def _wanted_together(program: Program, units: Units, types: int) -> Counts:
-    """[types], how many blocks of a type most often read one input, hence are wanted at once."""
-    blocks = program.blocks
-    owner = units.kind[units.of_block]
-    for column in (inputs_of(program)[blocks["group"]], blocks["copy"], blocks["replica"]):
-        owner = owner * (int(column.max(initial=0)) + 1) + column
-    _, first, count = np.unique(owner, return_index=True, return_counts=True)
-    kind = units.kind[units.of_block][first]
-    return np.asarray([np.bincount(count[kind == each]).argmax() for each in range(types)])
+def _wanted_together(program: Program, which: NDArray[np.bool_]) -> int:
+    """How many of these blocks most often read one input, hence are wanted at once."""
+    blocks = program.blocks[which]
+    owner = inputs_of(program)[blocks["group"]]
+    for column in (blocks["copy"], blocks["replica"]):
+        owner = owner * (int(column.max()) + 1) + column
+    return int(np.bincount(np.unique(owner, return_counts=True)[1]).argmax())

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from afmc.ir import BLOCK, Group, Program, Rule, Table
 from afmc.passes.choose import Company, Objective, choose, rule_for, ways
@@ -38,18 +37,21 @@ class Split:
             for indices in map(tuple, together.values())
         }
         styles = self._styles(Counter(companies.values()), target)
-        members: dict[tuple[int, int, int, Styles], list[int]] = {}
+        cuts: dict[int, tuple[int, int, Styles]] = {}
         for indices, company in companies.items():
             for index, each in zip(indices, styles[company], strict=True):
                 group = program.groups[index]
-                members.setdefault((group.rows, group.cols, group.copies, each), []).append(index)
-        tables = [
-            _stamp(_grid(rows, cols, each, target), np.asarray(indices, "<i4"), copies)
-            for (rows, cols, copies, each), indices in members.items()
-        ]
-        blocks = np.concatenate(tables) if tables else np.zeros(0, BLOCK)
-        order = np.lexsort([blocks[key] for key in ("col", "row", "replica", "copy", "group")])
-        return replace(program, blocks=blocks[order])
+                cuts[index] = (group.rows, group.cols, each)
+        grids = {each: _grid(*each, target) for each in set(cuts.values())}
+        sizes = [group.copies * len(grids[cuts[i]]) for i, group in enumerate(program.groups)]
+        blocks = np.zeros(sum(sizes), BLOCK)
+        start = 0
+        for index, (group, size) in enumerate(zip(program.groups, sizes, strict=True)):
+            mine = blocks[start : start + size].reshape(group.copies, -1)
+            mine[:] = grids[cuts[index]]
+            mine["group"], mine["copy"] = index, np.arange(group.copies)[:, None]
+            start += size
+        return replace(program, blocks=blocks)
 
     def _styles(self, count: Counter[Company], target: Target) -> dict[Company, tuple[Styles, ...]]:
         """How each group of companies of each kind is cut."""
@@ -82,10 +84,3 @@ def _grid(rows: int, cols: int, styles: Styles, target: Target) -> Table:
     grid["row"] = (np.cumsum(row_sizes) - row_sizes)[row.ravel()]
     grid["col"] = (np.cumsum(col_sizes) - col_sizes)[col.ravel()]
     return grid
-
-
-def _stamp(grid: Table, groups: NDArray[np.int32], copies: int) -> Table:
-    blocks = np.tile(grid, len(groups) * copies)
-    blocks["group"] = np.repeat(groups, len(grid) * copies)
-    blocks["copy"] = np.tile(np.repeat(np.arange(copies), len(grid)), len(groups))
-    return blocks

@@ -11,7 +11,7 @@ from afmc.passes.demand import Counts
 from afmc.passes.layouts import Layout
 from afmc.passes.units import Units
 
-SEAT = np.dtype([("tile", "<i8"), ("row", "<i8"), ("col", "<i8")])
+SEAT = np.dtype([("tile", "<i4"), ("row", "<i4"), ("col", "<i4")])
 
 
 def stamp(units: Units, layouts: Mapping[Layout, int], apart: Counts) -> Table:
@@ -20,7 +20,7 @@ def stamp(units: Units, layouts: Mapping[Layout, int], apart: Counts) -> Table:
     """
     seats = _seats(layouts, apart)
     seated = np.zeros(len(units.kind), SEAT)
-    order = np.argsort(units.kind, kind="stable")
+    order = np.argsort(units.kind.astype(np.int16), kind="stable")
     ends = np.cumsum(np.bincount(units.kind, minlength=len(apart)))
     for of_type, members in enumerate(np.split(order, ends[:-1])):
         seated[members] = seats.get(of_type, seated[:0])
@@ -39,10 +39,10 @@ def _seats(layouts: Mapping[Layout, int], apart: Counts) -> dict[int, Table]:
     for layout, tiles in layouts.items():
         for of_type in sorted({seat.type for seat in layout}):
             mine = [seat for seat in layout if seat.type == of_type]
-            # From tile to tile within a window, and then again for the next seat.
             tile, seat = np.divmod(np.arange(tiles * len(mine)), len(mine))
-            order = np.lexsort([tile, seat, tile // max(int(apart[of_type]), 1)])
-            tile, seat = tile[order], seat[order]
+            if len(mine) > 1:  # from tile to tile within a window, again for the next seat
+                order = np.lexsort([tile, seat, tile // max(int(apart[of_type]), 1)])
+                tile, seat = tile[order], seat[order]
             table = np.zeros(len(tile), SEAT)
             table["tile"] = first + tile
             table["row"] = np.asarray([each.row for each in mine])[seat]
@@ -54,7 +54,8 @@ def _seats(layouts: Mapping[Layout, int], apart: Counts) -> dict[int, Table]:
 
 def _in_dataflow_order(tile: Counts) -> Counts:
     """Renumbered by their first unit, so that neighbours in the model are neighbours."""
-    _, first, inverse = np.unique(tile, return_index=True, return_inverse=True)
+    first = np.zeros(int(tile.max(initial=-1)) + 1, np.int64)
+    first[tile[::-1]] = np.arange(len(tile))[::-1]  # of several the last assignment counts
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[inverse.ravel()]
+    return rank[tile]

@@ -67,7 +67,8 @@ class Types:
     @cached_property
     def shapes(self) -> Counts:
         """[types, 2], rows then columns."""
-        return np.unique(np.concatenate([self._size, *map(self._wide, self.families)]), axis=0)
+        single = np.stack(np.divmod(np.flatnonzero(np.bincount(self._keys)), self._base), axis=1)
+        return np.unique(np.concatenate([single, *map(self._wide, self.families)]), axis=0)
 
     @cached_property
     def demand(self) -> Demand:
@@ -78,12 +79,15 @@ class Types:
             Choice(len(each.members), np.stack([self._count(w) for w in self._ways(each)]))
             for each in self.families
         )
-        return Demand(self._count(self._size[single]), choices)
+        fixed = np.bincount(self._kind(self._keys[single]), minlength=len(self.shapes))
+        return Demand(fixed, choices)
 
     def units(self, taken: Sequence[Counts]) -> Units:
         """The units, once it is known how many families are grouped in each way."""
         leader = np.arange(len(self.blocks))
         col = np.zeros(len(self.blocks), np.int64)
+        if not self.families:
+            return Units(self._kind(self._keys), leader, col)
         for families, times in zip(self.families, taken, strict=True):
             ends = np.cumsum(times)
             for grouping, end, count in zip(
@@ -97,31 +101,41 @@ class Types:
                     col[together] = np.cumsum(width, axis=1) - width
         leaders, of_block = np.unique(leader, return_inverse=True)
         width = np.bincount(of_block, weights=self.blocks["cols"]).astype(np.int64)
-        size = np.stack([self.blocks["rows"][leaders], width], axis=1)
-        return Units(self._kind(size), of_block, col)
+        key = self.blocks["rows"][leaders].astype(np.int64) * self._base + width
+        return Units(self._kind(key), of_block, col)
 
     @cached_property
-    def _size(self) -> Counts:
-        return np.stack([self.blocks["rows"], self.blocks["cols"]], axis=1).astype(np.int64)
+    def _base(self) -> int:
+        """More than any unit is wide."""
+        widest = int(self.blocks["cols"].max(initial=0))
+        return 1 + max([widest, *(int(self._wide(each)[:, 1].max()) for each in self.families)])
+
+    @cached_property
+    def _keys(self) -> Counts:
+        """[blocks], a number for the shape of each."""
+        return self.blocks["rows"].astype(np.int64) * self._base + self.blocks["cols"]
 
     def _ways(self, families: Families) -> list[Counts]:
         """For each way to group a family, the shapes of its units."""
-        size = self._size[families.members[0]]
+        first = self.blocks[families.members[0]]
         return [
-            np.asarray([(size[group[0]][0], size[list(group)][:, 1].sum()) for group in grouping])
+            np.asarray([(first["rows"][0], first["cols"][list(group)].sum()) for group in grouping])
             for grouping in families.groupings
         ]
 
     def _wide(self, families: Families) -> Counts:
-        return np.concatenate(self._ways(families))
+        return np.concatenate(self._ways(families)).astype(np.int64)
 
-    def _kind(self, size: Counts) -> Counts:
-        """The types of these shapes; `shapes` are sorted."""
-        keys = (each[:, 0] * (self.shapes.max() + 1) + each[:, 1] for each in (self.shapes, size))
-        return np.searchsorted(*keys)
+    def _kind(self, keys: Counts) -> Counts:
+        """The types of these shapes."""
+        known = self.shapes[:, 0] * self._base + self.shapes[:, 1]
+        kind = np.zeros(int(known.max(initial=0)) + 1, np.int64)
+        kind[known] = np.arange(len(known))
+        return kind[keys]
 
     def _count(self, size: Counts) -> Counts:
-        return np.bincount(self._kind(size), minlength=len(self.shapes))
+        keys = size[:, 0].astype(np.int64) * self._base + size[:, 1]
+        return np.bincount(self._kind(keys), minlength=len(self.shapes))
 
 
 def inputs_of(program: Program) -> Counts:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from programs import compiled, program_of
 
 from afmc.errors import PassError
-from afmc.ir import Matrix, Program
+from afmc.ir import Matrix, Program, Routing
 from afmc.pipeline import load_passes, run_passes
 from afmc.problems import problems
 from afmc.targets import Target, load_target
@@ -104,6 +105,41 @@ def test_each_rule_fires(
     program: Program, change: Callable[[Program], Program], sentence: str
 ) -> None:
     assert any(sentence in found for found in problems(change(program), TARGET))
+
+
+def routing(
+    module: str = "experts",
+    table: ArrayLike = ((0, 3), (2, 1), (0, 2)),
+    dtype: type = np.int32,
+) -> Routing:
+    """Of three tokens, two experts each of four."""
+    return Routing("by hand", {module: np.asarray(table, dtype)})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (routing(), None),
+        (routing("router"), "the routing has router, which is no bank of experts."),
+        (routing(dtype=np.int64), "the routing of experts is 3 x 2 of int64, but should be 32-bit"),
+        (routing(table=[[1], [2]]), "is 2 x 1 of int32, but should be 32-bit integers, 2 a token."),
+        (routing(table=[0, 1]), "the routing of experts is 2 of int32, but should be"),
+        (routing(table=np.zeros((0, 2))), "the routing of experts has no tokens."),
+        (routing(table=[[0, 4], [-1, 4]]), "experts has 3 experts outside 0 to 3."),
+        (routing(table=[[1, 1], [0, 1]]), "1 tokens go to an expert of experts twice."),
+    ],
+)
+def test_rules_of_routing(given: Routing, sentence: str | None) -> None:
+    bank = Matrix("experts.up", 8, 8, "x", copies=4, per_token=2, module="experts")
+    router = Matrix("router.weight", 8, 4, "y", module="router")
+    found = list(problems(replace(program_of([router, bank]), routing=given), TARGET))
+    assert len(found) == (sentence is not None)
+    assert sentence is None or sentence in found[0]
+
+
+def test_popularity_follows_from_routing() -> None:
+    bank = Matrix("experts.up", 8, 8, "x", copies=4, per_token=2, module="experts")
+    assert routing().shares(bank).tolist() == [2 / 6, 1 / 6, 2 / 6, 1 / 6]
 
 
 def test_more_chips_than_the_system_has(program: Program) -> None:
