@@ -51,6 +51,7 @@ PLACEMENT = np.dtype(
 Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
+Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.errors import CapacityError, OptionError, PassError, did_you_mean
-from afmc.ir import Applied, Lever, Program
+from afmc.ir import Applied, Lever, Objective, Program
 from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
 
 PIPELINE = ("partition", "merge", "split", "allocate", "place")
+
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 Observer = Callable[[str], None]
 
@@ -67,6 +69,21 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
         index = known.index(name)
         configured[index] = _with_option(configured[index], key, option, value)
     return [_following(step, settings, configured) for step in configured]
+
+
+def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
+    """The passes, each of which that decides by an objective by this one. Raises OptionError."""
+    if objective not in OBJECTIVES:
+        known = f"{', '.join(map(repr, OBJECTIVES[:-1]))} or {OBJECTIVES[-1]!r}"
+        raise OptionError(
+            f"--objective must be {known}, but is {objective!r}."
+            f"{did_you_mean(objective, OBJECTIVES)}"
+        )
+    names = [name_of(step) for step in passes if "objective" in options_of(step)]
+    if not names:
+        known = ", ".join(name_of(step) for step in passes)
+        raise OptionError(f"none of the passes {known} decides by an objective.")
+    return configure(passes, {f"{name}.objective": objective for name in names})
 
 
 def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:

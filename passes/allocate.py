@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import OptionError
-from afmc.ir import ALLOCATION, Allocation, Program, Rule, SolverStatus, Table
-from afmc.passes.choose import Objective, rule_for
+from afmc.ir import ALLOCATION, Allocation, Objective, Program, Rule, SolverStatus, Table
+from afmc.passes.choose import rule_for
 from afmc.passes.layouts import Layout
 from afmc.passes.pack import pack
 from afmc.passes.packed import Limits, Packed

@@ -30,12 +30,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice, product
 from math import prod
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Matrix, Rule
+from afmc.ir import Matrix, Objective, Rule
 from afmc.passes.columns import Pricing, generate_columns, price_diagonals
 from afmc.passes.cover import Goal, cover, tiles
 from afmc.passes.cuts import Style, Styles, cut
@@ -46,8 +45,6 @@ from afmc.passes.patterns import capacity
 from afmc.passes.pool import Pool
 from afmc.passes.turns import turns_of
 from afmc.passes.units import LARGEST_FAMILY, groupings
-
-Objective = Literal["tiles", "latency", "energy", "accuracy"]
 
 Shape = tuple[int, int]
 Tile = tuple[int, int]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from afmc.ir import Group, Matrix, Program, Rule
-from afmc.passes.choose import Company, Objective, choose, rule_for, ways
+from afmc.ir import Group, Matrix, Objective, Program, Rule
+from afmc.passes.choose import Company, choose, rule_for, ways
 from afmc.passes.cuts import STYLES, StyleOption
 from afmc.passes.packed import Limits
 from afmc.targets import Target

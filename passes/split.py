@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from afmc.ir import BLOCK, Group, Program, Rule, Table
-from afmc.passes.choose import Company, Objective, choose, rule_for, ways
+from afmc.ir import BLOCK, Group, Objective, Program, Rule, Table
+from afmc.passes.choose import Company, choose, rule_for, ways
 from afmc.passes.cuts import STYLES, StyleOption, Styles, cut
 from afmc.passes.packed import Limits
 from afmc.passes.units import inputs_of
