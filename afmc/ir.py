@@ -52,6 +52,7 @@ PLACEMENT = np.dtype(
 Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
+Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 
@@ -165,7 +166,12 @@ class Allocation:
     bounds: Mapping[str, int]
     """Every bound that was computed, by name; `lower_bound` is the largest."""
     patterns: int
-    """Maximal ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    """Ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    turns: int = 1
+    """Reads one after the other of a tile all of whose blocks are wanted, on the tile with most:
+    blocks on one row driver or column line take turns. As if all read different inputs."""
+    mean_turns: float = 1.0
+    """Mean over the tiles."""
 
     @property
     def gap(self) -> float:

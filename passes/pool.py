@@ -1,0 +1,96 @@
+"""Layouts of one tile to choose from, and guillotine layouts that are worth adding."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from afmc.passes.columns import WORTHWHILE, Priced
+from afmc.passes.demand import Counts
+from afmc.passes.free_rectangles import fill, greedy_answers
+from afmc.passes.guillotine import Raster, most_valuable
+from afmc.passes.layouts import Layout, counts_of, diagonal, grid
+from afmc.passes.plates import Plates
+
+_FILL_S = 0.3  # deterministic seconds to fill one tile by counting cuts
+
+
+class Pool:
+    """Layouts by their counts, to begin with those of blocks of one type and of greedy answers."""
+
+    def __init__(
+        self, shapes: Counts, demand: Counts, tile: tuple[int, int], count_cuts: bool = True
+    ) -> None:
+        """`count_cuts`: whether CP-SAT is to look for a layout where nothing quick finds one."""
+        self.shapes, self.tile = shapes, tile
+        # by area: no count of a tile is larger
+        by_area = tile[0] * tile[1] // shapes.prod(axis=1)
+        self.most = np.minimum(by_area, demand)
+        self.layouts: dict[tuple[int, ...], Layout] = {}
+        for of_type, count in enumerate(self.most.tolist()):
+            self.add(grid(of_type, count, shapes, tile))
+        for layouts in greedy_answers(shapes, demand, tile):
+            for layout in layouts:
+                self.add(layout)
+        self._raster = Raster.of(shapes, self.most, tile)
+        self._count_cuts = count_cuts
+
+    @cached_property
+    def _plates(self) -> Plates:
+        return Plates(self._raster, self.shapes)
+
+    @property
+    def counts(self) -> Counts:
+        """[patterns, types]"""
+        return np.asarray(list(self.layouts), np.int64).reshape(-1, len(self.shapes))
+
+    def add(self, layout: Layout) -> Counts:
+        """Takes a layout in, without turns where that can be; returns its blocks of each type."""
+        counts = counts_of(layout, len(self.shapes))
+        if (counts @ self.shapes <= self.tile).all():
+            layout = diagonal(counts.tolist(), self.shapes)
+        self.layouts.setdefault(tuple(counts.tolist()), layout)
+        return counts
+
+    def price(self, duals: list[int], time_limit_s: float) -> Priced:
+        """The pricing problem over guillotine layouts; it bounds nothing."""
+        worth = np.asarray(duals)
+        allowed = self.most > 0
+        while True:
+            values = np.where(allowed, worth, 0).tolist()
+            layout, value = most_valuable(self._raster, self.shapes, values)
+            if value <= WORTHWHILE:
+                break
+            kept = within(layout, self.most)
+            counts = counts_of(kept, len(self.shapes))
+            if counts @ worth > WORTHWHILE:
+                return Priced(self.add(kept), None, 0.0)
+            # worth it only with more of some type than there are: without those types, then
+            allowed &= counts_of(layout, len(self.shapes)) <= self.most
+        if allowed[self.most > 0].all():
+            return Priced(None, None, 0.0)
+        for rank in (worth / self.shapes.prod(axis=1), worth, self.shapes.prod(axis=1)):
+            order = np.argsort(-rank, kind="stable")
+            layout = fill(order[worth[order] > 0].tolist(), self.most, self.shapes, self.tile)
+            if counts_of(layout, len(self.shapes)) @ worth > WORTHWHILE:
+                return Priced(self.add(layout), None, 0.0)
+        if not self._count_cuts or self._plates.too_many:
+            return Priced(None, None, 0.0)
+        filled = self._plates.fill(self.most, duals, min(time_limit_s, _FILL_S))
+        for layout in filled.layouts:
+            counts = counts_of(layout, len(self.shapes))
+            if counts @ worth > WORTHWHILE:
+                return Priced(self.add(layout), None, filled.spent_s)
+        return Priced(None, None, filled.spent_s)
+
+
+def within(layout: Layout, most: Counts) -> Layout:
+    """Without the blocks that are more than `most` of their type."""
+    left = most.tolist()
+    kept = []
+    for seat in layout:
+        if left[seat.type] > 0:
+            left[seat.type] -= 1
+            kept.append(seat)
+    return tuple(kept)
