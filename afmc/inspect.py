@@ -36,7 +36,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     Multiply-accumulates are those of the matrices that were found, for
     one token; attention products, whose number grows with the context, are not among them, nor
     are products that are not lowered yet (``weights_not_lowered``). Tiles are counted
-    by crossbars: a tier of a stacked tile is one.
+    by crossbars: a tier of a stacked tile is one. Cells in use are those of all replicas.
     """
     assert program.allocation is not None and program.digital is not None
     analog = program.analog
@@ -46,10 +46,10 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     cells = target.crossbar.rows * target.crossbar.columns * crossbars
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
+    held = int(program.blocks["rows"].astype(np.int64) @ program.blocks["cols"])
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
     chips = int(program.placements["chip"].max(initial=-1)) + 1
-    held = int(program.blocks["rows"].astype(np.int64) @ program.blocks["cols"])
     return {
         "model": program.model.name,
         "architecture": program.model.architecture,

@@ -102,6 +102,8 @@ class Matrix:
     """Name of the bias parameter, added digitally."""
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
+    chooses: bool = False
+    """Whether what it computes is ranked, as a router's scores of experts are."""
     sources: tuple[str, ...] = ()
     """Matrices whose outputs reach its input along a path with no other matrix on it, in dataflow
     order. Where values are added up, a summand's matrix is left out if another summand was computed

@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 from torch.fx import Node
 
-from afmc.conditions import Condition
+from afmc.conditions import Condition, format_time
 from afmc.defects import Defects
 from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
@@ -213,7 +213,7 @@ def write_instance(
 
 
 def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """What the target's devices do not do under these conditions, in sentences.
+    """Conditions that leave the target's devices as they were when programmed, in sentences.
 
     Raises TargetError, in the device model's sentence, where it does not know a condition.
     """
@@ -223,20 +223,26 @@ def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[s
     streams = streams_of(0, 0, Address(0, 0, 0, 0, 0))
     some = torch.linspace(-1, 1, 9).unsqueeze(0)
     written = write(some, torch.ones(1), target, device, streams)
-    found = {}
+    plain = load_target(target, {"device.read_noise": "none"})
+    fresh = written.at(plain, device, FRESH, streams)
+    unchanged: list[str] = []
     for condition in conditions:
-        for key, alone in (
-            ("time", Condition(at_s=condition.at_s)),
-            ("temperature", Condition(temperature_C=condition.temperature_C)),
+        for alone, text in (
+            (Condition(at_s=condition.at_s), f"after {format_time(condition.at_s)}"),
+            (
+                Condition(temperature_C=condition.temperature_C),
+                f"at {condition.temperature_C:g} C",
+            ),
         ):
-            plain = load_target(target, {"device.read_noise": "none"})
             states = written.at(plain, device, alone, streams)
-            fresh = written.at(plain, device, FRESH, streams)
             same = all(torch.equal(s.mean, f.mean) for s, f in zip(states, fresh, strict=True))
-            if alone != FRESH and same:
-                found[key] = f"{type(device).__name__} has no model of what {key} does to it"
+            if alone != FRESH and same and text not in unchanged:
+                unchanged.append(text)
         written.at(target, device, condition, streams)
-    return tuple(found.values())
+    if not unchanged:
+        return ()
+    name = type(device).__name__
+    return (f"by its model, {name} is {', '.join(unchanged)} what it was just programmed",)
 
 
 def count_hits(program_: Program, target: Target, defects: Defects) -> int:

@@ -27,7 +27,12 @@ class Partition:
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
-            if not fits_tiles(matrix):
+            if matrix.chooses:
+                digital[matrix.name] = (
+                    "what it computes is ranked, as a router's scores are: noise would change the "
+                    "choice"
+                )
+            elif not fits_tiles(matrix):
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (
                     f"its product is part of {kind}, which a tile cannot stand in for"

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.errors import OptionError
 from afmc.ir import BLOCK, Program, Table
 from afmc.targets import Target
 
@@ -21,6 +22,7 @@ class Split:
     size, as AIHWKIT cuts, which gives every partial sum the same statistics."""
 
     def __call__(self, program: Program, target: Target) -> Program:
+        _check_count(program, target)
         grids = {
             shape: self._grid(*shape, target)
             for shape in {(group.rows, group.cols) for group in program.groups}
@@ -57,3 +59,18 @@ def cut(length: int, limit: int, style: Style) -> NDArray[np.int64]:
         size, longer = divmod(length, pieces)
         return np.asarray([size + 1] * longer + [size] * (pieces - longer))
     return np.asarray([limit] * (pieces - 1) + [length - limit * (pieces - 1)])
+
+
+def _check_count(program: Program, target: Target) -> None:
+    """Raises OptionError for more blocks than the tables have numbers for."""
+    height, width = target.crossbar.rows, target.crossbar.columns
+    least = sum(
+        group.copies * -(-group.rows // height) * -(-group.cols // width)
+        for group in program.groups
+    )
+    most = int(np.iinfo(BLOCK["group"]).max)
+    if least > most:
+        raise OptionError(
+            f"{program.model.name} is cut into at least {least:,} blocks of {height} x {width}, "
+            f"but a program counts no more than {most:,}: take a target with larger crossbars."
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from models import tiny_model, tiny_tokenizer
 
@@ -95,6 +98,37 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert (workplace / "out/json" / "program.json").read_bytes() == first
 
 
+def test_shapes_only(afmc: Run, workplace: Path) -> None:
+    config = workplace / "tiny" / "config.json"
+    (workplace / "shapes.json").write_bytes(config.read_bytes())
+    arguments = ("compile", "shapes.json", "--shapes-only", "-t", AFM, *SMALL)
+    compiled = parsed(afmc(*arguments, "--json"))
+    written = workplace / f"shapes.{AFM}"
+    assert sorted(path.name for path in written.iterdir()) == [
+        *("blocks.npz", "compile.json", "program.json"),
+    ]
+    inspected = parsed(afmc("inspect", written.name, "--json"))
+    assert compiled["shapes_only"] is inspected["shapes_only"] is True
+    weights = parsed(afmc("inspect", f"tiny.{AFM}", "--json"))
+    assert weights["shapes_only"] is False
+    same = ("matrices_analog", "weights_analog", "weights_digital", "blocks", "tiles_used", "gap")
+    assert {key: compiled[key] for key in same} == {key: weights[key] for key in same}
+    assert compiled["model_sha256"] == hashlib.sha256(config.read_bytes()).hexdigest()
+    shown = afmc("inspect", written.name).stdout
+    assert "weights; shapes only, no weights were read" in " ".join(shown.split())
+    assert "none: shapes only" in shown
+    of_folder = parsed(afmc("compile", "tiny", "-o", "out/folder", *arguments[2:], "--json"))
+    assert {key: of_folder[key] for key in same} == {key: weights[key] for key in same}
+    sentence = (
+        "error: shapes.json was compiled from its shapes only, and {} needs its weights: compile "
+        "the folder or id that holds them, without --shapes-only.\n"
+    )
+    for command, options in (("validate", ()), ("run", ("the quick",))):
+        result = afmc(command, written.name, *options)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == sentence.format(command)
+
+
 def test_inspect_for_a_person(afmc: Run) -> None:
     shown = afmc("inspect", f"tiny.{AFM}").stdout
     assert "overridden" in shown and "crossbar.rows=20, crossbar.columns=24" in shown
@@ -102,6 +136,34 @@ def test_inspect_for_a_person(afmc: Run) -> None:
     assert "attention product: both operands are activations" in shown
     assert "OPTIMAL, gap 0.00 %" in shown
     assert "std:18 over" in shown and "of text.txt" in shown
+
+
+def test_verify(afmc: Run, workplace: Path) -> None:
+    right = afmc("verify", f"tiny.{AFM}")
+    assert right.returncode == 0 and right.stderr == ""
+    assert right.stdout.splitlines()[-1] == (
+        f"tiny.{AFM} on {AFM}: 17 checks, 17 passed, 0 failed, 0 skipped."
+    )
+    assert "summary: not verified: bound_is_over." in right.stdout
+    data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
+    assert data["passed"] and len(data["checks"]) == 17
+
+    shutil.copytree(workplace / f"tiny.{AFM}", workplace / "wrong")
+    program = workplace / "wrong" / "program.json"
+    program.write_text(program.read_text().replace('"tiles_used": 54', '"tiles_used": 53'))
+    wrong = afmc("verify", "wrong")
+    assert wrong.returncode == 1 and wrong.stderr == ""
+    assert wrong.stdout.splitlines()[-2:] == [
+        "WRONG, summary: summary.tiles_used is 53, but 54 is what follows.",
+        f"wrong on {AFM}: 17 checks, 16 passed, 1 failed, 0 skipped.",
+    ]
+    as_json = afmc("verify", "wrong", "--json")
+    assert as_json.returncode == 1 and not json.loads(as_json.stdout)["passed"]
+
+    other = afmc("verify", f"tiny.{AFM}", "--target", "moe-3d")
+    assert other.returncode == 0
+    assert f"target: the program is for {AFM}, not for moe-3d." in other.stdout
+    shutil.rmtree(workplace / "wrong")
 
 
 def test_a_model_that_does_not_fit_as_json(afmc: Run, workplace: Path) -> None:
@@ -151,7 +213,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
     shown = afmc(*arguments, "--instances", "1", *fewer).stdout
     assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
-    assert "AfmScriptPcm has no model of what time does" in shown
+    assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
 
 
@@ -203,7 +265,7 @@ def test_doctor(afmc: Run) -> None:
 def test_version_and_help(afmc: Run) -> None:
     assert afmc("--version").stdout == "afmc 0.1.0\n"
     shown = afmc("--help").stdout
-    for command in ("compile", "inspect", "validate", "run", "targets", "doctor"):
+    for command in ("compile", "inspect", "verify", "validate", "run", "targets", "doctor"):
         assert f"\n  {command} " in shown
 
 
@@ -217,6 +279,10 @@ def prepare_bad_files(folder: Path) -> None:
     (folder / "empty.txt").write_text(" \n")
     (folder / "typo.toml").write_text("schema_version = 1\n[crossbar]\nrow = 5\n")
     (folder / "noise.gguf").write_bytes(b"GGUF" + os.urandom(100))
+    (folder / "config.json").write_text("{}")
+    (folder / "broken.json").write_text("{")
+    (folder / "layerless.json").write_text('{"model_type": "gpt2", "n_layer": 0}')
+    np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
     for name in ("truncated", "pickled"):
@@ -242,12 +308,30 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "pickled", "-t", AFM), "pickle"),
     (("compile", "noise.gguf", "-t", AFM), "noise.gguf"),
     (("compile", "text.txt", "-t", AFM), "text.txt is not a kind of file that is read now"),
+    (("compile", "config.json", "-t", AFM), "config.json is a configuration without weights: add "
+     "--shapes-only (shapes_only=True) to map its shapes alone, or give the folder that holds the "
+     "weights."),
+    (("compile", "broken.json", "-t", AFM, "--shapes-only"), "broken.json is not valid JSON: "),
+    (("compile", "config.json", "-t", AFM, "--shapes-only"), "config.json has no model_type, so it "
+     "is not a transformers configuration."),
+    (("compile", "layerless.json", "-t", AFM, "--shapes-only"), "layerless.json has n_layer 0: it "
+     "must be at least 1."),
+    (("compile", "smollm2-135m", "-t", AFM, "--shapes-only"), "smollm2-135m is a .gguf file, whose "
+     "shapes are not read without its weights"),
+    (("compile", "tiny", "-t", AFM, "--shapes-only", "--text", "text.txt"), "a text calibrates "
+     "input ranges on the weights, which --shapes-only does not read: leave one of the two out."),
     (("compile", "tiny", "-t", AFM, "--text", "none.txt"), "the text none.txt does not "
      "exist."),
     (("compile", "tiny", "-t", AFM, "--text", "latin1.txt"), "the text latin1.txt is not "
      "UTF-8 (byte 3); convert it first."),
     (("compile", "tiny", "-t", AFM, "--text", "empty.txt"), "the text empty.txt is empty."),
     (("compile", "tiny", "-t", AFM, "--calibration", "max"), "calibration 'max' is not "),
+    (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
+     "exist."),
+    (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
+     "file of arrays of integers."),
+    (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
+     "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
      "did not write; name another folder with -o."),
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
@@ -267,6 +351,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
+    (("verify", "nothing"), "nothing is not a folder; make one with 'afmc compile MODEL -o DIR'."),
+    (("verify", "occupied"), "occupied is not a finished afmc compile: it has no program.json to "
+     "verify."),
+    (("verify", f"tiny.{AFM}", "--target", "hermes"), "unknown target 'hermes'"),
     (("compile", "tiny", "-t", "h100"), "h100 is digital: the cost model compares with it, but no "
      "model is compiled to it; choose an analog target (afmc targets list)."),
     (("compile", "tiny", "-t", "hermes-64:fourphase"), "hermes-64 has no mode 'fourphase'; its "

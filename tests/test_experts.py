@@ -164,6 +164,7 @@ def test_experts_of_the_users_own_stay_digital(ids: torch.Tensor) -> None:
     own = type("Experts", (kind,), {"__module__": "my_package"})
     module.get_submodule(EXPERTS).__class__ = own
     model = afmc.compile(module, IDEAL)
+    assert model.program.routing is None
     reasons = {name: why for name, why in (model.program.digital or {}).items() if EXPERTS in name}
     assert reasons == {
         f"{EXPERTS}.{name}": "its product is part of Experts, which a tile cannot stand in for"

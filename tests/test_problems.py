@@ -141,6 +141,47 @@ def test_a_legal_program_has_no_problems(program: Program) -> None:
     assert list(problems(replicated(program), TARGET)) == []
 
 
+def test_blocks_may_be_in_any_order(program: Program) -> None:
+    last = len(program.blocks) - 1
+    tables = {"blocks": program.blocks[::-1].copy()}
+    for name in ("allocations", "placements"):
+        tables[name] = getattr(program, name).copy()
+        tables[name]["block"] = last - tables[name]["block"]
+    assert list(problems(replace(program, **tables), TARGET)) == []  # type: ignore[arg-type]
+    broken = edit("blocks", 1, rows=511)(replace(program, **tables))  # type: ignore[arg-type]
+    assert any("do not cover it exactly once" in found for found in problems(broken, TARGET))
+
+
+def test_crossbars_far_apart(program: Program) -> None:
+    """More addresses than there is room to count them one by one."""
+    large = load_target("ideal-512", {**TARGET.overrides, "chip.tiles": 2**31 - 1})
+    changed = program.placements.copy()
+    changed["tile"] = 2**31 - 2 - changed["tile"]
+    changed["chip"] += changed["tile"].max() - changed["tile"]
+    assert list(problems(replace(program, placements=changed), large)) == []
+    changed = changed.copy()
+    changed["tile"], changed["chip"] = 2**31 - 2, 0
+    found = list(problems(replace(program, placements=changed), large))
+    assert "the blocks are on 1 crossbars, but 4 were allocated." in found
+    assert any("pairs of blocks overlap on a crossbar" in each for each in found)
+
+
+def test_what_was_legal_is_not_looked_at_again(program: Program) -> None:
+    broken = edit("blocks", 1, cols=87)(program)
+    sentence = "the 4 blocks of a do not cover it exactly once."
+    assert sentence in problems(broken, TARGET)
+    assert sentence in problems(broken, TARGET, program)
+    assert sentence not in problems(broken, TARGET, broken)
+    copied = replace(broken, blocks=broken.blocks.copy())
+    assert sentence in problems(copied, TARGET, broken)
+
+
+def test_tables_cannot_be_written_to(program: Program) -> None:
+    for name in ("blocks", "allocations", "placements"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(program, name)[0] = 0
+
+
 @pytest.mark.parametrize(("change", "sentence"), BROKEN)
 def test_each_rule_fires(
     program: Program, change: Callable[[Program], Program], sentence: str

@@ -193,6 +193,32 @@ def inspect(directory: Folder, json: Json = False) -> None:
 
 
 @app.command()
+def verify(
+    directory: Folder,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="T", help="Other hardware than what it was compiled for."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a mapping independently of what made it: every weight held once, no overlap, nothing
+    outside of the hardware, and every figure that is claimed. Exit status 1 if a check fails.
+    """
+    from afmc.cli.verification import render
+    from afmc.verifier import verify
+
+    report = verify(directory, target)
+    if json:
+        output.print_json(report.to_json())
+    else:
+        output.show(render(report))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def validate(
     directory: Folder,
     text: TextFile = None,
@@ -365,6 +391,9 @@ def main() -> None:
         app()
     except AfmcError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print("error: this takes more memory than the machine has.", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()

@@ -264,6 +264,7 @@ class _Analysis:
         for node in self.flow.order:
             if node.op == "call_function":
                 self._sort(node)
+        self.choosing = self._choosing()
 
     def _sort(self, node: Node) -> None:
         product = _product(node, self.flow)
@@ -275,6 +276,17 @@ class _Analysis:
             one.uses[node] = product
         else:
             self.digital[node] = reasons.SHARED
+
+    def _choosing(self) -> set[Node]:
+        """The products that a top-k selection reads without another product between."""
+        seen = {node for node in self.flow.order if operation(node) == "aten.topk"}
+        found: list[Node] = []
+        stack = list(seen)
+        while stack:
+            for operand in set(self.flow.edges.predecessors(stack.pop())) - seen:
+                seen.add(operand)
+                (found if operation(operand) in reasons.PRODUCTS else stack).append(operand)
+        return set(found)
 
     def name_of(self, one: _Found) -> str:
         node, product = next(iter(one.uses.items()))
@@ -334,6 +346,7 @@ class _Analysis:
             stored=product.stored,
             bias=self.ties[product.bias].name_in(module) if product.bias else None,
             tied_to=next(tied, None),
+            chooses=any(use in self.choosing for use in one.uses),
         )
 
     def _weights(self) -> Iterator[tuple[str, int, Row]]:
