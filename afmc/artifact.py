@@ -30,6 +30,7 @@ from afmc.ir import (
     Lever,
     Matrix,
     Model,
+    Placing,
     Program,
     Remainder,
 )
@@ -62,6 +63,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "passes": [asdict(step) for step in program.applied],
         "summary": dict(summary),
         "allocation": asdict(program.allocation) if program.allocation else None,
+        "placing": asdict(program.placing) if program.placing else None,
         "digital": dict(program.digital) if program.digital is not None else None,
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
@@ -161,6 +163,7 @@ def read(directory: Path) -> Artifact:
             digital=_parse(dict[str, str] | None, data["digital"]),
             groups=_parse(tuple[Group, ...], data["groups"]),
             allocation=_parse(Allocation | None, data["allocation"]),
+            placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
             **_read_tables(directory / TABLES),
         )
