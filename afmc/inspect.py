@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
+from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
 from afmc.targets import Target
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "rule": program.allocation.rule,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
+        "placing": asdict(program.placing) if program.placing is not None else None,
         "utilization": on_tiles / cells,
         "levers": [asdict(lever) for lever in levers],
     }
@@ -176,6 +177,7 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{s['chips_used']:,} of {target.chip.tiles} tiles"
             + (f"; the system has {limit}" if limit is not None else "; the system sets no limit"),
         ),
+        *_placing(program.placing),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),
         (
@@ -187,6 +189,44 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
+    return rows
+
+
+def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+    """How good the placement is: each figure with what no placement could undercut."""
+    if placing is None:
+        return []
+    reads = (
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
+        f"{placing.load_bound:,.4g}"
+    )
+    rows = [("placement", reads)]
+    if placing.experts is not None:
+        e = placing.experts
+        rows.append(
+            (
+                "experts",
+                f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held out: "
+                f"{e.source}",
+            )
+        )
+    traffic = (
+        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
+    )
+    if placing.strategy != "balanced":
+        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+    if placing.chips == 1:
+        traffic = "one chip"
+    if placing.byte_hops is not None and placing.byte_hops_bound is not None:
+        gap = 1 - placing.byte_hops_bound / placing.byte_hops if placing.byte_hops else 0.0
+        traffic += (
+            f"; {placing.byte_hops:,.0f} byte-hops on them, at least "
+            f"{placing.byte_hops_bound:,.0f}, gap {100 * gap:.0f} %"
+        )
+    if placing.chips > 1 or placing.byte_hops is not None:
+        rows.append(("traffic", traffic))
     return rows
 
 

@@ -17,6 +17,7 @@ from afmc.ir import PLACEMENT, Placing, Program, Table
 from afmc.passes.chips import cut_chain
 from afmc.passes.experts import Sample, samples_of
 from afmc.passes.flow import Flow, Real, Whole, bytes_across, flow_of
+from afmc.passes.positions import on_network
 from afmc.passes.slots import per_chip, slots
 from afmc.passes.stacks import Stacks
 from afmc.passes.waits import Waits, waits_of
@@ -62,6 +63,12 @@ class Place:
             stacks = Stacks(program, flow, samples, self.effort * 1_000_000, self.seed)
             slot = stacks.arranged(free, cuts, in_order)
         placements = _placed(table, free[slot])
+        network = None
+        if target.links is not None:
+            whole = len(free) == chips * per_chip(target)  # else positions are not alike
+            effort = self.effort * 1_000_000 if self.strategy == "balanced" and whole else 0
+            network = on_network(program, flow, target, placements, target.links, effort)
+            placements = network.placements
         waits = _waits(program, flow, free, slot, in_order, (samples, source), self.seed)
         placing = Placing(
             strategy=self.strategy,
@@ -71,6 +78,8 @@ class Place:
             reads_bound=waits.reads_bound,
             load=waits.load,
             load_bound=waits.load_bound,
+            byte_hops=network.byte_hops if network else None,
+            byte_hops_bound=network.bound if network else None,
             experts=waits.experts,
         )
         return replace(program, placements=placements, placing=placing)
