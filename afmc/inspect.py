@@ -208,8 +208,8 @@ def _placing(placing: Placing | None) -> list[tuple[str, str]]:
             (
                 "experts",
                 f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
-                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held out: "
-                f"{e.source}",
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held "
+                f"out: {e.source}",
             )
         )
     traffic = (

@@ -74,7 +74,11 @@ def _halved(experts: NDArray[np.integer[Any]], copies: int) -> Sample:
 def longest_wait(taken: Real, reads: Whole, besides: Real) -> float:
     """Mean over tokens of the most reads of one tile. `reads` are [experts, tiles], `besides`
     [tiles]: what the tiles do for the same stage for every token."""
-    return float((taken @ reads + besides).max(axis=1).mean())
+    shared = reads.sum(axis=0) + besides > 1  # one block alone is one read, when it is taken
+    if not shared.any():
+        return 1.0
+    loads = (taken @ reads[:, shared] + besides[shared]).max(axis=1)
+    return float(np.maximum(loads, 0.0 if shared.all() else 1.0).mean())
 
 
 def least_wait(taken: Real, blocks: Real, tiles: Whole, besides: Real) -> float:

@@ -133,14 +133,16 @@ def _waits(
     of_block = np.empty(len(program.blocks), np.int64)
     of_block[program.allocations["block"]] = program.allocations["tile"]
     here, there = free[slot[of_block]], free[in_order[of_block]]
-    alive = np.unique(free[["chip", "tile"]])
+    tiles = int(free["tile"].max(initial=0)) + 1
+    address = free["chip"].astype(np.int64) * tiles + free["tile"]
+    alive = np.bincount(address, minlength=tiles * (int(free["chip"].max(initial=-1)) + 1)) > 0
     return waits_of(
         program,
         flow,
         chip=here["chip"].astype(np.int64),
         tile=here["tile"].astype(np.int64),
         in_order=there["tile"].astype(np.int64),
-        tiles=np.bincount(alive["chip"]),
+        tiles=alive.reshape(-1, tiles).sum(axis=1),
         samples=drawn[0],
         source=drawn[1],
         seed=seed,

@@ -150,9 +150,32 @@ class Stacks:
         cost = held.kinds @ waiting(held.stage, self._both(held)) @ held.kinds.T
         found = spread(cost, counts, room, effort)
         tile = start
-        if (found != counts).any() and _longest(held, found) <= _longest(held, counts) + 1e-9:
-            tile = deal(held.kind, found, start)
+        if (found != counts).any():
+            tile = min(
+                (start, deal(held.kind, found, start)),
+                key=lambda each: self._reads(held, each, tiles),
+            )
         return np.asarray(names[self._by_expert(held, tile, tiles, swaps)])
+
+    def _reads(self, held: Held, tile: Whole, tiles: int) -> float:
+        """Reads one after the other for a token: for each stage the most of one tile."""
+        stage, banks, uses = _stage_of(held), _banks(held), held.kinds @ held.uses
+        plain = stage.copy()
+        for members in banks.values():
+            plain[members] = -1
+        total = 0.0
+        for each in np.unique(stage).tolist():
+            mine = np.flatnonzero(plain == each)
+            besides = np.bincount(tile[mine], uses[held.kind[mine]], tiles).astype(np.float64)
+            here = {pair: members for pair, members in banks.items() if pair[0] == each}
+            if not here:
+                total += besides.max()
+            for (_, routing), members in here.items():
+                sample = self.samples[int(held.sample[routing])]
+                reads = np.zeros((sample.searched.shape[1], tiles), np.int64)
+                np.add.at(reads, (held.copy[members], tile[members]), 1)
+                total += longest_wait(sample.searched, reads, besides)
+        return total
 
     def _both(self, held: Held) -> Real:
         """How often a token uses both of two sorts of blocks."""
@@ -180,8 +203,8 @@ class Stacks:
                 np.asarray([tiles]),
                 besides.sum(keepdims=True),
             )
-            if longest_wait(sample.searched, reads, besides) <= at_least:
-                continue
+            if len(mine) > 2 * swaps or longest_wait(sample.searched, reads, besides) <= at_least:
+                continue  # too many for so few swaps, or as good as can be
             better = swapped(sample, reads, besides, swaps, self.seed)
             tile[mine] = deal(held.copy[mine], better, tile[mine])
         return tile
@@ -211,14 +234,6 @@ def _banks(held: Held) -> dict[tuple[int, int], Whole]:
         for number, pair in enumerate(pairs)
         if pair[1] >= 0
     }
-
-
-def _longest(held: Held, counts: Whole) -> float:
-    """Reads one after the other: for each stage the most of one tile."""
-    stages, which = np.unique(held.stage, return_inverse=True)
-    reads = np.zeros((len(stages), counts.shape[1]))
-    np.add.at(reads, which.ravel(), held.uses[:, None] * (held.kinds.T @ counts))
-    return float(reads.max(axis=1, initial=0.0).sum())
 
 
 def _slots_of(tile: Whole, free: Whole) -> Whole:

@@ -61,8 +61,8 @@ def waits_of(
             tokens = len(samples[same[0]].held_out)
     experts = ExpertWaits(source, tokens, *waits.tolist()) if tokens else None
     return Waits(
-        reads=_plain(reads),
-        reads_bound=_plain(bound),
+        reads=_plain(float(reads)),
+        reads_bound=_plain(float(bound)),
         load=_plain(float(load.max(initial=0.0))),
         load_bound=_plain(_load_bound(uses, per_chip, tiles)),
         experts=experts,
@@ -87,6 +87,13 @@ def _bank(
     """Mean longest wait of one bank on the held-out tokens: placed, bound, in order, at random."""
     chip, copy, uses, address, other, tiles = columns
     taken = sample.held_out
+    chips, at = np.unique(chip[mine], return_inverse=True)
+    held = np.zeros((taken.shape[1], len(chips)))
+    np.add.at(held, (copy[mine], at.ravel()), 1.0)
+    there = np.asarray([uses[plain][chip[plain] == each].sum() for each in chips.tolist()])
+    least = least_wait(taken, held, tiles[chips], there)
+    if len(np.unique(address[np.concatenate([mine, plain])])) == len(mine) + len(plain):
+        return 1.0, least, 1.0, 1.0  # a tile for each block
     found = []
     for where in (address, other):
         names, reads = _counts(copy[mine], where[mine], taken.shape[1])
@@ -98,13 +105,9 @@ def _bank(
     home = np.zeros(width, np.int64)
     home[address[mine]] = chip[mine]
     dealt = at_random(reads, home[names], seed)
-    chips, at = np.unique(chip[mine], return_inverse=True)
-    held = np.zeros((taken.shape[1], len(chips)))
-    np.add.at(held, (copy[mine], at.ravel()), 1.0)
-    there = np.asarray([uses[plain][chip[plain] == each].sum() for each in chips.tolist()])
     return (
         longest_wait(taken, reads, besides),
-        least_wait(taken, held, tiles[chips], there),
+        least,
         longest_wait(taken, in_order, besides_in_order),
         longest_wait(taken, dealt, besides),
     )
