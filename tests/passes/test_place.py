@@ -113,13 +113,18 @@ def test_readers_of_one_input_get_it_once() -> None:
 
 
 def test_no_more_chips_and_no_more_traffic_than_in_order() -> None:
+    bytes_of: dict[str, tuple[float, float]] = {}
     for name in ("afm-512-projected", "hermes-64", "pcm-34"):
         best = compiled(smollm2(), name).placing
         plain = compiled(smollm2(), name, {"place.strategy": "in_order"}).placing
         assert best is not None and plain is not None
         assert best.chips == plain.chips
-        assert best.border_bytes < plain.border_bytes
-    assert (plain.border_bytes, best.border_bytes) == (38208, 34368)  # pcm-34
+        bytes_of[name] = (best.border_bytes, plain.border_bytes)
+    assert bytes_of == {
+        "afm-512-projected": (12480, 21504),
+        "hermes-64": (58752, 68928),
+        "pcm-34": (34368, 38208),
+    }
 
 
 # tiers
