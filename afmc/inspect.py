@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
 from afmc.targets import Target
@@ -33,22 +34,24 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     Multiply-accumulates are those of the matrices that were found, for
     one token; attention products, whose number grows with the context, are not among them, nor
     are products that are not lowered yet (``weights_not_lowered``). Tiles are counted
-    by crossbars: a tier of a stacked tile is one.
+    by crossbars: a tier of a stacked tile is one. Cells in use are those of all replicas.
     """
     assert program.allocation is not None and program.digital is not None
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = np.unique(program.placements[["chip", "tile", "tier"]])
-    cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
+    crossbars = int(np.count_nonzero(np.bincount(_crossbars(program, target))))
+    cells = target.crossbar.rows * target.crossbar.columns * crossbars
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
+    held = int((program.blocks["rows"].astype(np.int64) * program.blocks["cols"]).sum())
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
     return {
         "model": program.model.name,
         "architecture": program.model.architecture,
         "model_sha256": program.model.sha256,
+        "shapes_only": program.model.shapes_only,
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "matrices_analog": len(analog),
@@ -60,7 +63,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "macs_per_token": macs,
         "macs_analog_fraction": sum(m.macs_per_token for m in analog) / macs,
         "blocks": len(program.blocks),
-        "tiles_used": len(crossbars),
+        "tiles_used": crossbars,
         "tiles_lower_bound": program.allocation.lower_bound,
         "bounds": dict(program.allocation.bounds),
         "gap": program.allocation.gap,
@@ -69,8 +72,26 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
         "placing": asdict(program.placing) if program.placing is not None else None,
-        "utilization": on_tiles / cells,
+        "utilization": held / cells,
+        "routing": _routing(program),
         "levers": [asdict(lever) for lever in levers],
+    }
+
+
+def _routing(program: Program) -> dict[str, Any] | None:
+    """How evenly the sample's uses of a bank spread over its experts, over all banks."""
+    if program.routing is None:
+        return None
+    modules = {m.module: m for m in program.matrices if m.module in program.routing.experts}
+    shares = [program.routing.shares(bank) for bank in modules.values()]
+    most = max(shares, key=lambda share: share.max())
+    return {
+        "source": program.routing.source,
+        "tokens": max(map(len, program.routing.experts.values())),
+        "modules": len(modules),
+        "most_popular_share": float(most.max()),
+        "least_popular_share": float(min(share.min() for share in shares)),
+        "even_share": 1 / len(most),
     }
 
 
@@ -149,7 +170,11 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     both = s["weights_on_both_sides"]
     limit = target.system.chips
     rows = [
-        ("model", f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"),
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
         ("target", f"{target.name}: {target.title}"),
         (
             "on tiles",
@@ -186,6 +211,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
+    if s["routing"] is not None:
+        rows.insert(-1, ("routing", _routing_line(s["routing"])))
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
@@ -231,6 +258,8 @@ def _placing(placing: Placing | None) -> list[tuple[str, str]]:
 
 
 def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
@@ -239,21 +268,40 @@ def _ranges(program: Program) -> str:
     return "none: the target's converters are perfect"
 
 
+def _routing_line(r: dict[str, Any]) -> str:
+    return (
+        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
+        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
+        f"{100 * r['even_share']:.1f} %)"
+    )
+
+
 def _kind(name: str) -> str:
     """``model.layers.3.mlp.up_proj.weight`` is one of ``model.layers.*.mlp.up_proj.weight``."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
+    """The crossbar of each placement, counted through."""
+    placed = program.placements
+    tile = placed["chip"].astype(np.int64) * target.chip.tiles + placed["tile"]
+    return tile * target.tile.tiers + placed["tier"]
 
 
 def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
         members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
-    owner = program.blocks["group"][program.placements["block"]]
-    crossbar = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
+    kind_of = np.zeros(len(program.groups), np.int16)
+    for number, indices in enumerate(members.values()):
+        kind_of[indices] = number
+    kinds = kind_of[program.blocks["group"][program.placements["block"]]]
+    by_kind = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.bincount(kinds, minlength=len(members)))
+    of_kind = np.split(_crossbars(program, target)[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
-    for (kind, height, width), indices in members.items():
-        mine = np.isin(owner, indices)
-        used = len(np.unique(crossbar[mine]))
+    for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
+        used = int(np.count_nonzero(np.bincount(mine)))
         copies = sum(program.groups[i].copies for i in indices)
         share = height * width * copies / (used * target.crossbar.rows * target.crossbar.columns)
         rows.append(
@@ -261,7 +309,7 @@ def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
                 kind,
                 f"{height} x {width}",
                 f"{copies:,}",
-                f"{int(mine.sum()):,}",
+                f"{len(mine):,}",
                 f"{used:,}",
                 f"{100 * share:.0f} %",
             )

@@ -66,6 +66,8 @@ class Model:
     """Of the weight files, or of the tensors for a model handed over in memory."""
     parameters: int
     """Stored weights, tied ones counted once."""
+    shapes_only: bool = False
+    """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,14 @@ class Matrix:
     """Name of the bias parameter, added digitally."""
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
+    chooses: bool = False
+    """Whether what it computes is ranked, as a router's scores of experts are."""
     sources: tuple[str, ...] = ()
-    """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
+    """Matrices whose outputs reach its input along a path with no other matrix on it, in dataflow
+    order. Where values are added up, a summand's matrix is left out if another summand was computed
+    from it: of a residual stream's running sum only what was added last is named. So q, k and v
+    read from the down_proj before them, and not from every one before that. Empty for what is
+    computed from the embedding alone."""
 
     @property
     def weights(self) -> int:
@@ -255,6 +263,8 @@ class Lever:
 
 @dataclass(frozen=True, eq=False)
 class Program:
+    """Tables cannot be written to once they are in a program: copy one to change it."""
+
     model: Model
     matrices: tuple[Matrix, ...]
     """In dataflow order."""
@@ -274,6 +284,10 @@ class Program:
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
     placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
+
+    def __post_init__(self) -> None:
+        for table in (self.blocks, self.allocations, self.placements):
+            table.flags.writeable = False
 
     def matrix(self, name: str) -> Matrix:
         return self.by_name[name]

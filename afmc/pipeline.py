@@ -95,18 +95,19 @@ def run_passes(
 
     Raises PassError, for the author of the pass, when a rule is broken.
     """
+    legal = None
     for step in passes:
         name = name_of(step)
         observe(name)
         result = step(program, target)
         if not isinstance(result, Program):
             raise PassError(f"the pass '{name}' returned {type(result).__name__}, not a Program.")
-        broken = list(problems(result, target))
+        broken = list(problems(result, target, legal))
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
             raise PassError(f"after the pass '{name}': {broken[0]}{more}")
         applied = (*result.applied, Applied(name, options_of(step)))
-        program = replace(result, applied=applied)
+        program = legal = replace(result, applied=applied)
     return program
 
 

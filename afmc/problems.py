@@ -11,27 +11,41 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Group, Placing, Program, Routing, Table
+from afmc.ir import Placing, Program, Routing, Table
 from afmc.targets import Target
 
+_AT_ONCE = 1 << 20  # blocks that are looked at together, for the memory that this takes
+_SPARSE = 8  # times as many numbers as values, up to which they are counted in an array
 
-def problems(program: Program, target: Target) -> Iterator[str]:
-    """Every broken rule. A program that has not come so far yet breaks no later rule."""
+
+def problems(program: Program, target: Target, legal: Program | None = None) -> Iterator[str]:
+    """Every broken rule. A program that has not come so far yet breaks no later rule.
+
+    `legal` is a program in which none was found, on the same target: rules about tables that are
+    the very same there are not looked at again. Tables cannot be written to.
+    """
     yield from _matrices(program)
     if program.routing is not None:
-        yield from _routing(program, program.routing)
+        yield from routing_problems(program, program.routing)
     if program.digital is not None:
         yield from _partition(program)
     if program.groups:
         yield from _groups(program)
-    if len(program.blocks):
+    if len(program.blocks) and not _same(program, legal, "groups", "blocks"):
         yield from _cover(program, target)
-    if program.allocation is not None:
+    if program.allocation is not None and not _same(
+        program, legal, "blocks", "allocation", "allocations"
+    ):
         yield from _allocation(program)
     if len(program.placements):
         yield from _placements(program, target)
         if program.placing is not None:
             yield from _placing(program, program.placing)
+
+
+def _same(program: Program, legal: Program | None, *facts: str) -> bool:
+    """Whether these facts are the very same objects in both."""
+    return legal is not None and all(getattr(program, f) is getattr(legal, f) for f in facts)
 
 
 def _matrices(program: Program) -> Iterator[str]:
@@ -45,7 +59,7 @@ def _matrices(program: Program) -> Iterator[str]:
             yield f"{matrix.name} has the input range {matrix.input_range}."
 
 
-def _routing(program: Program, routing: Routing) -> Iterator[str]:
+def routing_problems(program: Program, routing: Routing) -> Iterator[str]:
     """One row a token, of as many experts as it takes, none of them twice."""
     banks = {m.module: m for m in program.matrices if m.copies > 1}
     for module, experts in routing.experts.items():
@@ -106,34 +120,71 @@ def _cover(program: Program, target: Target) -> Iterator[str]:
             f"{int(large.sum())} blocks do not fit a crossbar of {target.crossbar.rows} x "
             f"{target.crossbar.columns}; the first is {first['rows']} x {first['cols']}."
         )
-    # Blocks of one replica of one copy of one matrix, from `starts[i]` to `starts[i + 1]`.
-    owner = np.stack([blocks["group"], blocks["copy"], blocks["replica"]], axis=1)
-    order = np.lexsort([blocks[k] for k in ("col", "row", "replica", "copy", "group")])
-    blocks, owner = blocks[order], owner[order]
-    starts = np.flatnonzero(np.any(np.diff(owner, axis=0, prepend=-1), axis=1))
-    ends = np.append(starts[1:], len(blocks))
+    blocks, starts = _by_owner(blocks)
+    counts = np.diff(np.append(starts, len(blocks)))
     expected = sum(sum(group.replicas) or group.copies for group in program.groups)
     if len(starts) != expected:
         yield f"the blocks belong to {len(starts)} matrices, but {expected} are analog."
         return
-    checked: dict[tuple[Group, bytes], bool] = {}
-    aligned: dict[tuple[Group, bytes], bool] = {}
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        group = program.groups[int(owner[start][0])]
-        mine = blocks[start:end]
-        shape = Group((), group.rows, group.cols)
-        layout = np.ascontiguousarray(mine[["row", "col", "rows", "cols"]]).tobytes()
-        key = (shape, layout)
-        if key not in checked:  # equal matrices are cut equally: look at each way of cutting once
-            checked[key] = _covers_once(mine, group.rows, group.cols)
-        if not checked[key]:
-            yield f"the {end - start} blocks of {group.name} do not cover it exactly once."
-            return
-        if key not in aligned:
-            aligned[key] = _cuts_run_across(mine, group.cols)
-        if not aligned[key]:
-            yield f"the row cuts of {group.name} do not run across all its columns."
-            return
+    shapes = {(group.rows, group.cols): n for n, group in enumerate(program.groups)}
+    shape = np.asarray([shapes[group.rows, group.cols] for group in program.groups])
+    # Equal matrices are cut equally: look at each way of cutting once.
+    kinds = np.stack([shape[blocks["group"][starts]], counts], axis=1)
+    of_kind, first, which = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+    for kind, ((_, count), model) in enumerate(zip(of_kind.tolist(), first, strict=True)):
+        mine = starts[which.ravel() == kind]
+        other = mine[~_cut_alike(blocks, mine, int(starts[model]), count)]
+        checked = set()
+        for start in [int(starts[model]), *other.tolist()]:
+            layout = blocks[start : start + count]
+            key = np.ascontiguousarray(layout[["row", "col", "rows", "cols"]]).tobytes()
+            if key in checked:
+                continue
+            checked.add(key)
+            group = program.groups[int(layout["group"][0])]
+            if not _covers_once(layout, group.rows, group.cols):
+                yield f"the {count} blocks of {group.name} do not cover it exactly once."
+                return
+            if not _cuts_run_across(layout, group.cols):
+                yield f"the row cuts of {group.name} do not run across all its columns."
+                return
+
+
+def _by_owner(blocks: Table) -> tuple[Table, NDArray[np.int64]]:
+    """The blocks with those of one replica of one copy of a matrix behind one another, and where
+    each of these begins.
+    """
+    keys = ("group", "copy", "replica")
+    starts = _changes(blocks, keys)
+    # As passes leave them, so that there is nothing to sort.
+    if len(np.unique(np.stack([blocks[key][starts] for key in keys]), axis=1).T) < len(starts):
+        blocks = blocks[np.lexsort([blocks[key] for key in ("col", "row", *keys[::-1])])]
+        starts = _changes(blocks, keys)
+    return blocks, starts
+
+
+def _changes(table: Table, keys: tuple[str, ...]) -> NDArray[np.int64]:
+    """Rows that differ from the one before in one of these columns, the first one among them."""
+    new = np.ones(len(table), np.bool_)
+    new[1:] = False
+    for key in keys:
+        new[1:] |= table[key][1:] != table[key][:-1]
+    return np.flatnonzero(new)
+
+
+def _cut_alike(
+    blocks: Table, starts: NDArray[np.int64], model: int, count: int
+) -> NDArray[np.bool_]:
+    """Which of the layouts of `count` blocks from each of `starts` on are equal to the model's."""
+    alike = np.ones(len(starts), np.bool_)
+    at_once = max(1, _AT_ONCE // count)
+    for begin in range(0, len(starts), at_once):
+        part = slice(begin, begin + at_once)
+        rows = starts[part, None] + np.arange(count)
+        for key in ("row", "col", "rows", "cols"):
+            column = blocks[key]
+            alike[part] &= (column[rows] == column[model : model + count]).all(axis=1)
+    return alike
 
 
 def _cuts_run_across(blocks: Table, cols: int) -> bool:
@@ -165,10 +216,10 @@ def _covers_once(blocks: Table, rows: int, cols: int) -> bool:
 def _allocation(program: Program) -> Iterator[str]:
     proof = program.allocation
     assert proof is not None
-    used = len(np.unique(program.allocations["tile"]))
+    used = _distinct(program.allocations["tile"])
     if used != proof.tiles:
         yield f"the allocation says {proof.tiles} tiles, but its table uses {used}."
-    if not np.array_equal(np.sort(program.allocations["block"]), np.arange(len(program.blocks))):
+    if not _counts_through(program.allocations["block"], len(program.blocks)):
         yield f"the allocation does not hold each of the {len(program.blocks)} blocks once."
     if proof.lower_bound > proof.tiles:
         yield f"the bound of {proof.lower_bound} tiles is above the {proof.tiles} that are used."
@@ -178,11 +229,12 @@ def _allocation(program: Program) -> Iterator[str]:
 
 def _placements(program: Program, target: Target) -> Iterator[str]:
     placed, blocks = program.placements, program.blocks
-    if not np.array_equal(np.sort(placed["block"]), np.arange(len(blocks))):
+    if not _counts_through(placed["block"], len(blocks)):
         once = len(np.intersect1d(placed["block"], np.arange(len(blocks))))
         yield f"{once} of {len(blocks)} blocks are placed, with {len(placed)} placements."
         return
-    used = len(np.unique(placed[["chip", "tile", "tier"]]))
+    crossbar = _crossbars(placed)
+    used = np.count_nonzero(np.bincount(crossbar))
     if program.allocation is not None and used != program.allocation.tiles:
         yield f"the blocks are on {used} crossbars, but {program.allocation.tiles} were allocated."
     limits = [("tile", target.chip.tiles), ("tier", target.tile.tiers)]
@@ -192,15 +244,14 @@ def _placements(program: Program, target: Target) -> Iterator[str]:
         outside = (placed[key] < 0) | (placed[key] >= limit)
         if outside.any():
             yield f"{int(outside.sum())} placements are on a {key} outside 0 to {limit - 1}."
-    mine = blocks[placed["block"]]
     for key, size, limit in (
         ("row", "rows", target.crossbar.rows),
         ("col", "cols", target.crossbar.columns),
     ):
-        outside = (placed[key] < 0) | (placed[key] + mine[size] > limit)
+        outside = (placed[key] < 0) | (placed[key] + blocks[size][placed["block"]] > limit)
         if outside.any():
             yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
-    yield from _neighbours(program)
+    yield from _neighbours(program, crossbar)
 
 
 def _placing(program: Program, said: Placing) -> Iterator[str]:
@@ -227,18 +278,54 @@ def _placing(program: Program, said: Placing) -> Iterator[str]:
             yield f"the bound of {bound:g} {what} is above the {value:g} of the placement."
 
 
-def _neighbours(program: Program) -> Iterator[str]:
+def _crossbars(placed: Table) -> NDArray[np.int64]:
+    """A number for each placement, equal for those on one crossbar, and not much larger than there
+    are placements.
+    """
+    numbers = np.zeros(len(placed), np.int64)
+    most = 1
+    for key in ("chip", "tile", "tier"):
+        first, last = int(placed[key].min()), int(placed[key].max())
+        most *= last - first + 1
+        if most > _SPARSE * len(placed):
+            address = np.stack([placed["chip"], placed["tile"], placed["tier"]], axis=1)
+            return np.unique(address, axis=0, return_inverse=True)[1].ravel()
+        numbers = numbers * (last - first + 1) + (placed[key] - first)
+    return numbers
+
+
+def _distinct(numbers: NDArray[np.int32]) -> int:
+    if not len(numbers):
+        return 0
+    first, last = int(numbers.min()), int(numbers.max())
+    if last - first > _SPARSE * len(numbers):
+        return len(np.unique(numbers))
+    return int(np.count_nonzero(np.bincount(numbers - first)))
+
+
+def _counts_through(numbers: NDArray[np.int32], count: int) -> bool:
+    """Whether they are 0 to `count` - 1, each once, in any order."""
+    if len(numbers) != count or not count:
+        return len(numbers) == count
+    if numbers.min() < 0 or numbers.max() >= count:
+        return False
+    seen = np.zeros(count, np.bool_)
+    seen[numbers] = True
+    return bool(seen.all())
+
+
+def _neighbours(program: Program, crossbar: NDArray[np.int64]) -> Iterator[str]:
     """Blocks on one crossbar: no overlap, and only such neighbours as the rule allows."""
     assert program.allocation is not None
-    placed = program.placements
-    order = np.lexsort([placed[k] for k in ("row", "tier", "tile", "chip")])
-    placed = placed[order]
+    several = np.flatnonzero((np.bincount(crossbar) > 1)[crossbar])
+    order = several[np.argsort(crossbar[several], kind="stable")]
+    address = crossbar[order]
+    placed = program.placements[order]
     blocks = program.blocks[placed["block"]]
     inputs = _input_numbers(program)[blocks["group"]]
-    address = np.stack([placed["chip"], placed["tile"], placed["tier"]], axis=1)
     distance = 1
     while True:
-        same = (address[distance:] == address[:-distance]).all(axis=1)
+        same = address[distance:] == address[:-distance]
         if not same.any():
             return
         first = np.flatnonzero(same)

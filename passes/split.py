@@ -21,16 +21,19 @@ class Split:
     size, as AIHWKIT cuts, which gives every partial sum the same statistics."""
 
     def __call__(self, program: Program, target: Target) -> Program:
-        members: dict[tuple[int, int, int], list[int]] = {}
-        for index, group in enumerate(program.groups):
-            members.setdefault((group.rows, group.cols, group.copies), []).append(index)
-        tables = [
-            _stamp(self._grid(rows, cols, target), np.asarray(indices, "<i4"), copies)
-            for (rows, cols, copies), indices in members.items()
-        ]
-        blocks = np.concatenate(tables) if tables else np.zeros(0, BLOCK)
-        order = np.lexsort([blocks[key] for key in ("col", "row", "replica", "copy", "group")])
-        return replace(program, blocks=blocks[order])
+        grids = {
+            shape: self._grid(*shape, target)
+            for shape in {(group.rows, group.cols) for group in program.groups}
+        }
+        sizes = [group.copies * len(grids[group.rows, group.cols]) for group in program.groups]
+        blocks = np.zeros(sum(sizes), BLOCK)
+        start = 0
+        for index, (group, size) in enumerate(zip(program.groups, sizes, strict=True)):
+            mine = blocks[start : start + size].reshape(group.copies, -1)
+            mine[:] = grids[group.rows, group.cols]
+            mine["group"], mine["copy"] = index, np.arange(group.copies)[:, None]
+            start += size
+        return replace(program, blocks=blocks)
 
     def _grid(self, rows: int, cols: int, target: Target) -> Table:
         row_sizes = cut(rows, target.crossbar.rows, self.style)
@@ -54,10 +57,3 @@ def cut(length: int, limit: int, style: Style) -> NDArray[np.int64]:
         size, longer = divmod(length, pieces)
         return np.asarray([size + 1] * longer + [size] * (pieces - longer))
     return np.asarray([limit] * (pieces - 1) + [length - limit * (pieces - 1)])
-
-
-def _stamp(grid: Table, groups: NDArray[np.int32], copies: int) -> Table:
-    blocks = np.tile(grid, len(groups) * copies)
-    blocks["group"] = np.repeat(groups, len(grid) * copies)
-    blocks["copy"] = np.tile(np.repeat(np.arange(copies), len(grid)), len(groups))
-    return blocks

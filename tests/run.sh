@@ -30,4 +30,4 @@ if [ $# -eq 0 ]; then
 fi
 echo "== pytest"
 # A file of tests a core at a time, each with one thread: threads that spin slow one another down.
-OMP_NUM_THREADS=1 AFMC_TEST_PACKAGE=1 pytest -n "$(nproc)" --dist loadfile "$@"
+OMP_NUM_THREADS=1 AFMC_TEST_PACKAGE=1 pytest -n "$(nproc)" --dist loadfile --no-loadscope-reorder "$@"

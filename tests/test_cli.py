@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from models import tiny_model, tiny_tokenizer
 
@@ -104,6 +106,34 @@ def test_inspect_for_a_person(afmc: Run) -> None:
     assert "std:18 over" in shown and "of text.txt" in shown
 
 
+def test_verify(afmc: Run, workplace: Path) -> None:
+    right = afmc("verify", f"tiny.{AFM}")
+    assert right.returncode == 0 and right.stderr == ""
+    assert right.stdout.splitlines()[-1] == (
+        f"tiny.{AFM} on {AFM}: 17 checks, 17 passed, 0 failed, 0 skipped."
+    )
+    assert "summary: not verified: bound_is_over." in right.stdout
+    data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
+    assert data["passed"] and len(data["checks"]) == 17
+
+    shutil.copytree(workplace / f"tiny.{AFM}", workplace / "wrong")
+    program = workplace / "wrong" / "program.json"
+    program.write_text(program.read_text().replace('"tiles_used": 54', '"tiles_used": 53'))
+    wrong = afmc("verify", "wrong")
+    assert wrong.returncode == 1 and wrong.stderr == ""
+    assert wrong.stdout.splitlines()[-2:] == [
+        "WRONG, summary: summary.tiles_used is 53, but 54 is what follows.",
+        f"wrong on {AFM}: 17 checks, 16 passed, 1 failed, 0 skipped.",
+    ]
+    as_json = afmc("verify", "wrong", "--json")
+    assert as_json.returncode == 1 and not json.loads(as_json.stdout)["passed"]
+
+    other = afmc("verify", f"tiny.{AFM}", "--target", "moe-3d")
+    assert other.returncode == 0
+    assert f"target: the program is for {AFM}, not for moe-3d." in other.stdout
+    shutil.rmtree(workplace / "wrong")
+
+
 def test_validate(afmc: Run) -> None:
     arguments = ("validate", f"tiny.{AFM}", "--text", "text.txt", "--tokens", "128")
     options = ("--window", "32", "--instances", "2", "--seed", "3")
@@ -140,7 +170,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
     shown = afmc(*arguments, "--instances", "1", *fewer).stdout
     assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
-    assert "AfmScriptPcm has no model of what time does" in shown
+    assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
 
 
@@ -192,7 +222,7 @@ def test_doctor(afmc: Run) -> None:
 def test_version_and_help(afmc: Run) -> None:
     assert afmc("--version").stdout == "afmc 0.1.0\n"
     shown = afmc("--help").stdout
-    for command in ("compile", "inspect", "validate", "run", "targets", "doctor"):
+    for command in ("compile", "inspect", "verify", "validate", "run", "targets", "doctor"):
         assert f"\n  {command} " in shown
 
 
@@ -206,6 +236,7 @@ def prepare_bad_files(folder: Path) -> None:
     (folder / "empty.txt").write_text(" \n")
     (folder / "typo.toml").write_text("schema_version = 1\n[crossbar]\nrow = 5\n")
     (folder / "noise.gguf").write_bytes(b"GGUF" + os.urandom(100))
+    np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
     for name in ("truncated", "pickled"):
@@ -237,6 +268,12 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "UTF-8 (byte 3); convert it first."),
     (("compile", "tiny", "-t", AFM, "--text", "empty.txt"), "the text empty.txt is empty."),
     (("compile", "tiny", "-t", AFM, "--calibration", "max"), "calibration 'max' is not "),
+    (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
+     "exist."),
+    (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
+     "file of arrays of integers."),
+    (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
+     "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
      "did not write; name another folder with -o."),
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
@@ -253,6 +290,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
+    (("verify", "nothing"), "nothing is not a folder; make one with 'afmc compile MODEL -o DIR'."),
+    (("verify", "occupied"), "occupied is not a finished afmc compile: it has no program.json to "
+     "verify."),
+    (("verify", f"tiny.{AFM}", "--target", "hermes"), "unknown target 'hermes'"),
     (("compile", "tiny", "-t", "h100"), "h100 is digital: the cost model compares with it, but no "
      "model is compiled to it; choose an analog target (afmc targets list)."),
     (("compile", "tiny", "-t", "hermes-64:fourphase"), "hermes-64 has no mode 'fourphase'; its "

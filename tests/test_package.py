@@ -32,13 +32,20 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["compile", "--help"], ["targets", "list"], ["inspect", "PROGRAM"]]
+    "arguments",
+    [
+        ["--help"],
+        ["compile", "--help"],
+        ["targets", "list"],
+        ["inspect", "PROGRAM"],
+        ["verify", "PROGRAM"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     if "PROGRAM" in arguments:
         from written import write
 
-        arguments = ["inspect", str(write(tmp_path / "out"))]
+        arguments = [arguments[0], str(write(tmp_path / "out"))]
     packages, seconds = imported_by(*arguments)
     print(f"afmc {arguments[0]}: {seconds:.2f} s of imports")  # shown by pytest -rP
     assert not packages & HEAVY

@@ -18,15 +18,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real_model
 
 DATA = Path(os.environ.get("AFMC_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PERFECT_CONVERTERS: dict[str, object] = {"target.input.bits": None, "target.output.bits": None}
-PERFECT_WIRES: dict[str, object] = {
-    "target.crossbar.wire_row_ohm": None,
-    "target.crossbar.wire_column_ohm": None,
-}
-PERFECT_DEVICES: dict[str, object] = {
-    "target.device.noise": None,
-    "target.device.stuck_off_rate": 0.0,
-}
+PERFECT_CONVERTERS = {"input.bits": None, "output.bits": None}
+PERFECT_WIRES = {"crossbar.wire_row_ohm": None, "crossbar.wire_column_ohm": None}
+NO_FAULTS = {"device.stuck_off_rate": 0.0}
 
 
 @pytest.fixture(scope="session")
@@ -76,11 +70,12 @@ def test_perplexity_on_wikitext(smollm2: Loaded, wikitext: Text) -> None:
     assert ideal.perplexity.mean == pytest.approx(ideal.digital_perplexity, rel=1e-3)
     assert ideal.kl_divergence.mean == pytest.approx(0, abs=1e-5)
 
+    model = on(smollm2, "hermes-64")
     results = {
-        name: on(smollm2, "hermes-64", settings).validate(wikitext, tokens=1024, instances=2)
+        name: model.validate(wikitext, tokens=1024, instances=2, settings=settings)
         for name, settings in (
-            ("converters", PERFECT_DEVICES | PERFECT_WIRES),
-            ("cells", PERFECT_CONVERTERS | PERFECT_WIRES | {"target.device.stuck_off_rate": 0.0}),
+            ("converters", {"device.noise": None} | NO_FAULTS | PERFECT_WIRES),
+            ("cells", PERFECT_CONVERTERS | NO_FAULTS | PERFECT_WIRES),
             ("all", {}),
         )
     }

@@ -54,7 +54,8 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file.",
+            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file; with --shapes-only "
+            "also a .json configuration.",
         ),
     ],
     target: Annotated[
@@ -65,6 +66,14 @@ def compile(
         Path | None,
         typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
     ] = None,
+    shapes_only: Annotated[
+        bool,
+        typer.Option(
+            "--shapes-only",
+            help="Read the configuration and no weights: the same mapping, at any size, of which "
+            "nothing can be simulated. MODEL may be a config.json.",
+        ),
+    ] = False,
     digital: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,6 +91,14 @@ def compile(
             "(K standard deviations) or percentile:P (of absolute values).",
         ),
     ] = "std:18",
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Which experts a sample of tokens goes to: an array [tokens, experts of a token] "
+            "for each experts' module, by its path. Seen on the text without it.",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
@@ -101,11 +118,15 @@ def compile(
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
-    """Map a model onto tiles and write program, weights and graph to a folder."""
+    """Map a model onto tiles and write program, weights and graph to a folder.
+
+    With --shapes-only it writes the program alone.
+    """
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, render
+    from afmc.routing import read_routing
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -115,10 +136,11 @@ def compile(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
     name = Path(target).name.replace(".toml", "").replace(":", "-")
-    directory = directory or Path(f"{Path(model).name}.{name}")
+    directory = directory or Path(f"{Path(model).name.removesuffix('.json')}.{name}")
     check_writable(directory)
-    resolve(model)
-    source = read_text(text, "calibration")
+    resolve(model, shapes_only=shapes_only)
+    source = None if shapes_only and text is None else read_text(text, "calibration")
+    sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
         progress("import", 0, 0)
@@ -131,8 +153,10 @@ def compile(
             digital=digital or (),
             text=source,
             calibration=calibration,
+            routing=sample,
             settings=pairs,
             passes=load_passes(passes.split(",")) if passes else None,
+            shapes_only=shapes_only,
             revision=revision,
             trust_remote_code=trust_remote_code,
             progress=progress,
@@ -158,6 +182,32 @@ def inspect(directory: Folder, json: Json = False) -> None:
         output.print_json(inspect_json(kept))
     else:
         output.show(render(kept))
+
+
+@app.command()
+def verify(
+    directory: Folder,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="T", help="Other hardware than what it was compiled for."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a mapping independently of what made it: every weight held once, no overlap, nothing
+    outside of the hardware, and every figure that is claimed. Exit status 1 if a check fails.
+    """
+    from afmc.cli.verification import render
+    from afmc.verifier import verify
+
+    report = verify(directory, target)
+    if json:
+        output.print_json(report.to_json())
+    else:
+        output.show(render(report))
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -214,7 +264,7 @@ def validate(
 
     Of several times, temperatures and compensations every combination is measured.
     """
-    from afmc.artifact import read
+    from afmc.artifact import read, require_weights
     from afmc.cli.settings import parse_overrides
     from afmc.conditions import conditions_of
     from afmc.defects import load_defects
@@ -222,6 +272,7 @@ def validate(
     from afmc.text import read_text
 
     kept = read(directory)  # before anything that takes long
+    require_weights(kept.program, "validate")
     overrides = parse_overrides(settings or [])
     several: dict[str, Any] = {
         "at": _listed(at),
@@ -283,10 +334,11 @@ def run(
     trust_remote_code: Trust = False,
 ) -> None:
     """Text from the model on noisy tiles, the likeliest token each time."""
-    from afmc.artifact import read
+    from afmc.artifact import read, require_weights
     from afmc.conditions import conditions_of
 
     kept = read(directory)
+    require_weights(kept.program, "run")
     kinds = [] if compensation is None else [compensation]
     [condition] = conditions_of(kept.target, [at], [temperature], kinds)
     with output.progress() as progress:

@@ -8,6 +8,7 @@ nodes are listed, and the operation as a whole reads its operands.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -31,8 +32,8 @@ _SAME_VALUES = {
 
 _TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T", "aten.mT"}
 
-# Operations that only rearrange a parameter on its way to the one that computes with it.
-_CARRIES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
+# Operations that only rearrange what they are given, perhaps on its way to one that computes.
+REARRANGES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Dataflow:
     activations: frozenset[Node]
     """Nodes that depend on the model's input."""
     labels: Mapping[Node, str]
-    """``module.path:node``, unique."""
+    """``module.path:operator``, with ``_1`` for the second of a module: unique, and independent of
+    what the graph holds besides that module. A node of no module goes by its own name."""
     tensors: Mapping[str, torch.Tensor]
     """Parameters and buffers by name."""
 
@@ -77,7 +79,7 @@ class Dataflow:
         while isinstance(node, Node):
             if (name := self.constant(node)) is not None:
                 return name
-            node = node.args[0] if operation(node) in _CARRIES else None
+            node = node.args[0] if operation(node) in REARRANGES else None
         return None
 
 
@@ -189,6 +191,7 @@ class _Builder:
         self.inner: list[Inner] = []
         self.same: list[tuple[Node, Node]] = []
         self.labels: dict[Node, str] = {}
+        self.seen: Counter[str] = Counter()
 
     def add(self, module: GraphModule, prefix: str) -> None:
         outputs: dict[Node, list[object]] = {}  # seen-through region -> its results
@@ -203,8 +206,7 @@ class _Builder:
                 outputs[node] = self._see_through(node, region, prefix)
             self.edges.add_node(node)
             self.order.append(node)
-            path, _ = module_of(node)
-            self.labels[node] = f"{path}:{prefix}{node.name}" if path else prefix + node.name
+            self.labels[node] = self._label(node, prefix)
             if (operand := _forwards(node)) is not None:
                 self.same.append((node, operand))
             elif node.target is operator.getitem and node.args[0] in outputs:
@@ -214,6 +216,15 @@ class _Builder:
             elif node.op == "call_function" and region is None:
                 for name, branch in _branches(node):
                     self._list(branch, f"{prefix}{name}")
+
+    def _label(self, node: Node, prefix: str) -> str:
+        path, _ = module_of(node)
+        if not path:
+            return prefix + node.name
+        label = f"{path}:{operation(node).rpartition('.')[2]}"
+        before = self.seen[label]
+        self.seen[label] += 1
+        return f"{label}_{before}" if before else label
 
     def _reads(self, node: Node, operands: Iterable[Node]) -> None:
         self.edges.add_edges_from((o, node) for o in operands if o.op != "get_attr")

@@ -34,7 +34,8 @@ def export(module: torch.nn.Module) -> ExportedProgram:
             f"{name} is an encoder with a decoder: models with one input, input_ids, are compiled"
             " now."
         )
-    example = _example(config)
+    device = next((p.device for p in module.parameters()), None)
+    example = _example(config).to(device)
     dynamic = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
     try:
         # Without gradients the graph has no regions that switch them off.

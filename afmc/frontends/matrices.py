@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.export import ExportedProgram
@@ -26,9 +26,9 @@ from afmc.frontends.dataflow import (
     shape_of,
     transposed,
 )
+from afmc.frontends.sources import find_sources
 from afmc.ir import Matrix, Remainder, Stored
-
-_GROUPED = {"aten._grouped_mm", "transformers.grouped_mm_fallback"}
+from afmc.passes.partition import GROUPED
 
 
 def find_matrices(
@@ -41,8 +41,47 @@ def find_matrices(
     expert, that a grouped product, bmm or matmul multiplies by as a whole or one after the other.
     Parameters that share memory are one.
     """
-    found = _Analysis(exported)
-    return found.matrices(), found.remainder()
+    found = account(exported)
+    return tuple(matrix for matrix, _ in found.matrices), found.remainder()
+
+
+Row = tuple[str, str]
+"""What operations that no matrix covers are counted under: operator and reason."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a graph holds, each operation with its place in the order of execution."""
+
+    modules: tuple[str, ...]
+    """By place, the path of the operation's module, perhaps empty."""
+    matrices: tuple[tuple[Matrix, tuple[int, ...]], ...]
+    """In dataflow order, with the places of all uses."""
+    inputs: Mapping[str, int]
+    """Place of each activation that a matrix reads."""
+    operations: tuple[tuple[Row, int | None], ...]
+    """What no matrix covers; no place for operations in a branch of control flow."""
+    weights: tuple[tuple[str, int, Row], ...]
+    """Parameters that no matrix holds or adds, how many weights each has, and the row of the first
+    operation that reads them."""
+
+    def remainder(self) -> tuple[Remainder, ...]:
+        weights: Counter[Row] = Counter()
+        for _, held, row in self.weights:
+            weights[row] += held
+        return remainder_of(Counter(row for row, _ in self.operations), weights)
+
+
+def remainder_of(counts: Counter[Row], weights: Counter[Row]) -> tuple[Remainder, ...]:
+    """By operator and reason, sorted by both."""
+    return tuple(
+        Remainder(operator, counts[operator, why], why, weights[operator, why])
+        for operator, why in sorted(counts.keys() | weights.keys())
+    )
+
+
+def account(exported: ExportedProgram) -> Account:
+    return _Analysis(exported).account()
 
 
 @dataclass(frozen=True)
@@ -138,7 +177,7 @@ def _product(node: Node, flow: Dataflow) -> _Product | str | None:
     elif name in ("aten.mm", "aten.matmul", "aten.bmm"):
         left, right = args[:2]
         upright = "rows_cols"
-    elif name in _GROUPED:
+    elif full_name(node) in GROUPED:
         left, right, ends = args[:3]
         upright = "rows_cols"
     else:
@@ -225,6 +264,7 @@ class _Analysis:
         for node in self.flow.order:
             if node.op == "call_function":
                 self._sort(node)
+        self.choosing = self._choosing()
 
     def _sort(self, node: Node) -> None:
         product = _product(node, self.flow)
@@ -237,12 +277,54 @@ class _Analysis:
         else:
             self.digital[node] = reasons.SHARED
 
+    def _choosing(self) -> set[Node]:
+        """The products that a top-k selection reads without another product between."""
+        products = {node for one in self.found.values() for node in one.uses}
+        found: set[Node] = set()
+        seen = {node for node in self.flow.order if operation(node) == "aten.topk"}
+        stack = list(seen)
+        while stack:
+            for operand in set(self.flow.edges.predecessors(stack.pop())) - seen:
+                seen.add(operand)
+                (found.add if operand in products else stack.append)(operand)
+        return found
+
     def name_of(self, one: _Found) -> str:
         node, product = next(iter(one.uses.items()))
         return self.ties[product.weight].name_in(module_of(node)[0])
 
-    def matrices(self) -> tuple[Matrix, ...]:
-        return tuple(map(self._matrix, self.found.values()))
+    def account(self) -> Account:
+        place = {node: index for index, node in enumerate(self.flow.order)}
+        operations = [((full_name(n), why), place[n]) for n, why in self.digital.items()]
+        inner = [
+            ((full_name(i.node), f"in {i.region}: {reasons.CONTROL_FLOW}"), None)
+            for i in self.flow.inner
+        ]
+        read = {
+            self.flow.origin(product.activation)
+            for one in self.found.values()
+            for product in one.uses.values()
+        }
+        return Account(
+            modules=tuple(module_of(node)[0] for node in self.flow.order),
+            matrices=tuple(
+                (matrix, tuple(place[node] for node in one.uses))
+                for matrix, one in zip(self._matrices(), self.found.values(), strict=True)
+            ),
+            inputs={self.flow.labels[node]: place[node] for node in read},
+            operations=(*operations, *inner),
+            weights=tuple(self._weights()),
+        )
+
+    def _matrices(self) -> list[Matrix]:
+        found = [self._matrix(one) for one in self.found.values()]
+        products = {
+            node: (matrix.name, product.activation)
+            for matrix, one in zip(found, self.found.values(), strict=True)
+            for node, product in one.uses.items()
+        }
+        sources = find_sources(self.flow, products)
+        return [replace(matrix, sources=sources[matrix.name]) for matrix in found]
 
     def _matrix(self, one: _Found) -> Matrix:
         node, product = next(iter(one.uses.items()))
@@ -265,19 +347,10 @@ class _Analysis:
             stored=product.stored,
             bias=self.ties[product.bias].name_in(module) if product.bias else None,
             tied_to=next(tied, None),
+            chooses=any(use in self.choosing for use in one.uses),
         )
 
-    def remainder(self) -> tuple[Remainder, ...]:
-        counts = Counter((full_name(node), why) for node, why in self.digital.items())
-        for inner in self.flow.inner:
-            counts[full_name(inner.node), f"in {inner.region}: {reasons.CONTROL_FLOW}"] += 1
-        weights = self._weights()
-        return tuple(
-            Remainder(name, counts[name, why], why, weights[name, why])
-            for name, why in sorted(counts.keys() | weights.keys())
-        )
-
-    def _weights(self) -> Counter[tuple[str, str]]:
+    def _weights(self) -> Iterator[tuple[str, int, Row]]:
         """Weights that no matrix holds or adds, under the first operation that reads them.
 
         An operation that only rearranges or checks a parameter is passed over where another one
@@ -293,15 +366,13 @@ class _Analysis:
                 if name in self.flow.parameters:
                     first.setdefault(self.ties[name].key, node)
         attached = self._attached()
-        weights: Counter[tuple[str, str]] = Counter()
         for tie in {tie.key: tie for tie in self.ties.values()}.values():
             if tie.key not in attached:
                 reader = readers.get(tie.key) or movers.get(tie.key)
                 row = ("none", reasons.UNREAD)
                 if reader is not None:
                     row = full_name(reader), self.digital[reader]
-                weights[row] += self.flow.tensors[tie.names[0]].numel()
-        return weights
+                yield tie.names[0], self.flow.tensors[tie.names[0]].numel(), row
 
     def _attached(self) -> set[Hashable]:
         """Memory of the matrices and of their biases."""

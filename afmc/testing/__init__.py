@@ -1,7 +1,10 @@
 """For people who extend afmc: whether what they made works.
 
-``check_target`` is what ``afmc targets check`` runs.
+``check_target`` is what ``afmc targets check`` runs, ``verify`` what ``afmc verify`` does.
 """
 
 from afmc.testing.targets import Finding as Finding
 from afmc.testing.targets import check_target as check_target
+from afmc.verifier import Check as Check
+from afmc.verifier import Report as Report
+from afmc.verifier import verify as verify

@@ -68,13 +68,14 @@ PER_LAYER = {
     "mixtral": ["q_proj", "k_proj", "v_proj", "o_proj", "gate", "gate_up_proj", "down_proj"],
 }
 PER_LAYER |= {"qwen2": PER_LAYER["llama"], "gemma3": PER_LAYER["llama"]}
-PER_LAYER["qwen3_moe"] = PER_LAYER["mixtral"]
-PER_LAYER["gpt_oss"] = [{"gate": "router"}.get(n, n) for n in PER_LAYER["mixtral"]]
 AT_THE_END = {"bert": ["dense", "decoder"]}
 LATENT = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
 DENSE = ["gate_proj", "up_proj", "down_proj"]
+MIXTURE = PER_LAYER["mixtral"]
 WHOLE = {
-    "deepseek_v3": [*LATENT, *DENSE, *LATENT, *PER_LAYER["mixtral"][4:], *DENSE, "lm_head"],
+    "qwen3_moe": [*MIXTURE, "lm_head"],
+    "gpt_oss": [*MIXTURE[:4], "router", *MIXTURE[5:], "lm_head"],
+    "deepseek_v3": [*LATENT, *DENSE, *LATENT, *MIXTURE[4:], *DENSE, "lm_head"],
 }
 
 
@@ -92,10 +93,10 @@ def test_matrices_in_dataflow_order(architecture: str, exports: Exports) -> None
 def test_who_shares_an_input(exports: Exports) -> None:
     matrices, _ = find_matrices(exports("llama")[1])
     assert [m.input for m in matrices[:7]] == [
-        *["model.layers.0.input_layernorm:mul_4"] * 3,
+        *["model.layers.0.input_layernorm:mul_1"] * 3,
         "model.layers.0.self_attn:reshape_3",
-        *["model.layers.0.post_attention_layernorm:mul_18"] * 2,
-        "model.layers.0.mlp:mul_19",
+        *["model.layers.0.post_attention_layernorm:mul_1"] * 2,
+        "model.layers.0.mlp:mul",
     ]
     assert len({m.input for m in matrices}) == 2 * 4 + 1
 
@@ -144,21 +145,23 @@ def test_tied_bias_of_bert(exports: Exports) -> None:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "copies", "top_k", "wide", "stored"),
+    ("architecture", "layers", "copies", "top_k", "wide"),
     [
-        ("mixtral", 4, 2, 48, "cols_rows"),
-        ("qwen3_moe", 4, 2, 24, "cols_rows"),
-        ("deepseek_v3", 8, 3, 24, "cols_rows"),
-        ("gpt_oss", 4, 2, 48, "rows_cols"),
+        ("mixtral", (0, 1), 4, 2, 48),
+        ("qwen3_moe", (0,), 4, 2, 24),
+        ("deepseek_v3", (1,), 8, 3, 24),
+        ("gpt_oss", (0,), 4, 2, 48),
     ],
 )
 def test_banks_of_experts(
-    exports: Exports, architecture: str, copies: int, top_k: int, wide: int, stored: str
+    exports: Exports, architecture: str, layers: tuple[int, ...], copies: int, top_k: int, wide: int
 ) -> None:
     matrices, _ = find_matrices(exports(architecture)[1])
-    up, down = [m for m in matrices if m.copies > 1][-2:]
-    experts = "model.layers.1.mlp.experts"
-    biased = architecture == "gpt_oss"
+    banks = [m for m in matrices if m.copies > 1]
+    assert len(banks) == 2 * len(layers)
+    up, down = banks[-2:]
+    experts = f"model.layers.{layers[-1]}.mlp.experts"
+    other = architecture == "gpt_oss"  # the other way round, and with biases
     for matrix, name, rows, cols in (
         (up, "gate_up_proj", 32, 2 * wide),
         (down, "down_proj", wide, 32),
@@ -173,13 +176,26 @@ def test_banks_of_experts(
             module=experts,
             layer=matrix.layer,
             operation="transformers.grouped_mm_fallback.default",
-            stored="cols_rows" if stored == "cols_rows" else "rows_cols",
-            bias=f"{experts}.{name}_bias" if biased else None,
+            stored="rows_cols" if other else "cols_rows",
+            bias=f"{experts}.{name}_bias" if other else None,
         )
     assert up.layer == down.layer and up.layer.endswith("Experts")
     assert up.input.startswith(f"{experts}:index")  # the tokens by expert
     assert down.input.startswith(f"{experts}:mul")  # gate times up
-    assert len([m for m in matrices if m.copies > 1]) == (2 if architecture == "deepseek_v3" else 4)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "routers"),
+    [
+        ("llama", []),
+        ("mixtral", ["model.layers.0.mlp.gate.weight", "model.layers.1.mlp.gate.weight"]),
+        ("deepseek_v3", ["model.layers.1.mlp.gate.weight"]),
+        ("gpt_oss", ["model.layers.0.mlp.router.weight"]),
+    ],
+)
+def test_routers(exports: Exports, architecture: str, routers: list[str]) -> None:
+    matrices, _ = find_matrices(exports(architecture)[1])
+    assert [m.name for m in matrices if m.chooses] == routers
 
 
 def test_banks_without_weights_and_in_half_precision() -> None:

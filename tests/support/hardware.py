@@ -27,15 +27,15 @@ origins = st.fixed_dictionaries({"source": texts, "basis": bases}, optional={"no
 REQUIRED: dict[str, Figures] = {
     "crossbar": {"rows": counts, "columns": counts},
     "output": {"range": scopes, "bound": positive},
-    "device": {"devices_per_polarity": st.integers(2, 2**31 - 1), "scale": scopes},
+    "device": {"devices_per_polarity": st.integers(2, 64), "scale": scopes},
     "optics": {
         "power_mW": positive,
         "responsivity_A_W": positive,
         "load_ohm": positive,
         "bandwidth_GHz": positive,
     },
-    "tile": {"co_location": st.sampled_from(["exclusive", "parallel"])},
-    "chip": {"tiles": counts},
+    "tile": {"co_location": st.sampled_from(["exclusive", "parallel", "serial"])},
+    "chip": {"tiles": st.integers(1, 2**20)},
     "links": {"topology": st.sampled_from(["mesh", "bus"])},
 }
 """By table; `bound` only where there are bits."""
@@ -43,6 +43,7 @@ REQUIRED: dict[str, Figures] = {
 FREE: dict[str, Figures] = {
     "crossbar": {
         "active_rows": st.just(1),
+        "selector": st.sampled_from(["none", "transistor"]),
         "sense": st.sampled_from(["one_end", "both_ends"]),
     },
     "input": {
@@ -64,7 +65,7 @@ FREE: dict[str, Figures] = {
     },
     "optics": {"rin_dB_Hz": st.floats(-200, -1)},
     "tile": {
-        "tiers": counts,
+        "tiers": st.integers(1, 2**10),
         "read_phases": st.sampled_from([1, 2]),
         # Longer than any of these converters take.
         "read_latency_ns": st.floats(1e30, 1e35),

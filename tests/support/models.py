@@ -50,7 +50,11 @@ ARCHITECTURES: dict[str, Callable[[], torch.nn.Module]] = {
     "mixtral": lambda: hf.MixtralForCausalLM(hf.MixtralConfig(**SIZES, num_local_experts=4)),
     "qwen3_moe": lambda: hf.Qwen3MoeForCausalLM(
         hf.Qwen3MoeConfig(
-            **SIZES, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=24
+            **{**SIZES, "num_hidden_layers": 1},
+            head_dim=8,
+            num_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=24,
         )
     ),
     "deepseek_v3": lambda: hf.DeepseekV3ForCausalLM(
@@ -72,12 +76,10 @@ ARCHITECTURES: dict[str, Callable[[], torch.nn.Module]] = {
     ),
     "gpt_oss": lambda: hf.GptOssForCausalLM(
         hf.GptOssConfig(
-            **SIZES,
+            **{**SIZES, "num_hidden_layers": 1},
             head_dim=8,
             num_local_experts=4,
             num_experts_per_tok=2,
-            sliding_window=16,
-            layer_types=["sliding_attention", "full_attention"],
             rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
         )
     ),

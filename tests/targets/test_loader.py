@@ -279,12 +279,22 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
             f"{OPTICS}\n[tile]\n",
             "optics is given, but the devices hold a conductance (device.g_max_uS).",
         ),
+        (
+            "rows = 64\n",
+            "rows = 64\nwire_row_ohm = 1e39\n",
+            "crossbar.wire_row_ohm must be at most 1e+36, but is 1e+39.",
+        ),
+        (
+            "[tile]\n",
+            "[tile]\ntiers = 1000000000\n",
+            "tile.tiers times chip.tiles, 4, is more than 2147483647 crossbars a chip.",
+        ),
         # Words.
         ('"column"', '"row"', "output.range must be 'column' or 'tile', but is 'row'."),
         (
             '"parallel"',
-            '"serial"',
-            "tile.co_location must be 'exclusive' or 'parallel', but is 'serial'.",
+            '"dense"',
+            "tile.co_location must be 'exclusive', 'parallel' or 'serial', but is 'dense'.",
         ),
         (
             '"measured"',
@@ -768,8 +778,8 @@ def test_overrides_of_a_target_in_a_mode(write: Write) -> None:
         "tile.read_phases, set by the user, must be 1, 2 or 4, but is 3."
     )
     assert sentence(target, {"tile.co_location": None}) == (
-        "tile.co_location, taken away by the user, must be 'exclusive' or 'parallel', but is "
-        "nothing."
+        "tile.co_location, taken away by the user, must be 'exclusive', 'parallel' or "
+        "'serial', but is nothing."
     )
     assert sentence(target, {"device.encoding": "offset", "tile.read_phases": 4}) == (
         "tile.read_phases, set by the user, is 4, but only differential devices have polarities "

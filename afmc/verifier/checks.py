@@ -1,0 +1,186 @@
+"""The checks in order, and what each of them needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from afmc.targets import Target, load_target
+from afmc.verifier import blocks, checkpoint, claims, layout, matrices
+from afmc.verifier.disk import (
+    PROGRAM,
+    TABLES,
+    Damaged,
+    check_folder,
+    read_json,
+    read_program,
+    read_tables,
+    read_target,
+)
+from afmc.verifier.mapped import Mapped
+from afmc.verifier.report import Check, Finding, Outcome, Report
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A check to make: what holds if it passes, by which function, after which others."""
+
+    name: str
+    claim: str
+    find: Callable[[Mapped], Finding]
+    needs: tuple[str, ...] = ()
+
+
+FILES = "files"
+
+RULES = (
+    _Rule("matrices", "matrices have distinct names and possible sizes", matrices.matrices),
+    _Rule(
+        "sides",
+        "every matrix is either digital or in exactly one group",
+        matrices.sides,
+        ("matrices",),
+    ),
+    _Rule(
+        "groups",
+        "the matrices of a group read the same input over the same rows; columns add up",
+        matrices.groups,
+        ("sides",),
+    ),
+    _Rule(
+        "weights",
+        "matrices, biases and the rest are the model's weights, tied ones counted once",
+        matrices.weights,
+        ("sides",),
+    ),
+    _Rule(
+        "owners",
+        "every block is of a copy and replica that exist, and none of these is without",
+        blocks.owners,
+        ("groups",),
+    ),
+    _Rule("cover", "every weight is in exactly one block", blocks.cover, ("owners",)),
+    _Rule("row cuts", "row cuts run across all columns", blocks.row_cuts, ("cover",)),
+    _Rule("once", "every block is allocated once and placed once", layout.once),
+    _Rule("crossbars", "every block is inside its crossbar", layout.inside, ("once",)),
+    _Rule("chips", "chips, tiles and tiers are there", layout.places, ("once",)),
+    _Rule("overlap", "no two blocks are on the same cells", layout.overlaps, ("once",)),
+    _Rule(
+        "co-location",
+        "blocks share a crossbar only as the rule allows",
+        layout.neighbours,
+        ("once", "owners"),
+    ),
+    _Rule(
+        "agreement",
+        "allocation and placements say the same",
+        layout.agreement,
+        ("once",),
+    ),
+    _Rule("summary", "the summary's figures follow", claims.summary, ("once",)),
+    _Rule("bounds", "tiles are counted rightly, no bound is too high", claims.bounds, ("once",)),
+    _Rule(
+        "model folder",
+        "the weights on disk have the matrices' shapes",
+        checkpoint.weights_on_disk,
+        ("matrices",),
+    ),
+)
+
+
+def verify(directory: str | Path, target: str | Path | Target | None = None) -> Report:
+    """Whether the mapping that `afmc compile` wrote to a folder is what it claims to be.
+
+    Parameters
+    ----------
+    directory: what ``afmc compile -o DIR`` wrote. Only ``program.json``, ``blocks.npz`` and the
+        headers of the weights in ``model/`` are read.
+    target: the hardware to hold the mapping against, instead of the one in ``program.json``.
+
+    Raises ArtifactError for a folder that is no compile's, TargetError for a `target` that cannot
+    be read; whatever is wrong with the mapping is in the report.
+    """
+    directory = Path(directory)
+    check_folder(directory)
+    data = read_json(directory / PROGRAM)
+    given = None if target is None else load_target(target)
+    mapped, files, differs = _read(directory, data, given)
+    checks = [files, *([_skipped(rule, FILES) for rule in RULES] if mapped is None else [])]
+    if mapped is not None:
+        checks += _check(mapped)
+    name = given.name if given is not None else _name_of_target(data)
+    return Report(str(directory), name, differs, tuple(checks))
+
+
+def _check(mapped: Mapped) -> Iterator[Check]:
+    passed = set()
+    for rule in RULES:
+        missing = [need for need in rule.needs if need not in passed]
+        if missing:
+            yield _skipped(rule, missing[0])
+            continue
+        check = _made(rule.name, rule.claim, rule.find(mapped))
+        passed |= {rule.name} if check.passed else set()
+        yield check
+
+
+def _made(name: str, claim: str, found: Finding) -> Check:
+    outcome: Outcome = "failed" if found.problems else "skipped" if found.skipped else "passed"
+    return Check(name, claim, outcome, found.counts, found.problems, found.notes)
+
+
+def _skipped(rule: _Rule, need: str) -> Check:
+    return Check(rule.name, rule.claim, "skipped", notes=(f"not looked at without '{need}'",))
+
+
+def _read(
+    directory: Path, data: Mapping[str, Any], given: Target | None
+) -> tuple[Mapped | None, Check, tuple[str, ...]]:
+    """What is on disk, unless a file is damaged; the check of the files; and where a target that
+    the user gave is not the program's own."""
+    problems, program, own, tables = [], None, None, None
+    try:
+        program = read_program(data)
+        own = read_target(data)
+    except Damaged as error:
+        problems.append(str(error))
+    try:
+        tables = read_tables(directory)
+    except Damaged as error:
+        problems.append(str(error))
+    others = sorted(
+        p.name for p in directory.iterdir() if p.name not in (PROGRAM, TABLES, checkpoint.MODEL)
+    )
+    notes = (f"not read: {', '.join(others)}",) if others else ()
+    counts = {} if tables is None else {name: len(table["row"]) for name, table in tables.items()}
+    check = _made(FILES, "the files are whole", Finding(counts, tuple(problems), notes))
+    if program is None or own is None or tables is None:
+        return None, check, ()
+    mapped = Mapped(directory, program, own, given or own, **tables)
+    return mapped, check, () if given is None else _differences(own, given)
+
+
+def _differences(own: Target, given: Target) -> tuple[str, ...]:
+    """Figures of the target that the user gave that are others than the program's."""
+    one, other = ({key: value for key, value, _ in t.figures()} for t in (own, given))
+    keys = dict.fromkeys((*one, *other))
+    found = [
+        f"{key} is {_spell(one.get(key))} in {PROGRAM}, {_spell(other.get(key))} in {given.name}"
+        for key in keys
+        if one.get(key) != other.get(key)
+    ]
+    if own.name != given.name:
+        found.insert(0, f"the program is for {own.name}, not for {given.name}")
+    return tuple(found)
+
+
+def _spell(value: object) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _name_of_target(data: Mapping[str, Any]) -> str:
+    target = data.get("target")
+    name = target.get("name") if isinstance(target, dict) else None
+    return name if isinstance(name, str) else "unknown"

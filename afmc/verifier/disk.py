@@ -1,0 +1,354 @@
+"""Reading `program.json` and `blocks.npz`, by the format alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from afmc.errors import ArtifactError
+from afmc.targets import Target
+from afmc.targets.sentences import first_problem
+from afmc.verifier.intervals import Numbers
+from afmc.verifier.report import more
+
+PROGRAM = "program.json"
+TABLES = "blocks.npz"
+READS = 1
+"""The schema version that is read."""
+
+_COLUMNS = {
+    "blocks": ("group", "copy", "replica", "row", "col", "rows", "cols"),
+    "allocations": ("block", "tile", "row", "col"),
+    "placements": ("block", "chip", "tile", "tier", "row", "col"),
+}
+_MOST = 2**31 - 1
+"""Tables count in 32 bits."""
+
+Table = Mapping[str, Numbers]
+
+
+class Damaged(Exception):
+    """A file does not say what the format demands. Its text is one sentence."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    name: str
+    rows: int
+    cols: int
+    copies: int
+    per_token: float
+    input: str
+    input_range: float | None
+    stored: str
+    bias: str | None
+    tied_to: str | None
+    sources: tuple[str, ...]
+
+    @property
+    def weights(self) -> int:
+        return self.rows * self.cols * self.copies
+
+
+@dataclass(frozen=True)
+class Group:
+    members: tuple[str, ...]
+    rows: int
+    cols: int
+    copies: int
+    replicas: tuple[int, ...]
+    """How often each copy is there; empty: once."""
+
+    @property
+    def name(self) -> str:
+        rest = len(self.members) - 1
+        return f"{self.members[0]} and {rest} more" if rest else self.members[0]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the program says of its allocation."""
+
+    rule: str
+    tiles: int
+    lower_bound: int
+    status: str
+    bounds: Mapping[str, int]
+    patterns: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `program.json` says, as far as it is verified."""
+
+    model: Mapping[str, Any]
+    parameters: int
+    matrices: tuple[Matrix, ...]
+    groups: tuple[Group, ...]
+    digital: frozenset[str]
+    remainder: tuple[tuple[str, int], ...]
+    """Reason and weights of the operations that no matrix covers."""
+    proof: Proof
+    summary: Mapping[str, Any]
+    options: tuple[Mapping[str, Any], ...]
+    """Of each pass that ran."""
+
+    @cached_property
+    def by_name(self) -> dict[str, Matrix]:
+        return {matrix.name: matrix for matrix in self.matrices}
+
+    @property
+    def analog(self) -> tuple[Matrix, ...]:
+        return tuple(m for m in self.matrices if m.name not in self.digital)
+
+
+def check_folder(directory: Path) -> None:
+    """Raises ArtifactError, in one sentence, for what no compile finished."""
+    if not directory.is_dir():
+        raise ArtifactError(
+            f"{directory} is not a folder; make one with 'afmc compile MODEL -o DIR'."
+        )
+    if not (directory / PROGRAM).is_file() or directory.name.endswith(".unfinished"):
+        raise ArtifactError(
+            f"{directory} is not a finished afmc compile: it has no {PROGRAM} to verify."
+        )
+
+
+def read_json(file: Path) -> Mapping[str, Any]:
+    """An object. Raises ArtifactError for what is none, and so is no compile's."""
+    try:
+        value = json.loads(
+            file.read_text(encoding="utf-8"),
+            parse_constant=_refuse,
+            object_pairs_hook=_once_each,
+        )
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"{file} cannot be read ({error}): nothing to verify.") from error
+    if not isinstance(value, dict) or "schema_version" not in value:
+        raise ArtifactError(f"{file} was not written by afmc: it has no schema_version.")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not a number")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice")
+    return found
+
+
+def read_program(data: Mapping[str, Any]) -> Program:
+    """Raises Damaged for the first thing that is not as the format demands."""
+    if data["schema_version"] != READS:
+        raise Damaged(
+            f"{PROGRAM} has schema version {_spell(data['schema_version'])}, but what is verified "
+            f"is version {READS}; verify it with the afmc that wrote it."
+        )
+    program = _Object(data, PROGRAM)
+    model = program.object("model")
+    return Program(
+        model=model.values,
+        parameters=model.whole("parameters", most=None),
+        matrices=tuple(_matrix(each) for each in program.objects("matrices")),
+        groups=tuple(_group(each) for each in program.objects("groups")),
+        digital=frozenset(program.object("digital").values),
+        remainder=tuple(
+            (each.text("reason"), each.whole("weights", most=None))
+            for each in program.objects("remainder")
+        ),
+        proof=_proof(program.object("allocation")),
+        summary=program.object("summary").values,
+        options=tuple(each.object("options").values for each in program.objects("passes")),
+    )
+
+
+def read_target(data: Mapping[str, Any]) -> Target:
+    """The hardware in `program.json`, checked. Raises Damaged."""
+    given = _Object(data, PROGRAM).object("target").values
+    try:
+        return Target.model_validate(given)
+    except ValidationError as error:
+        raise Damaged(first_problem(error, Target, f"{PROGRAM}: target", {})) from None
+
+
+def _matrix(one: _Object) -> Matrix:
+    return Matrix(
+        name=one.text("name"),
+        rows=one.whole("rows"),
+        cols=one.whole("cols"),
+        copies=one.whole("copies"),
+        per_token=one.number("per_token"),
+        input=one.text("input"),
+        input_range=one.number("input_range") if one.has("input_range") else None,
+        stored=one.word("stored", ("cols_rows", "rows_cols")),
+        bias=one.text("bias") if one.has("bias") else None,
+        tied_to=one.text("tied_to") if one.has("tied_to") else None,
+        sources=one.texts("sources"),
+    )
+
+
+def _group(one: _Object) -> Group:
+    group = Group(
+        members=one.texts("members"),
+        rows=one.whole("rows"),
+        cols=one.whole("cols"),
+        copies=one.whole("copies"),
+        replicas=one.wholes("replicas"),
+    )
+    if not group.members:
+        raise Damaged(f"{one.where}.members is empty.")
+    return group
+
+
+def _proof(one: _Object) -> Proof:
+    bounds = one.object("bounds")
+    return Proof(
+        rule=one.word("rule", ("exclusive", "parallel", "serial")),
+        tiles=one.whole("tiles"),
+        lower_bound=one.whole("lower_bound"),
+        status=one.word("status", ("OPTIMAL", "FEASIBLE")),
+        bounds={name: bounds.whole(name) for name in bounds.values},
+        patterns=one.whole("patterns"),
+    )
+
+
+@dataclass(frozen=True)
+class _Object:
+    """A JSON object, and where it stands; whoever asks says what must be there."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def has(self, key: str) -> bool:
+        return self._value(key) is not None
+
+    def object(self, key: str) -> _Object:
+        value, where = self._value(key), self._at(key)
+        if not isinstance(value, dict):
+            raise Damaged(f"{where} must be an object, but is {_spell(value)}.")
+        return _Object(value, where)
+
+    def objects(self, key: str) -> list[_Object]:
+        found = []
+        for index, value in enumerate(self._list(key)):
+            where = f"{self._at(key)}[{index}]"
+            if not isinstance(value, dict):
+                raise Damaged(f"{where} must be an object, but is {_spell(value)}.")
+            found.append(_Object(value, where))
+        return found
+
+    def text(self, key: str) -> str:
+        return self._text(self._value(key), self._at(key))
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        where = self._at(key)
+        return tuple(self._text(v, f"{where}[{i}]") for i, v in enumerate(self._list(key)))
+
+    def word(self, key: str, words: Iterable[str]) -> str:
+        value = self._value(key)
+        if value not in words:
+            raise Damaged(
+                f"{self._at(key)} must be one of {', '.join(words)}, but is {_spell(value)}."
+            )
+        return str(value)
+
+    def whole(self, key: str, most: int | None = _MOST) -> int:
+        return self._whole(self._value(key), self._at(key), most)
+
+    def wholes(self, key: str) -> tuple[int, ...]:
+        where = self._at(key)
+        values = enumerate(self._list(key))
+        return tuple(self._whole(v, f"{where}[{i}]", _MOST) for i, v in values)
+
+    def number(self, key: str) -> float:
+        value = self._value(key)
+        if type(value) not in (int, float) or not abs(value) < math.inf:
+            raise Damaged(f"{self._at(key)} must be a number, but is {_spell(value)}.")
+        return float(value)
+
+    def _value(self, key: str) -> Any:
+        if key not in self.values:
+            raise Damaged(f"{self.where} has no {key}.")
+        return self.values[key]
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._value(key)
+        if not isinstance(value, list):
+            raise Damaged(f"{self._at(key)} must be a list, but is {_spell(value)}.")
+        return value
+
+    def _at(self, key: str) -> str:
+        return f"{self.where}{': ' if self.where == PROGRAM else '.'}{key}"
+
+    @staticmethod
+    def _text(value: Any, where: str) -> str:
+        if not isinstance(value, str) or not value.isprintable():
+            raise Damaged(f"{where} must be a line of text, but is {_spell(value)}.")
+        return value
+
+    @staticmethod
+    def _whole(value: Any, where: str, most: int | None) -> int:
+        if type(value) is not int:
+            raise Damaged(f"{where} must be a whole number, but is {_spell(value)}.")
+        if value < 0 or (most is not None and value > most):
+            to = "" if most is None else f" to {most:,}"
+            raise Damaged(f"{where} must be a whole number from 0{to}, but is {_spell(value)}.")
+        return value
+
+
+def _spell(value: Any) -> str:
+    """As JSON has it, shortened."""
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def read_tables(directory: Path) -> dict[str, Table]:
+    """The three tables by name, each by column. Raises Damaged."""
+    try:
+        with (directory / TABLES).open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            tables = {name: _columns(stored, name) for name in _COLUMNS}
+    except FileNotFoundError:
+        raise Damaged(f"{TABLES} is not there.") from None
+    except Damaged:
+        raise
+    except Exception as error:  # of a damaged file numpy and zipfile raise nearly every type
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise Damaged(f"{TABLES} cannot be read: {reason.splitlines()[0]}.") from error
+    rows, cols = (tables["blocks"][key] for key in ("rows", "cols"))
+    empty = np.flatnonzero((rows < 1) | (cols < 1))
+    if len(empty):
+        size = f"{rows[empty[0]]} x {cols[empty[0]]}"
+        raise Damaged(
+            f"{TABLES}: block {empty[0]} is {size}, but must be at least 1 x 1{more(len(empty))}"
+        )
+    return tables
+
+
+def _columns(stored: Any, name: str) -> Table:
+    if not isinstance(stored, np.lib.npyio.NpzFile) or name not in stored.files:
+        raise Damaged(f"{TABLES} has no table {name}.")
+    table = stored[name]
+    wanted = np.dtype([(column, "<i4") for column in _COLUMNS[name]])
+    if table.dtype != wanted or table.ndim != 1:
+        found = ", ".join(f"{key} {table.dtype[key]}" for key in table.dtype.names or ())
+        raise Damaged(
+            f"{TABLES}: the table {name} must have the columns {', '.join(_COLUMNS[name])} as "
+            f"32-bit whole numbers in one dimension, but has {found or table.dtype} in "
+            f"{table.ndim}."
+        )
+    # In 64 bits no sum of what stands there overflows.
+    return {column: table[column].astype(np.int64) for column in _COLUMNS[name]}
