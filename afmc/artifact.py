@@ -33,6 +33,7 @@ from afmc.ir import (
     Placing,
     Program,
     Remainder,
+    Replication,
     Routing,
     Table,
 )
@@ -66,6 +67,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
         "summary": dict(summary),
+        "replication": asdict(program.replication) if program.replication else None,
         "allocation": asdict(program.allocation) if program.allocation else None,
         "placing": asdict(program.placing) if program.placing else None,
         "digital": dict(program.digital) if program.digital is not None else None,
@@ -178,6 +180,7 @@ def read(directory: Path) -> Artifact:
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
             digital=_parse(dict[str, str] | None, data["digital"]),
             groups=_parse(tuple[Group, ...], data["groups"]),
+            replication=_parse(Replication | None, data["replication"]),
             allocation=_parse(Allocation | None, data["allocation"]),
             placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),

@@ -7,7 +7,6 @@ halved: one half is searched on, the other tells how good the result is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +70,7 @@ def _halved(experts: NDArray[np.integer[Any]], copies: int) -> Sample:
     return Sample(taken[:half], taken[half:] if len(taken) > 1 else taken)
 
 
-def longest_wait(taken: Real, reads: Whole, besides: Real) -> float:
+def longest_wait(taken: Real, reads: Whole | Real, besides: Real) -> float:
     """Mean over tokens of the most reads of one tile. `reads` are [experts, tiles], `besides`
     [tiles]: what the tiles do for the same stage for every token."""
     shared = reads.sum(axis=0) + besides > 1  # one block alone is one read, when it is taken
@@ -130,16 +129,10 @@ def _swap(
     return None
 
 
-def at_random(reads: Whole, chip: Whole, seed: int) -> Whole:
-    """The same blocks dealt to the same tiles of each chip without a plan."""
-    rng, result = np.random.default_rng(seed), np.zeros_like(reads)
-    for columns in _by_chip(chip):
-        expert = np.repeat(np.arange(len(reads)), reads[:, columns].sum(axis=1))
-        tile = np.repeat(columns, reads[:, columns].sum(axis=0))
-        np.add.at(result, (rng.permutation(expert), tile), 1)
-    return result
-
-
-def _by_chip(chip: Whole) -> Iterator[Whole]:
+def at_random(where: Whole, chip: Whole, seed: int) -> Whole:
+    """Another place for each block, of those on its chip, without a plan."""
+    rng, result = np.random.default_rng(seed), where.copy()
     for each in np.unique(chip):
-        yield np.flatnonzero(chip == each)
+        mine = np.flatnonzero(chip == each)
+        result[mine] = where[rng.permutation(mine)]
+    return result

@@ -13,6 +13,7 @@ is. Outputs of the last matrices leave the system and are not counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,20 +30,28 @@ class Flow:
     """[groups]"""
     uses: Real
     """Of one copy for one token, [groups]."""
-    copies: Whole
-    """[groups]"""
+    replicas: Whole
+    """Of each copy of a group, copy after copy and group after group."""
+    first_copy: Whole
+    """Where the copies of each group begin there, [groups]."""
     edges: tuple[tuple[tuple[int, ...], tuple[int, ...], float], ...]
     """For each input that another group feeds: groups that feed it, groups that read it, bytes."""
+
+    def share(self, group: NDArray[np.integer[Any]], copy: NDArray[np.integer[Any]]) -> Real:
+        """Of the uses of a copy, what each of its replicas gets, for each block."""
+        return np.asarray(1.0 / self.replicas[self.first_copy[group] + copy])
 
 
 def flow_of(program: Program) -> Flow:
     stages = _stages(program)
     first = [program.matrix(group.members[0]) for group in program.groups]
     copies = np.asarray([group.copies for group in program.groups], np.int64)
+    replicas = [n for group in program.groups for n in group.replicas or (1,) * group.copies]
     return Flow(
         stage=np.asarray([stages[m.name] for m in first], np.int64),
         uses=np.asarray([m.per_token for m in first], np.float64) / np.maximum(copies, 1),
-        copies=copies,
+        replicas=np.asarray(replicas, np.int64),
+        first_copy=np.cumsum(copies) - copies,
         edges=_edges(program),
     )
 

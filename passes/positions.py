@@ -69,8 +69,8 @@ class _Content:
 
     def __init__(self, program: Program, flow: Flow, placements: Table) -> None:
         blocks = program.blocks[placements["block"]]
-        self.uses = flow.uses
         self.group = blocks["group"].astype(np.int64)
+        self.uses = flow.uses[self.group] * flow.share(self.group, blocks["copy"])
         self.tile = placements["tile"].astype(np.int64)
         self.rows, self.cells = blocks["rows"].astype(np.int64), blocks["rows"] * blocks["cols"]
         self.slice = (blocks["replica"].astype(np.int64) << 32) + blocks["row"]
@@ -89,7 +89,7 @@ class _Content:
         for each in (which, self.tile, self.rows, self.cells, self.slice, self.copy):
             of_chip = each if len(each) == len(members) else each[members]
             digest.update(np.ascontiguousarray(of_chip).tobytes() + b"|")
-        digest.update(self.uses[numbers].tobytes())
+        digest.update(self.uses[members].tobytes())
         digest.update(repr(self._edges(numbers)).encode())
         return digest.digest()
 
@@ -112,9 +112,12 @@ class _Content:
         np.add.at(sent, (which, tile), self.cells[members])
         sent /= sent.sum(axis=1, keepdims=True)
         read = np.zeros((len(groups), tiles))
-        key = np.stack([which, tile, self.copy[members], self.slice[members]], axis=1)
-        _, once = np.unique(key, axis=0, return_index=True)  # columns beside share the input
-        rows = self.rows[members][once] * self.uses[groups[which[once]]]
+        key = np.zeros(len(members), np.int64)  # of what columns beside one another share
+        for part in (which, tile, self.copy[members], self.slice[members]):
+            values, place = np.unique(part, return_inverse=True)
+            key = key * len(values) + place.ravel()
+        _, once = np.unique(key, return_index=True)
+        rows = (self.rows * self.uses)[members][once]
         np.add.at(read, (which[once], tile[once]), rows)
         between = np.zeros((tiles, tiles))
         for senders, readers in self._edges(groups):

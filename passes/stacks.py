@@ -69,6 +69,7 @@ class Stacks:
         self.crossbar = table["tile"][order].astype(np.int64)
         self.group = blocks["group"].astype(np.int64)
         self.copy = blocks["copy"].astype(np.int64)
+        self.share = flow.share(self.group, self.copy)
         self.samples = list({id(each): each for each in samples.values()}.values())
         numbers = {id(each): i for i, each in enumerate(self.samples)}
         modules = {
@@ -101,14 +102,16 @@ class Stacks:
     def _held(self, start: int, end: int, free: Table) -> Held:
         a, b = np.searchsorted(self.crossbar, [start, end])
         group, copy, crossbar = self.group[a:b], self.copy[a:b], self.crossbar[a:b] - start
-        uses, which = np.unique(self.flow.uses, return_inverse=True)
+        share = self.share[a:b]
+        uses, which = np.unique(self.flow.uses[group] * share, return_inverse=True)
         stage = self.flow.stage[group]
         firsts = np.unique(self.routing[group])
         routing = firsts.searchsorted(self.routing[group]) - (firsts < 0).sum()
+        routing[share < 1] = -1  # a token meets one of the replicas, and which is not known
         firsts = firsts[firsts >= 0]
         expert = np.where(routing < 0, -1, copy)
         begin = int(stage.min()) if len(stage) else 0
-        columns = [stage - begin, routing, expert, which.ravel()[group]]
+        columns = [stage - begin, routing, expert, which.ravel()]
         sorts, sort = _distinct(columns)
         if len(sorts) > MOST_SORTS:
             columns[1] = columns[2] = np.full(len(group), -1)

@@ -37,7 +37,8 @@ def waits_of(
     group, copy = program.blocks["group"], program.blocks["copy"].astype(np.int64)
     width = int(max(tile.max(initial=0), in_order.max(initial=0))) + 1
     address, other = chip * width + tile, chip * width + in_order
-    uses = flow.uses[group]
+    share = flow.share(group, program.blocks["copy"])
+    uses = flow.uses[group] * share
     load = _totals(address, uses, 0)
     per_chip = _totals(chip, uses, len(tiles))
     reads = bound = 0.0
@@ -52,7 +53,7 @@ def waits_of(
             reads += float(_sums(address[plain], uses[plain])[1].max(initial=0.0))
             bound += _least(uses[plain], chip[plain], tiles)
             continue
-        columns = (chip, copy, uses, address, other, tiles)
+        columns = (chip, copy, uses, share, address, other, tiles)
         for same in _alike(banks, samples):  # gate and up apart: one routing for both
             mine = members[np.isin(group[members], same)]
             found = np.asarray(_bank(samples[same[0]], mine, plain, columns, seed))
@@ -81,43 +82,39 @@ def _bank(
     sample: Sample,
     mine: Whole,
     plain: Whole,
-    columns: tuple[Whole, Whole, Real, Whole, Whole, Whole],
+    columns: tuple[Whole, Whole, Real, Real, Whole, Whole, Whole],
     seed: int,
 ) -> tuple[float, float, float, float]:
     """Mean longest wait of one bank on the held-out tokens: placed, bound, in order, at random."""
-    chip, copy, uses, address, other, tiles = columns
+    chip, copy, uses, share, address, other, tiles = columns
     taken = sample.held_out
     chips, at = np.unique(chip[mine], return_inverse=True)
     held = np.zeros((taken.shape[1], len(chips)))
-    np.add.at(held, (copy[mine], at.ravel()), 1.0)
+    np.add.at(held, (copy[mine], at.ravel()), share[mine])
     there = np.asarray([uses[plain][chip[plain] == each].sum() for each in chips.tolist()])
     least = least_wait(taken, held, tiles[chips], there)
-    if len(np.unique(address[np.concatenate([mine, plain])])) == len(mine) + len(plain):
+    alone = len(np.unique(address[np.concatenate([mine, plain])])) == len(mine) + len(plain)
+    if alone and share[mine].min() == 1.0:
         return 1.0, least, 1.0, 1.0  # a tile for each block
     found = []
-    for where in (address, other):
-        names, reads = _counts(copy[mine], where[mine], taken.shape[1])
-        busy = dict(zip(*(each.tolist() for each in _sums(where[plain], uses[plain])), strict=True))
+    for bank, rest in (
+        (address[mine], address),
+        (other[mine], other),
+        (at_random(address[mine], chip[mine], seed), address),
+    ):
+        names, reads = _counts(copy[mine], bank, share[mine], taken.shape[1])
+        busy = dict(zip(*(each.tolist() for each in _sums(rest[plain], uses[plain])), strict=True))
         besides = np.asarray([busy.get(name, 0.0) for name in names.tolist()])
-        found.append((names, reads, besides))
-    (names, reads, besides), (_, in_order, besides_in_order) = found
-    width = int(address.max()) + 1
-    home = np.zeros(width, np.int64)
-    home[address[mine]] = chip[mine]
-    dealt = at_random(reads, home[names], seed)
-    return (
-        longest_wait(taken, reads, besides),
-        least,
-        longest_wait(taken, in_order, besides_in_order),
-        longest_wait(taken, dealt, besides),
-    )
+        found.append(longest_wait(taken, reads, besides))
+    placed, in_order, dealt = found
+    return placed, least, in_order, dealt
 
 
-def _counts(copy: Whole, where: Whole, copies: int) -> tuple[Whole, Whole]:
-    """The tiles that hold a bank, and how many blocks of each expert they hold."""
+def _counts(copy: Whole, where: Whole, share: Real, copies: int) -> tuple[Whole, Real]:
+    """The tiles that hold a bank, and their reads for each expert, when it is taken."""
     names, at = np.unique(where, return_inverse=True)
-    reads = np.zeros((copies, len(names)), np.int64)
-    np.add.at(reads, (copy, at.ravel()), 1)
+    reads = np.zeros((copies, len(names)))
+    np.add.at(reads, (copy, at.ravel()), share)
     return names, reads
 
 

@@ -134,6 +134,17 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     shutil.rmtree(workplace / "wrong")
 
 
+def test_a_model_that_does_not_fit_as_json(afmc: Run, workplace: Path) -> None:
+    limits = ("--set", "target.chip.tiles=1", "--set", "target.system.chips=30")
+    result = afmc("compile", "tiny", "-t", "ideal-512", *SMALL, *limits, "-o", "big", "--json")
+    assert result.returncode == 2 and not (workplace / "big").exists()
+    data = json.loads(result.stdout)
+    assert data["fits"] is False and data["limits"][0]["deficit"] == 24
+    assert data["proof"]["holds_for"] == "all layouts"
+    assert data["message"] in result.stderr and data["proof"]["sentence"] in result.stderr
+    assert all(lever["change"] in result.stderr for lever in data["levers"])
+
+
 def test_validate(afmc: Run) -> None:
     arguments = ("validate", f"tiny.{AFM}", "--text", "text.txt", "--tokens", "128")
     options = ("--window", "32", "--instances", "2", "--seed", "3")
@@ -286,7 +297,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "'smash'"),
     (("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "target.chip.tiles=1", "--set",
       "target.system.chips=3"), "tiny needs 54 chips of ideal-512 (54 tiles, 1 a chip), but the "
-     "system has 3: 51 missing. What would fit: --set target.system.chips=54."),
+     "system has 3: 51 missing. No layout of these weights fits: they need 17,280 cells (area), "
+     "and the system has 1,440. What would fit: --set target.system.chips=54 (54 tiles, 54 chips); "
+     "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
+     "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),

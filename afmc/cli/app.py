@@ -10,7 +10,7 @@ import typer
 
 import afmc
 from afmc.cli import output, targets
-from afmc.errors import AfmcError
+from afmc.errors import AfmcError, CapacityError
 
 app = typer.Typer(
     name="afmc",
@@ -101,7 +101,9 @@ def compile(
     ] = None,
     passes: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
+        typer.Option(
+            metavar="NAMES", help="[default: partition,merge,split,replicate,allocate,place]"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -109,7 +111,8 @@ def compile(
             "--set",
             metavar="PASS.OPTION=V",
             help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
-            "merge.enabled=false) or a figure of the target (target.crossbar.rows=1152).",
+            "merge.enabled=false, replicate.tiles=2000) or a figure of the target "
+            "(target.crossbar.rows=1152).",
         ),
     ] = None,
     revision: Annotated[
@@ -125,7 +128,7 @@ def compile(
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
-    from afmc.inspect import inspect_json, render
+    from afmc.inspect import inspect_json, misfit_json, render
     from afmc.routing import read_routing
     from afmc.targets import load_target
     from afmc.text import read_text
@@ -147,20 +150,25 @@ def compile(
         from afmc import compiled
         from afmc.pipeline import load_passes
 
-        result = compiled.compile(
-            model,
-            target,
-            digital=digital or (),
-            text=source,
-            calibration=calibration,
-            routing=sample,
-            settings=pairs,
-            passes=load_passes(passes.split(",")) if passes else None,
-            shapes_only=shapes_only,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
+        try:
+            result = compiled.compile(
+                model,
+                target,
+                digital=digital or (),
+                text=source,
+                calibration=calibration,
+                routing=sample,
+                settings=pairs,
+                passes=load_passes(passes.split(",")) if passes else None,
+                shapes_only=shapes_only,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
+            )
+        except CapacityError as error:
+            if json and error.report is not None:
+                output.print_json(misfit_json(error))
+            raise
         progress("save", 0, 0)
         result.save(directory)
     kept = result.as_artifact()
