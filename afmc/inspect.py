@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import CapacityError
-from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
+from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
 from afmc.passes.limits import limits
 from afmc.targets import Target
 
@@ -83,6 +83,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "limits": [
             {**asdict(limit), "left": limit.left} for limit in limits(program, target, chips)
         ],
+        "placing": asdict(program.placing) if program.placing is not None else None,
         "utilization": held / cells,
         "replication": None if program.replication is None else _replication(program, target),
         "routing": _routing(program),
@@ -293,6 +294,7 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             "of a tile are wanted at once"
             + (f"; objective {s['objective']}" if s["objective"] else ""),
         ),
+        *_placing(program.placing),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),
         (
@@ -331,6 +333,44 @@ def _replicas(r: dict[str, Any]) -> str:
         f"crossbars), for {r['objective']} at replicate.tokens={r['tokens']}: {r['gain']}; at "
         f"least {r['lower_bound']:,}: {r['status']}"
     )
+
+
+def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+    """How good the placement is: each figure with what no placement could undercut."""
+    if placing is None:
+        return []
+    reads = (
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
+        f"{placing.load_bound:,.4g}"
+    )
+    rows = [("placement", reads)]
+    if placing.experts is not None:
+        e = placing.experts
+        rows.append(
+            (
+                "experts",
+                f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held "
+                f"out: {e.source}",
+            )
+        )
+    traffic = (
+        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
+    )
+    if placing.strategy != "balanced":
+        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+    if placing.chips == 1:
+        traffic = "one chip"
+    if placing.byte_hops is not None and placing.byte_hops_bound is not None:
+        gap = 1 - placing.byte_hops_bound / placing.byte_hops if placing.byte_hops else 0.0
+        traffic += (
+            f"; {placing.byte_hops:,.0f} byte-hops on them, at least "
+            f"{placing.byte_hops_bound:,.0f}, gap {100 * gap:.0f} %"
+        )
+    if placing.chips > 1 or placing.byte_hops is not None:
+        rows.append(("traffic", traffic))
+    return rows
 
 
 def _ranges(program: Program) -> str:

@@ -180,6 +180,45 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class ExpertWaits:
+    """The longest wait for experts: the most reads that one tile does for a bank and a token, as
+    the mean over tokens, and as the sum over the stages that hold a bank."""
+
+    source: str
+    """Where the tokens are from, in words."""
+    tokens: int
+    """Held out: the placement has not seen them."""
+    reads: float
+    bound: float
+    """No placement onto the same chips has less on these tokens."""
+    in_order: float
+    """Of crossbars filled one after the other, on the same chips."""
+    at_random: float
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the placement achieved, and what no placement could undercut."""
+
+    strategy: str
+    chips: int
+    """The fewest that hold the tiles."""
+    border_bytes: float
+    """Bytes a token across the borders of chips, one after the other; by an exact search."""
+    reads: float
+    """Reads of tiles one after the other for a token: for each stage the most of one tile."""
+    reads_bound: float
+    load: float
+    """Reads a token of the busiest tile."""
+    load_bound: float
+    byte_hops: float | None = None
+    """Bytes a token times the links between tiles of a chip that they pass; None: no network."""
+    byte_hops_bound: float | None = None
+    experts: ExpertWaits | None = None
+    """None without banks of experts."""
+
+
+@dataclass(frozen=True)
 class Replication:
     """How much copies of weights save, and the proof that nothing within the budget saves more.
 
@@ -351,6 +390,7 @@ class Program:
     allocation: Allocation | None = None
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
+    placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
 
     def __post_init__(self) -> None:

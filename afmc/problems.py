@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Program, Routing, Table
+from afmc.ir import Placing, Program, Routing, Table
 from afmc.targets import Target
 
 _AT_ONCE = 1 << 20  # blocks that are looked at together, for the memory that this takes
@@ -42,6 +42,8 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
         yield from _allocation(program)
     if len(program.placements):
         yield from _placements(program, target)
+        if program.placing is not None:
+            yield from _placing(program, program.placing)
 
 
 def _same(program: Program, legal: Program | None, *facts: str) -> bool:
@@ -341,6 +343,35 @@ def _placements(program: Program, target: Target) -> Iterator[str]:
         if outside.any():
             yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
     yield from _neighbours(program, crossbar)
+
+
+def _placing(program: Program, said: Placing) -> Iterator[str]:
+    """What the placement says of itself, as far as it follows from the tables."""
+    placed = program.placements
+    chips = int(placed["chip"].max()) + 1
+    if chips != said.chips:
+        yield f"the placement says {said.chips} chips, but its table uses {chips}."
+    width = int(placed["tile"].max()) + 1
+    of_copy = [
+        program.matrix(group.members[0]).per_token / group.copies / replicas
+        for group in program.groups
+        for replicas in group.replicas or (1,) * group.copies
+    ]
+    copies = np.asarray([group.copies for group in program.groups])
+    begin = np.cumsum(copies) - copies
+    mine = program.blocks[placed["block"]]
+    uses = np.asarray(of_copy)[begin[mine["group"]] + mine["copy"]]
+    load = np.bincount(placed["chip"].astype(np.int64) * width + placed["tile"], uses).max()
+    if abs(load - said.load) > 1e-5:
+        yield f"the placement says {said.load} reads of the busiest tile, but it does {load:g}."
+    pairs = [("reads", said.reads, said.reads_bound), ("load", said.load, said.load_bound)]
+    if said.byte_hops is not None and said.byte_hops_bound is not None:
+        pairs.append(("byte-hops", said.byte_hops, said.byte_hops_bound))
+    if said.experts is not None:
+        pairs.append(("reads for experts", said.experts.reads, said.experts.bound))
+    for what, value, bound in pairs:
+        if bound > value + 1e-5:
+            yield f"the bound of {bound:g} {what} is above the {value:g} of the placement."
 
 
 def _crossbars(placed: Table) -> NDArray[np.int64]:
