@@ -94,8 +94,10 @@ def test_too_few_chips_says_how_many_and_what_would_fit() -> None:
     assert str(error) == (
         "test needs 45 chips of hermes-64 (2826 tiles, 64 a chip), but the system has 40: 5 "
         "missing. No mapping of these blocks under the rule exclusive fits: it takes at least "
-        "2,826 crossbars (blocks), and the system has 2,560. What would fit: --digital o_proj "
-        "(2556 tiles, 40 chips, 7.4 % of multiply-accumulates go digital); --set "
+        "2,826 crossbars (blocks), and the system has 2,560. What would fit: --set "
+        "allocate.rule=serial (2052 tiles, 33 chips, if hermes-64 can share tiles in any layout, "
+        "where blocks take turns); --digital o_proj (2556 tiles, 40 chips, 7.4 % of "
+        "multiply-accumulates go digital); --set "
         "target.system.chips=45 (2826 tiles, 45 chips); --set target.tile.tiers=2 (2826 tiles, 23 "
         "chips, if hermes-64 can stack 2 tiers); --set target.chip.tiles=71 (2826 tiles, 40 "
         "chips, if a chip can have 71 tiles)."
@@ -147,12 +149,12 @@ def test_one_option_is_enough_or_all_together_are() -> None:
     """The rule alone; and not before merging and whole tiles come to it."""
     _, report = explained(smollm2(), hermes(44))
     assert report.levers[0] == Lever(
-        "--set allocate.rule=parallel", 2796, 44, "hermes-64 can share tiles"
+        "--set allocate.rule=parallel", 2766, 44, "hermes-64 can share tiles"
     )
     target, settings = CASES["wasteful options"]
     _, report = explained(smollm2(), target, settings)
     assert report.levers[0].change == (
-        "--set merge.enabled=true --set split.style=full --set allocate.rule=parallel"
+        "--set merge.enabled=auto --set split.style=auto --set allocate.rule=parallel"
     )
 
 
@@ -262,13 +264,14 @@ def test_where_tiles_do_not_fill_chips_every_lever_is_placed() -> None:
     assert error.message == "needs 89 chips, and there are 80."
     assert report.proven is None and report.limits[1].deficit == 0
     assert [(lever.change, lever.chips) for lever in report.levers] == [
+        ("--set allocate.rule=serial", 65),
         ("--digital o_proj --digital model.layers.0.mlp.down_proj", 80),
         ("--set target.system.chips=89", 89),
         ("--set target.chip.tiles=72", 79),
     ]
     wide = hermes(100)
     program = run_passes(start, wide, passes)
-    assert {lever.chips for lever in levers(program, start, wide, passes)} == {71, 70, 88}
+    assert {lever.chips for lever in levers(program, start, wide, passes)} == {51, 65, 69, 71, 87}
 
 
 def test_the_report_as_json() -> None:
@@ -280,7 +283,7 @@ def test_the_report_as_json() -> None:
     assert data["proof"]["holds_for"] == "this rule"
     assert (data["proof"]["bound"], data["proof"]["crossbars_at_least"]) == ("blocks", 2826)
     assert re.match(r"test needs 45 chips of hermes-64 .* 5 missing\.$", data["message"])
-    assert data["levers"][0] == {
+    assert data["levers"][1] == {
         "change": "--digital o_proj",
         "tiles": 2556,
         "chips": 40,
@@ -294,11 +297,13 @@ def test_levers_of_a_model_that_fits() -> None:
     program = compiled(start, target)
     found = levers(program, start, target, load_passes())
     assert [(lever.change, lever.tiles, lever.chips) for lever in found] == [
+        ("--set allocate.rule=serial --digital lm_head", 405, 7),
+        ("--set allocate.rule=serial", 513, 9),
         ("--set allocate.rule=parallel --digital lm_head", 750, 12),
         ("--digital lm_head", 780, 13),
         ("--set allocate.rule=parallel", 942, 15),
     ]
-    assert [lever.macs_lost > 0 for lever in found] == [True, True, False]
+    assert [lever.macs_lost > 0 for lever in found] == [True, False, True, True, False]
 
 
 def test_no_lever_where_nothing_helps() -> None:
