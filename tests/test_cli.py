@@ -144,7 +144,7 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     assert right.stdout.splitlines()[-1] == (
         f"tiny.{AFM} on {AFM}: 17 checks, 17 passed, 0 failed, 0 skipped."
     )
-    assert "summary: not verified: bound_is_over." in right.stdout
+    assert "summary: not verified: bound_is_over" in right.stdout
     data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
     assert data["passed"] and len(data["checks"]) == 17
 

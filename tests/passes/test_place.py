@@ -21,6 +21,7 @@ from afmc.passes.flow import bytes_across, flow_of
 from afmc.passes.merge import Merge
 from afmc.passes.network import byte_hops, distances, gilmore_lawler, placed, snake
 from afmc.passes.place import Place
+from afmc.passes.replicate import Replicate
 from afmc.passes.split import Split
 from afmc.passes.tiers import deal, spread, waiting
 from afmc.pipeline import run_passes
@@ -345,3 +346,12 @@ def test_what_is_said_of_a_placement_is_checked() -> None:
         f"the bound of {program.placing.byte_hops_bound:g} byte-hops is above the 1 of the "
         f"placement.",
     ]
+
+
+def test_replicas_share_the_reads() -> None:
+    """One block twice, on two tiers of one tile: a token reads one of them."""
+    program = program_of([Matrix("a", 16, 16, "in"), Matrix("b", 16, 16, "a", sources=("a",))])
+    passes = [Merge(), Split(), Replicate(tiles=4, tokens=2), Allocate(), Place()]
+    result = run_passes(replace(program, digital={}), stack(1, 4, 16), passes)
+    assert len(result.blocks) == 4 and result.placing is not None
+    assert (result.placing.load, result.placing.reads) == (2, 2)
