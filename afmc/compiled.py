@@ -33,13 +33,14 @@ from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
 from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
+from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import fits_tiles, is_bank
-from afmc.pipeline import configure, fit_or_explain, levers, load_passes, with_objective
+from afmc.pipeline import configure, load_passes, with_objective
 from afmc.routing import read_routing, with_routing
 from afmc.simulator.calibrate import Method, look_at
 from afmc.simulator.device import device_of
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.replicas import Layer
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
 
@@ -150,7 +151,7 @@ class CompiledModel:
     # on tiles
 
     @cached_property
-    def tiles(self) -> dict[str, TileLinear]:
+    def tiles(self) -> dict[str, Layer]:
         """The analog layers by the name of their matrix, for a bank of experts one for each:
         ``down_proj[3]``. `write` decides what they hold.
         """
@@ -343,16 +344,16 @@ class CompiledModel:
         places = self.program.placements
         _, turns = np.unique(places[["chip", "tile"]], return_counts=True)
         latency_ns = self.target.tile.read_latency_ns
-        groups = -(
-            -self.program.blocks["rows"]
-            // (self.target.crossbar.active_rows or self.target.crossbar.rows)
-        )
+        blocks = self.program.blocks
+        serving = blocks["replica"] == 0  # a token goes to one replica
+        rows = self.target.crossbar.active_rows or self.target.crossbar.rows
+        groups = -(-blocks["rows"] // rows)
         return CalibrationCost(
             probes,
             reads=probes * len(places),
             tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
-            digital_macs=probes * sum(m.weights for m in self.program.analog),
-            digital_operations_per_token=int((groups * self.program.blocks["cols"]).sum()),
+            digital_macs=probes * int(blocks["rows"].astype(np.int64) @ blocks["cols"]),
+            digital_operations_per_token=int((groups * blocks["cols"])[serving].sum()),
         )
 
     def run(
@@ -477,7 +478,7 @@ def compile(
         or ``accuracy``; `afmc.passes.choose` says what each of them counts.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
-    passes: instead of partition, merge, split, allocate and place with `settings`.
+    passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
     shapes_only: reads the configuration and no weights. The mapping is the same; there are no input
         ranges, and nothing can be simulated.
     progress: called with each stage.
@@ -537,6 +538,9 @@ def compile(
         start = with_routing(start, routing)
     ranges = not shapes_only and _needs_ranges(start, hardware)
     unseen = start.routing is None and any(map(is_bank, matrices))
+    if ranges and not unseen and hardware.system.chips is not None and passes is None:
+        with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
+            fit_or_explain(start, hardware, steps)
     if ranges or (unseen and loaded.tokenizer is not None):
         with clock.stage("calibrate"):
             start = _calibrate(start, loaded, text, method, calibration_tokens, ranges, progress)
@@ -547,7 +551,7 @@ def compile(
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
-        found = levers(start, hardware, steps)
+        found = levers(program, start, hardware, steps)
     return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -53,6 +54,7 @@ Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
 Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
+Pace = Literal["throughput", "latency"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,70 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class ExpertWaits:
+    """The longest wait for experts: the most reads that one tile does for a bank and a token, as
+    the mean over tokens, and as the sum over the stages that hold a bank."""
+
+    source: str
+    """Where the tokens are from, in words."""
+    tokens: int
+    """Held out: the placement has not seen them."""
+    reads: float
+    bound: float
+    """No placement onto the same chips has less on these tokens."""
+    in_order: float
+    """Of crossbars filled one after the other, on the same chips."""
+    at_random: float
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the placement achieved, and what no placement could undercut."""
+
+    strategy: str
+    chips: int
+    """The fewest that hold the tiles."""
+    border_bytes: float
+    """Bytes a token across the borders of chips, one after the other; by an exact search."""
+    reads: float
+    """Reads of tiles one after the other for a token: for each stage the most of one tile."""
+    reads_bound: float
+    load: float
+    """Reads a token of the busiest tile."""
+    load_bound: float
+    byte_hops: float | None = None
+    """Bytes a token times the links between tiles of a chip that they pass; None: no network."""
+    byte_hops_bound: float | None = None
+    experts: ExpertWaits | None = None
+    """None without banks of experts."""
+
+
+@dataclass(frozen=True)
+class Replication:
+    """How much copies of weights save, and the proof that nothing within the budget saves more.
+
+    A turn is one product of every crossbar that holds a part of a copy of a group. Where `r`
+    replicas share `n` uses, these take `n / r` turns, rounded up.
+    """
+
+    objective: Pace
+    """``throughput``: turns of the group that takes most of them. ``latency``: of all groups, one
+    after the other; the experts of a bank work at the same time."""
+    tokens: int
+    """That run through at once."""
+    budget: int
+    """Crossbars, one for each block."""
+    crossbars: int
+    """Of these used: fewer tiles where blocks share tiles."""
+    turns: int
+    turns_alone: int
+    """Without replicas."""
+    lower_bound: int
+    """No choice within the budget takes fewer turns."""
+    status: SolverStatus
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How the input ranges were found that the model did not bring along."""
 
@@ -200,8 +266,12 @@ class Routing:
 
     def shares(self, matrix: Matrix) -> NDArray[np.float64]:
         """How the uses of a bank spread over its experts, [copies], 1 in sum."""
-        counts = np.bincount(self.experts[matrix.module].ravel(), minlength=matrix.copies)
+        counts = self.counts(matrix)
         return counts / counts.sum()
+
+    def counts(self, matrix: Matrix) -> NDArray[np.int64]:
+        """Tokens that each expert of a bank got, [copies]."""
+        return np.bincount(self.experts[matrix.module].ravel(), minlength=matrix.copies)
 
 
 @dataclass(frozen=True)
@@ -214,7 +284,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class Lever:
-    """A change that takes fewer tiles, checked by running the passes with it."""
+    """A change that takes fewer tiles or fits, checked by running the passes with it."""
 
     change: str
     """As one would type it."""
@@ -222,10 +292,79 @@ class Lever:
     chips: int
     needs: str = ""
     """What the hardware would have to be able to do besides."""
+    macs_lost: float = 0.0
+    """Share of the multiply-accumulates of all matrices that it moves off the tiles."""
 
     def __str__(self) -> str:
+        lost = (
+            f", {100 * self.macs_lost:.1f} % of multiply-accumulates go digital"
+            if self.macs_lost
+            else ""
+        )
         needs = f", if {self.needs}" if self.needs else ""
-        return f"{self.change} ({self.tiles} tiles, {self.chips} chips{needs})"
+        return f"{self.change} ({self.tiles} tiles, {self.chips} chips{lost}{needs})"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a mapping takes of something that a system has only so much of."""
+
+    of: Literal["chips", "crossbars", "cells"]
+    """A tier of a stacked tile is a crossbar; a cell holds one weight."""
+    demand: int
+    supply: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.supply - self.demand)
+
+    @property
+    def deficit(self) -> int:
+        return max(0, self.demand - self.supply)
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Why a model does not fit its system, and what would."""
+
+    model: str
+    target: str
+    rule: Rule
+    limits: tuple[Limit, ...]
+    """Of chips, crossbars and cells."""
+    bound: str
+    """Name of the largest lower bound on the crossbars."""
+    at_least: int
+    """Its value: crossbars that these blocks take under this rule, however they are mapped."""
+    levers: tuple[Lever, ...] = ()
+
+    @property
+    def proven(self) -> Literal["all layouts", "this rule"] | None:
+        """What it is proven of that it does not fit; None where a mapping that fits may exist."""
+        if self._limit("cells").deficit:
+            return "all layouts"
+        return "this rule" if self.at_least > self._limit("crossbars").supply else None
+
+    @property
+    def proof(self) -> str:
+        supply, cells = self._limit("crossbars").supply, self._limit("cells")
+        if self.proven == "all layouts":
+            return (
+                f"No layout of these weights fits: they need {cells.demand:,} cells (area), and "
+                f"the system has {cells.supply:,}."
+            )
+        if self.proven == "this rule":
+            return (
+                f"No mapping of these blocks under the rule {self.rule} fits: it takes at least "
+                f"{self.at_least:,} crossbars ({self.bound}), and the system has {supply:,}."
+            )
+        return (
+            f"This is the mapping that was found; one that fits is not ruled out: at least "
+            f"{self.at_least:,} crossbars are needed ({self.bound}), and the system has {supply:,}."
+        )
+
+    def _limit(self, of: str) -> Limit:
+        return next(limit for limit in self.limits if limit.of == of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,9 +385,12 @@ class Program:
     groups: tuple[Group, ...] = ()
     """Analog matrices by shared input, once `merge` has run."""
     blocks: Table = field(default_factory=lambda: np.zeros(0, BLOCK))
+    replication: Replication | None = None
+    """None where nobody asked for replicas."""
     allocation: Allocation | None = None
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
+    placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
 
     def __post_init__(self) -> None:
@@ -261,6 +403,16 @@ class Program:
     @cached_property
     def by_name(self) -> dict[str, Matrix]:
         return {matrix.name: matrix for matrix in self.matrices}
+
+    def uses_of(self, group: Group) -> tuple[Fraction, ...]:
+        """Products of each copy for one token, as the routing has it, or all copies alike."""
+        matrix = self.by_name[group.members[0]]
+        # A quotient of two counts that went through floating point is that quotient again.
+        uses = Fraction(matrix.per_token).limit_denominator(1_000_000)
+        if self.routing is None or matrix.module not in self.routing.experts:
+            return (uses / group.copies,) * group.copies
+        counts = self.routing.counts(matrix).tolist()
+        return tuple(uses * Fraction(count, sum(counts)) for count in counts)
 
     @property
     def analog(self) -> tuple[Matrix, ...]:

@@ -33,10 +33,14 @@ from afmc.simulator.device import device_of
 from afmc.simulator.experts import GroupedExperts, TileBank, banks_of, by_expert
 from afmc.simulator.layer import TileLinear
 from afmc.simulator.random import Address, generator_at
+from afmc.simulator.replicas import Layer, Replicas, replicas_of
 from afmc.simulator.tiles import FRESH, Piece, program, touches
 from afmc.targets import Target, load_target
 
-Tiles = Mapping[str, TileLinear]
+Tiles = Mapping[str, Layer]
+
+# Numbers of a group, a copy and a replica, as in the table of blocks.
+Owner = tuple[int, int, int]
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
 
 
@@ -100,9 +104,14 @@ def names_in_tiles(matrix: Matrix) -> list[str]:
     return [matrix.name]
 
 
-def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, TileLinear]:
+def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, Layer]:
     """A layer of tiles, not yet written, for every copy of every analog matrix."""
-    tiles = {}
+    tiles: dict[str, Layer] = {}
+    replicas = {
+        name: group.replicas or (1,) * group.copies
+        for group in program.groups
+        for name in group.members
+    }
     for matrix in program.analog:
         try:
             weights, biases = _tensors(module, matrix)
@@ -110,14 +119,19 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
             raise ModelError(
                 f"the model has no module {matrix.module!r}, which the program has; compile again."
             ) from error
-        for name, weight, bias in zip(names_in_tiles(matrix), weights, biases, strict=True):
-            tiles[name] = TileLinear.unwritten(
-                weight,
-                bias,
-                target,
-                matrix.input_range,
-                transposed=matrix.stored == "rows_cols",
-            )
+        names, times = names_in_tiles(matrix), replicas[matrix.name]
+        for name, weight, bias, count in zip(names, weights, biases, times, strict=True):
+            layers = [
+                TileLinear.unwritten(
+                    weight,
+                    bias,
+                    target,
+                    matrix.input_range,
+                    transposed=matrix.stored == "rows_cols",
+                )
+                for _ in range(count)
+            ]
+            tiles[name] = layers[0] if count == 1 else Replicas(layers)
     return tiles
 
 
@@ -188,12 +202,13 @@ def write_instance(
     With probes in the condition, columns are measured just after programming and corrected.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
-    corrections: dict[str, Correction] = {}
+    corrections: dict[tuple[str, int], Correction] = {}
     if condition.probes:
         writer.write(FRESH, {})
         for name, layer in tiles.items():
-            draws = writer.generator(name, "probes")
-            corrections[name] = layer.measure(condition.probes, draws)
+            for number, replica in enumerate(replicas_of(layer)):
+                draws = writer.generator(name, number, "probes")
+                corrections[name, number] = replica.measure(condition.probes, draws)
     writer.write(condition, corrections)
 
 
@@ -258,25 +273,28 @@ class _Writer:
         self.pieces = _pieces(program_)
         self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
-            name: pieces[0].address
-            for (group, copy_), pieces in self.pieces.items()
+            (name, replica): pieces[0].address
+            for (group, copy_, replica), pieces in self.pieces.items()
             for name in _members(program_, group, copy_)
         }
 
-    def generator(self, layer: str, purpose: str) -> torch.Generator:
-        """For draws that belong to a layer as a whole, at its first block."""
-        return generator_at(self.seed, self.instance, self.place[layer], f"{purpose} {layer}")
+    def generator(self, layer: str, replica: int, purpose: str) -> torch.Generator:
+        """For draws that belong to a replica of a layer as a whole, at its first block."""
+        place = self.place[layer, replica]
+        return generator_at(self.seed, self.instance, place, f"{purpose} {layer}")
 
-    def write(self, condition: Condition, corrections: Mapping[str, Correction]) -> None:
-        """All copies of all groups, the largest first, one a core at a time."""
+    def write(
+        self, condition: Condition, corrections: Mapping[tuple[str, int], Correction]
+    ) -> None:
+        """All replicas of all copies of all groups, the largest first, one a core at a time."""
         largest_first = sorted(self.pieces, key=lambda which: -len(self.pieces[which]))
         cores = torch.get_num_threads()
 
-        def write(which: tuple[int, int]) -> None:
-            self._write(*which, condition, corrections)
+        def write(owner: Owner) -> None:
+            self._write(owner, condition, corrections)
 
         try:
-            # Blocks are too small to share: each thread works by itself, on a copy of its own.
+            # Blocks are too small to share: each thread works by itself, on a replica.
             with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
                 deque(pool.map(write, largest_first), maxlen=0)
         finally:
@@ -284,15 +302,16 @@ class _Writer:
 
     def _write(
         self,
-        group: int,
-        copy_: int,
+        owner: Owner,
         condition: Condition,
-        corrections: Mapping[str, Correction],
+        corrections: Mapping[tuple[str, int], Correction],
     ) -> None:
-        layers = [(name, self.tiles[name]) for name in _members(self.program, group, copy_)]
+        group, copy_, replica = owner
+        names = _members(self.program, group, copy_)
+        layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
         written = program(
             _side_by_side([layer for _, layer in layers]),
-            self.pieces[group, copy_],
+            self.pieces[owner],
             self.target,
             self.device,
             seed=self.seed,
@@ -307,8 +326,8 @@ class _Writer:
             part = written.columns(slice(first, last))
             # Not by the correction: with and without it the same noise is read.
             moment = f"{condition.at_s!r} {condition.temperature_C!r}"
-            reads = self.generator(name, f"reads {moment}")
-            layer.write(part, reads, corrections.get(name))
+            reads = self.generator(name, replica, f"reads {moment}")
+            layer.write(part, reads, corrections.get((name, replica)))
             first = last
 
 
@@ -318,34 +337,34 @@ def _members(program_: Program, group: int, copy_: int) -> list[str]:
     return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
 
 
-def _side_by_side(layers: Sequence[TileLinear]) -> Tensor:
+def _side_by_side(layers: Sequence[Layer]) -> Tensor:
     """[cols, rows]: what tiles that several layers share are to hold."""
     weights = [layer.ideal for layer in layers]
     return weights[0] if len(weights) == 1 else torch.cat(weights)
 
 
-def _pieces(program_: Program) -> dict[tuple[int, int], list[Piece]]:
-    """The pieces of every copy of every group, from the tables."""
+def _pieces(program_: Program) -> dict[Owner, list[Piece]]:
+    """The pieces of every replica of every copy of a group, from the tables."""
     placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
     blocks = program_.blocks[placed["block"]]
-    pieces: dict[tuple[int, int], list[Piece]] = {}
+    pieces: dict[Owner, list[Piece]] = {}
     for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
-        group, copy_, _, row, col, rows, cols = block
+        group, copy_, replica, row, col, rows, cols = block
         piece = Piece(row, col, rows, cols, Address(*place[1:]))
-        pieces.setdefault((group, copy_), []).append(piece)
+        pieces.setdefault((group, copy_, replica), []).append(piece)
     return pieces
 
 
 def _crossbar_maxima(
-    program_: Program, target: Target, tiles: Tiles, pieces: Mapping[tuple[int, int], list[Piece]]
+    program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
 ) -> dict[tuple[int, int, int], float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
     if target.device.scale == "column" and target.output.range == "column":
         return None
     maxima: dict[tuple[int, int, int], float] = {}
-    for (group, copy_), of_copy in pieces.items():
+    for (group, copy_, _), mine in pieces.items():
         weight = _side_by_side([tiles[name] for name in _members(program_, group, copy_)])
-        for piece in of_copy:
+        for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)
     return maxima

@@ -9,13 +9,13 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from afmc.errors import CapacityError, OptionError, PassError, did_you_mean
-from afmc.ir import Applied, Lever, Objective, Program
+from afmc.errors import OptionError, PassError, did_you_mean
+from afmc.ir import Applied, Objective, Program
 from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
 
-PIPELINE = ("partition", "merge", "split", "allocate", "place")
+PIPELINE = ("partition", "merge", "split", "replicate", "allocate", "place")
 
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
@@ -141,71 +141,6 @@ def run_passes(
         applied = (*result.applied, Applied(name, options_of(step)))
         program = legal = replace(result, applied=applied)
     return program
-
-
-def levers(start: Program, target: Target, passes: Sequence[Pass]) -> list[Lever]:
-    """Single changes of options, each checked, that need fewer tiles than the passes do as given.
-
-    `start` is the program before the first pass. The number of chips is not limited here.
-    """
-    open_ended = target.model_copy(
-        update={"system": target.system.model_copy(update={"chips": None})}
-    )
-    now = run_passes(start, open_ended, passes)
-    assert now.allocation is not None
-    found = []
-    for change, settings in _candidates(now, passes):
-        try:
-            changed = run_passes(start, open_ended, configure(passes, settings))
-        except OptionError:
-            continue  # for instance nothing would be left for the tiles
-        if changed.allocation and changed.allocation.tiles < now.allocation.tiles:
-            beyond = changed.allocation.rule != target.tile.co_location
-            needs = f"{target.name} can share tiles" if beyond else ""
-            found.append(Lever(change, changed.allocation.tiles, chips_used(changed), needs))
-    return sorted(found, key=lambda lever: lever.tiles)
-
-
-def _candidates(now: Program, passes: Sequence[Pass]) -> list[tuple[str, dict[str, object]]]:
-    options = {name_of(step): options_of(step) for step in passes}
-    candidates: list[tuple[str, dict[str, object]]] = []
-    for key, value in (
-        ("merge.enabled", "auto"),
-        ("split.style", "auto"),
-        ("allocate.rule", "parallel"),
-    ):
-        name, option = key.split(".")
-        if option in options.get(name, {}) and options[name][option] != value:
-            candidates.append((f"--set {key}={value}", {key: value}))
-    if "digital" in options.get("partition", {}) and now.analog:
-        digital = tuple(options["partition"]["digital"])
-        largest = max(now.analog, key=lambda matrix: matrix.weights)
-        pattern = largest.module or largest.name
-        candidates.append(
-            (f"--digital {pattern}", {"partition.digital": (*digital, pattern)}),
-        )
-    if len(candidates) > 1:
-        together = {key: value for _, settings in candidates for key, value in settings.items()}
-        candidates.append((" ".join(change for change, _ in candidates), together))
-    return candidates
-
-
-def fit_or_explain(
-    start: Program, target: Target, passes: Sequence[Pass], observe: Observer = lambda name: None
-) -> Program:
-    """`run_passes`; when the system has too few chips the error says what would fit, checked."""
-    try:
-        return run_passes(start, target, passes, observe)
-    except CapacityError as error:
-        fitting = [
-            str(lever)
-            for lever in levers(start, target, passes)
-            if lever.chips <= error.chips_available
-        ]
-        more_chips = f"--set target.system.chips={error.chips_needed}"
-        raise CapacityError(
-            error.message, error.chips_needed, error.chips_available, [*fitting, more_chips]
-        ) from error
 
 
 def chips_used(program: Program) -> int:

@@ -7,11 +7,12 @@ every pass and shares no code with the passes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Program, Routing, Table
+from afmc.ir import Placing, Program, Routing, Table
 from afmc.targets import Target
 
 _AT_ONCE = 1 << 20  # blocks that are looked at together, for the memory that this takes
@@ -31,6 +32,8 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
         yield from _partition(program)
     if program.groups:
         yield from _groups(program)
+    if program.groups and not _same(program, legal, "groups", "blocks", "replication"):
+        yield from _replicas(program)
     if len(program.blocks) and not _same(program, legal, "groups", "blocks"):
         yield from _cover(program, target)
     if program.allocation is not None and not _same(
@@ -39,6 +42,8 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
         yield from _allocation(program)
     if len(program.placements):
         yield from _placements(program, target)
+        if program.placing is not None:
+            yield from _placing(program, program.placing)
 
 
 def _same(program: Program, legal: Program | None, *facts: str) -> bool:
@@ -104,6 +109,35 @@ def _groups(program: Program) -> Iterator[str]:
             yield f"the members of {group.name} read different inputs or ranges."
 
 
+def _replicas(program: Program) -> Iterator[str]:
+    """What the replicas of each group save, and that they keep within the budget."""
+    for group in program.groups:
+        if group.replicas and (len(group.replicas) != group.copies or min(group.replicas) < 1):
+            yield f"{group.name} has {group.copies} copies, but replicas {group.replicas}."
+            return
+    claim = program.replication
+    if claim is None:
+        if any(group.replicas for group in program.groups):
+            yield "there are replicas, but no word of why."
+        return
+    turns = []
+    for group in program.groups:
+        uses, replicas = program.uses_of(group), group.replicas or (1,) * group.copies
+        shared = set(zip(uses, replicas, strict=True))
+        turns.append(max(max(1, ceil(claim.tokens * n / r)) for n, r in shared))
+    found = max(turns) if claim.objective == "throughput" else sum(turns)
+    if found != claim.turns:
+        yield f"the replication says {claim.turns} turns, but its replicas need {found}."
+    if claim.crossbars != len(program.blocks):
+        yield f"the replication says {claim.crossbars} blocks, but there are {len(program.blocks)}."
+    if claim.crossbars > claim.budget:
+        yield f"the replication takes {claim.crossbars} crossbars of {claim.budget}."
+    if claim.lower_bound > claim.turns:
+        yield f"the bound of {claim.lower_bound} turns is above the {claim.turns} that are needed."
+    if (claim.status == "OPTIMAL") != (claim.lower_bound == claim.turns):
+        yield f"status {claim.status} with {claim.turns} turns and bound {claim.lower_bound}."
+
+
 def _cover(program: Program, target: Target) -> Iterator[str]:
     """Every weight in exactly one block, every block inside a crossbar."""
     blocks = program.blocks
@@ -120,9 +154,15 @@ def _cover(program: Program, target: Target) -> Iterator[str]:
         )
     blocks, starts = _by_owner(blocks)
     counts = np.diff(np.append(starts, len(blocks)))
-    expected = sum(sum(group.replicas) or group.copies for group in program.groups)
-    if len(starts) != expected:
-        yield f"the blocks belong to {len(starts)} matrices, but {expected} are analog."
+    owners = np.stack([blocks[key][starts] for key in ("group", "copy", "replica")], axis=1)
+    expected = _owners(program)
+    if len(owners) != len(expected):
+        yield f"the blocks belong to {len(owners)} matrices, but {len(expected)} are analog."
+        return
+    other = np.any(owners[np.lexsort(owners.T[::-1])] != expected, axis=1)
+    if other.any():
+        group = program.groups[int(expected[other.argmax()][0])]
+        yield f"the copies and replicas of {group.name} are not numbered from 0 on."
         return
     shapes = {(group.rows, group.cols): n for n, group in enumerate(program.groups)}
     shape = np.asarray([shapes[group.rows, group.cols] for group in program.groups])
@@ -183,6 +223,17 @@ def _cut_alike(
             column = blocks[key]
             alike[part] &= (column[rows] == column[model : model + count]).all(axis=1)
     return alike
+
+
+def _owners(program: Program) -> NDArray[np.int64]:
+    """Group, copy and replica of everything that blocks have to cover, in that order."""
+    replicas = [group.replicas or (1,) * group.copies for group in program.groups]
+    times = np.concatenate([np.zeros(0, np.int64), *replicas])
+    copies = [group.copies for group in program.groups]
+    group = np.repeat(np.arange(len(copies)), copies)
+    copy = np.concatenate([np.zeros(0, np.int64), *map(np.arange, copies)])
+    replica = np.arange(times.sum()) - np.repeat(times.cumsum() - times, times)
+    return np.stack([np.repeat(group, times), np.repeat(copy, times), replica], axis=1)
 
 
 def _cuts_run_across(blocks: Table, cols: int) -> bool:
@@ -292,6 +343,35 @@ def _placements(program: Program, target: Target) -> Iterator[str]:
         if outside.any():
             yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
     yield from _neighbours(program, crossbar)
+
+
+def _placing(program: Program, said: Placing) -> Iterator[str]:
+    """What the placement says of itself, as far as it follows from the tables."""
+    placed = program.placements
+    chips = int(placed["chip"].max()) + 1
+    if chips != said.chips:
+        yield f"the placement says {said.chips} chips, but its table uses {chips}."
+    width = int(placed["tile"].max()) + 1
+    of_copy = [
+        program.matrix(group.members[0]).per_token / group.copies / replicas
+        for group in program.groups
+        for replicas in group.replicas or (1,) * group.copies
+    ]
+    copies = np.asarray([group.copies for group in program.groups])
+    begin = np.cumsum(copies) - copies
+    mine = program.blocks[placed["block"]]
+    uses = np.asarray(of_copy)[begin[mine["group"]] + mine["copy"]]
+    load = np.bincount(placed["chip"].astype(np.int64) * width + placed["tile"], uses).max()
+    if abs(load - said.load) > 1e-5:
+        yield f"the placement says {said.load} reads of the busiest tile, but it does {load:g}."
+    pairs = [("reads", said.reads, said.reads_bound), ("load", said.load, said.load_bound)]
+    if said.byte_hops is not None and said.byte_hops_bound is not None:
+        pairs.append(("byte-hops", said.byte_hops, said.byte_hops_bound))
+    if said.experts is not None:
+        pairs.append(("reads for experts", said.experts.reads, said.experts.bound))
+    for what, value, bound in pairs:
+        if bound > value + 1e-5:
+            yield f"the bound of {bound:g} {what} is above the {value:g} of the placement."
 
 
 def _crossbars(placed: Table) -> NDArray[np.int64]:

@@ -21,14 +21,17 @@ GROUPED = ("transformers.grouped_mm_fallback.default", "aten._grouped_mm.default
 class Partition:
     digital: tuple[str, ...] = ()
     """Patterns of more matrices to keep digital: a module's path, its last part or a parameter's
-    name, with ``*`` and ``?``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``. For a bank of
-    experts also the last part of the parameter's name: ``down_proj``."""
+    name, with ``*``, ``?`` and ``[0-9]``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``. For a
+    bank of experts also the last part of the parameter's name: ``down_proj``."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
             if matrix.chooses:
-                digital[matrix.name] = "a router: with noise it would choose other experts"
+                digital[matrix.name] = (
+                    "what it computes is ranked, as a router's scores are: noise would change the "
+                    "choice"
+                )
             elif not fits_tiles(matrix):
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (

@@ -10,7 +10,7 @@ import typer
 
 import afmc
 from afmc.cli import output, targets
-from afmc.errors import AfmcError
+from afmc.errors import AfmcError, CapacityError
 
 app = typer.Typer(
     name="afmc",
@@ -110,7 +110,9 @@ def compile(
     ] = None,
     passes: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
+        typer.Option(
+            metavar="NAMES", help="[default: partition,merge,split,replicate,allocate,place]"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -118,7 +120,8 @@ def compile(
             "--set",
             metavar="PASS.OPTION=V",
             help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
-            "merge.enabled=false) or a figure of the target (target.crossbar.rows=1152).",
+            "merge.enabled=false, replicate.tiles=2000) or a figure of the target "
+            "(target.crossbar.rows=1152).",
         ),
     ] = None,
     revision: Annotated[
@@ -134,7 +137,7 @@ def compile(
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
-    from afmc.inspect import inspect_json, render
+    from afmc.inspect import inspect_json, misfit_json, render
     from afmc.routing import read_routing
     from afmc.targets import load_target
     from afmc.text import read_text
@@ -156,21 +159,26 @@ def compile(
         from afmc import compiled
         from afmc.pipeline import load_passes
 
-        result = compiled.compile(
-            model,
-            target,
-            digital=digital or (),
-            text=source,
-            calibration=calibration,
-            routing=sample,
-            objective=objective,
-            settings=pairs,
-            passes=load_passes(passes.split(",")) if passes else None,
-            shapes_only=shapes_only,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
+        try:
+            result = compiled.compile(
+                model,
+                target,
+                digital=digital or (),
+                text=source,
+                calibration=calibration,
+                routing=sample,
+                objective=objective,
+                settings=pairs,
+                passes=load_passes(passes.split(",")) if passes else None,
+                shapes_only=shapes_only,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
+            )
+        except CapacityError as error:
+            if json and error.report is not None:
+                output.print_json(misfit_json(error))
+            raise
         progress("save", 0, 0)
         result.save(directory)
     kept = result.as_artifact()
@@ -393,6 +401,9 @@ def main() -> None:
         app()
     except AfmcError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print("error: this takes more memory than the machine has.", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()

@@ -19,11 +19,12 @@ _BATCH, _SEQUENCE = 2, 16  # of the example; 1 would be taken for a constant
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
-def export(module: torch.nn.Module) -> ExportedProgram:
+def export(module: torch.nn.Module, *, dynamic: bool = True) -> ExportedProgram:
     """The graph from ``input_ids`` [batch, sequence] to logits, or else the last hidden state.
 
-    Both sizes are dynamic; parameters keep the names that they have in `module` and share its
-    memory. Raises ModelError for a module in training mode or one that cannot be exported.
+    Both sizes are dynamic, or else those of an example, which is traced sooner. Parameters keep the
+    names that they have in `module` and share its memory. Raises ModelError for a module in
+    training mode or one that cannot be exported.
     """
     name = type(module).__name__
     if module.training:
@@ -36,12 +37,12 @@ def export(module: torch.nn.Module) -> ExportedProgram:
         )
     device = next((p.device for p in module.parameters()), None)
     example = _example(config).to(device)
-    dynamic = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
+    sizes = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}} if dynamic else None
     try:
         # Without gradients the graph has no regions that switch them off.
         with quiet(), torch.no_grad(), _grouped_experts(module):
             return torch.export.export(
-                _Logits(module), (example,), dynamic_shapes=dynamic, strict=False
+                _Logits(module), (example,), dynamic_shapes=sizes, strict=False
             )
     except ModelError:
         raise

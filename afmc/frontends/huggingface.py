@@ -139,15 +139,20 @@ def download(
 def read_config(file: Path, trust_remote_code: bool) -> Any:
     """A transformers configuration. Raises ModelError, in one sentence."""
     raw = read_json(file)
-    # Code that the configuration names is looked for beside a file of the usual name.
-    place = file.parent if file.name == "config.json" else file
+    alone = file.name != "config.json"
+    place = file if alone else file.parent
     try:
         with quiet():
             return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises nearly every type
+        if "auto_map" in raw and alone:
+            raise ModelError(
+                f"{file} brings its own code (auto_map), which is looked for beside a config.json:"
+                " give the folder that holds both."
+            ) from error
         if "auto_map" in raw and not trust_remote_code:
             raise ModelError(
-                f"{place} brings its own code (auto_map in {file.name}): pass"
+                f"{place} brings its own code (auto_map in config.json): pass"
                 " --trust-remote-code (trust_remote_code=True) if you trust it."
             ) from error
         raise ModelError(

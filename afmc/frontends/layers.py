@@ -25,9 +25,10 @@ class Layers:
     path: str
     """Of the list in the model: ``model.layers``."""
     traced: tuple[int, ...]
-    """Ascending; the first layer is one, and the last of them is like the model's last."""
+    """Ascending; the first layer is one, and the last of them is like the model's last. One or more
+    are like another one, to see that it does stand for them."""
     like: tuple[int, ...]
-    """For each layer of the model, the traced one that it is like."""
+    """For each layer of the model, the first one that it is like; it is traced."""
 
     @property
     def count(self) -> int:
@@ -74,14 +75,19 @@ def find_layers(module: nn.Module) -> Layers | None:
 
 
 def _choose(path: str, kinds: Sequence[Hashable]) -> Layers:
-    """The first layer of every kind after every kind, and as many more as it takes for that."""
+    """The first layer of every kind after every kind, the first one that is like another, and as
+    many more as it takes for that.
+    """
     first: dict[tuple[Hashable, Hashable], int] = {}
     traced: list[int] = []
     like = []
+    again = False
     for index, kind in enumerate(kinds):
         before = kinds[index - 1] if index else None
-        if (before, kind) not in first:
-            first[before, kind] = index
+        new = (before, kind) not in first
+        if new or not again:
+            again |= not new
+            first.setdefault((before, kind), index)
             if index and kinds[traced[-1]] != before:
                 traced.append(index - 1)
             traced.append(index)

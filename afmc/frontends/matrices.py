@@ -279,15 +279,14 @@ class _Analysis:
 
     def _choosing(self) -> set[Node]:
         """The products that a top-k selection reads without another product between."""
-        products = {node for one in self.found.values() for node in one.uses}
-        found: set[Node] = set()
         seen = {node for node in self.flow.order if operation(node) == "aten.topk"}
+        found: list[Node] = []
         stack = list(seen)
         while stack:
             for operand in set(self.flow.edges.predecessors(stack.pop())) - seen:
                 seen.add(operand)
-                (found.add if operand in products else stack.append)(operand)
-        return found
+                (found if operation(operand) in reasons.PRODUCTS else stack).append(operand)
+        return set(found)
 
     def name_of(self, one: _Found) -> str:
         node, product = next(iter(one.uses.items()))

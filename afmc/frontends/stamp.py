@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -34,14 +34,14 @@ def find_structure(module: nn.Module) -> Structure:
     stamped = None if layers is None else _from_some(module, layers)
     if stamped is not None:
         return stamped
-    found = account(export(module))
+    found = account(export(module, dynamic=False))
     return tuple(matrix for matrix, _ in found.matrices), found.remainder()
 
 
 def _from_some(module: nn.Module, layers: Layers) -> Structure | None:
     try:
         with only_traced(module, layers):
-            traced = account(export(module))
+            traced = account(export(module, dynamic=False))
     except ModelError:
         return None  # for instance it takes layers out of the list by their numbers
     stamped = stamp(traced, layers)
@@ -75,11 +75,32 @@ def stamp(traced: Account, layers: Layers) -> Structure | None:
             return None
         matrices.setdefault(part, []).append(matrix)
     try:
+        for layer in layers.traced:
+            if not _is_like(layer, layers, matrices, counts, weights):
+                return None
         whole = _stamp_matrices(matrices, layers)
     except KeyError:  # a name of a layer further away
         return None
     parts = [_BEFORE, *layers.like, _AFTER]
     return whole, remainder_of(_total(counts, parts), _total(weights, parts))
+
+
+def _is_like(
+    layer: int,
+    layers: Layers,
+    matrices: Mapping[int, Sequence[Matrix]],
+    counts: Mapping[int, Counter[Row]],
+    weights: Mapping[int, Counter[Row]],
+) -> bool:
+    """Whether a traced layer is in its trace what is stamped onto it, where that can be seen."""
+    model = layers.like[layer]
+    if layers.before(layer) != (layer - 1 if layer else None):
+        return True  # what was before it in the trace is not what is before it in the model
+    return (
+        _stamped(layer, layers, matrices) == list(matrices.get(layer, ()))
+        and counts.get(layer) == counts.get(model)
+        and weights.get(layer) == weights.get(model)
+    )
 
 
 def _parts(traced: Account, layers: Layers) -> Callable[[int], int] | None:
@@ -127,17 +148,23 @@ def _carries_over(
     return True
 
 
-def _stamp_matrices(matrices: dict[int, list[Matrix]], layers: Layers) -> tuple[Matrix, ...]:
-    whole = [_renamed(m, layers, {}) for m in matrices.get(_BEFORE, [])]
-    for index, traced in enumerate(layers.like):
-        numbers = {traced: index}
-        before = layers.before(traced)
-        if before is not None:
-            numbers[before] = index - 1
-        whole += [_renamed(m, layers, numbers) for m in matrices.get(traced, [])]
+def _stamp_matrices(matrices: Mapping[int, Sequence[Matrix]], layers: Layers) -> tuple[Matrix, ...]:
+    whole = [_renamed(m, layers, {}) for m in matrices.get(_BEFORE, ())]
+    for layer in range(layers.count):
+        whole += _stamped(layer, layers, matrices)
     last = {layers.traced[-1]: layers.count - 1}
-    whole += [_renamed(m, layers, last) for m in matrices.get(_AFTER, [])]
+    whole += [_renamed(m, layers, last) for m in matrices.get(_AFTER, ())]
     return tuple(whole)
+
+
+def _stamped(layer: int, layers: Layers, matrices: Mapping[int, Sequence[Matrix]]) -> list[Matrix]:
+    """The matrices of a layer, from the traced one that it is like."""
+    model = layers.like[layer]
+    numbers = {model: layer}
+    before = layers.before(model)
+    if before is not None:
+        numbers[before] = layer - 1
+    return [_renamed(m, layers, numbers) for m in matrices.get(model, ())]
 
 
 def _renamed(matrix: Matrix, layers: Layers, numbers: dict[int, int]) -> Matrix:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.replicas import Layer
 
 
 def by_expert(
@@ -50,7 +50,7 @@ class DigitalBank(nn.Module):
 class TileBank(nn.Module):
     """A bank of experts on tiles: a layer of tiles for each."""
 
-    def __init__(self, tiles: Sequence[TileLinear]) -> None:
+    def __init__(self, tiles: Sequence[Layer]) -> None:
         super().__init__()
         self.experts = nn.ModuleList(tiles)
         self.out_features = tiles[0].out_features

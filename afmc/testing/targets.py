@@ -18,7 +18,7 @@ from afmc.ir import Matrix, Model, Program
 from afmc.lower import make_tiles, write_instance
 from afmc.pipeline import load_passes, run_passes
 from afmc.simulator.device import Device, device_of
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.replicas import Layer
 from afmc.targets import Baseline, Target, load_description, load_target
 from afmc.targets.starter import FILL_IN
 from afmc.targets.tables import Basis, Table
@@ -230,7 +230,7 @@ def _accuracy(target: Target) -> Iterator[Finding]:
             yield Finding("passed", text)
 
 
-def _relative_error(layer: TileLinear) -> float:
+def _relative_error(layer: Layer) -> float:
     x = torch.randn(256, layer.in_features, generator=torch.Generator().manual_seed(1))
     exact = nn.functional.linear(x, layer.weight)
     return float((layer(x) - exact).norm() / exact.norm())

@@ -101,6 +101,39 @@ def test_who_shares_an_input(exports: Exports) -> None:
     assert len({m.input for m in matrices}) == 2 * 4 + 1
 
 
+def test_where_inputs_come_from(exports: Exports) -> None:
+    """Of the residual stream what was added last, and through attention all of q, k and v."""
+    matrices, _ = find_matrices(exports("llama")[1])
+    q, k, v, o, gate, up, down = (m.name for m in matrices[:7])
+    assert [m.sources for m in matrices[:8]] == [
+        *[()] * 3,
+        (q, k, v),
+        *[(o,)] * 2,
+        (gate, up),
+        (down,),
+    ]
+    assert [m.sources for m in matrices[7:10]] == [(down,)] * 3
+    assert matrices[-1].sources == (matrices[-2].name,)
+    assert matrices[-2].name == "model.layers.1.mlp.down_proj.weight"
+
+
+def test_where_the_inputs_of_experts_come_from(exports: Exports) -> None:
+    matrices, _ = find_matrices(exports("deepseek_v3")[1])
+    sources = {
+        m.name.removeprefix("model.layers.1.").removesuffix(".weight"): [
+            source.removeprefix("model.layers.1.").removesuffix(".weight") for source in m.sources
+        ]
+        for m in matrices
+    }
+    assert sources["self_attn.o_proj"] == [
+        *("self_attn.q_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj")
+    ]
+    assert sources["mlp.experts.gate_up_proj"] == ["self_attn.o_proj", "mlp.gate"]  # the router
+    assert sources["mlp.experts.down_proj"] == ["mlp.experts.gate_up_proj"]
+    assert sources["mlp.shared_experts.up_proj"] == ["self_attn.o_proj"]
+    assert sources["lm_head"] == ["mlp.experts.down_proj", "mlp.shared_experts.down_proj"]
+
+
 def test_tied_head(exports: Exports) -> None:
     matrices, remainder = find_matrices(exports("llama")[1])
     head = matrices[-1]
@@ -199,15 +232,19 @@ def test_routers(exports: Exports, architecture: str, routers: list[str]) -> Non
 
 
 def test_banks_without_weights_and_in_half_precision() -> None:
-    """On the meta device, where torch has an operator for bfloat16."""
+    """On the meta device, where torch has an operator for bfloat16. The router computes in float32,
+    so that it multiplies by no stored weight, and nothing before it is taken for a router.
+    """
     with torch.device("meta"):
-        module = ARCHITECTURES["gpt_oss"]().to(torch.bfloat16).eval()
+        module = ARCHITECTURES["deepseek_v3"]().to(torch.bfloat16).eval()
     matrices, remainder = find_matrices(export(module))
-    up, down = [m for m in matrices if m.copies > 1][-2:]
-    for matrix, rows, cols in ((up, 32, 96), (down, 48, 32)):
-        assert (matrix.rows, matrix.cols, matrix.copies, matrix.per_token) == (rows, cols, 4, 2)
+    up, down = [m for m in matrices if m.copies > 1]
+    for matrix, rows, cols in ((up, 32, 48), (down, 24, 32)):
+        assert (matrix.rows, matrix.cols, matrix.copies, matrix.per_token) == (rows, cols, 8, 3)
         assert matrix.operation == "aten._grouped_mm.default"
-        assert matrix.bias == f"{matrix.name}_bias"
+    assert [m.name for m in matrices if "gate.weight" in m.name or m.chooses] == []
+    computed = [r for r in remainder if r.reason.startswith("its constant operand is computed")]
+    assert [(r.operation, r.count) for r in computed] == [("aten.linear.default", 1)]
     account, model = counted(module, matrices, remainder)
     assert account == model
 
