@@ -18,7 +18,8 @@ from afmc.passes.guillotine import sums
 from afmc.passes.layouts import Layout, Seat
 from afmc.passes.solver import solve
 
-_MOST_BLOCKS = 80  # on a tile; with more a model with variables for each is of no use
+_MOST_BLOCKS = 80  # on a tile
+_MOST_WEIGHTS = 50  # that a model is to respect, the heaviest
 _MOST_CANDIDATES = 5_000  # combinations of counts that are looked at to list all layouts
 
 
@@ -39,6 +40,11 @@ class AnyLayout:
     tile: tuple[int, int]
     weights: Sequence[Weights]
 
+    @property
+    def too_many(self) -> bool:
+        """Whether models with a variable for each block would be of no use."""
+        return int(self.most.sum()) > _MOST_BLOCKS
+
     def most_valuable(self, values: list[int], time_limit_s: float, worth: int) -> Best:
         """The most valuable layout, if any is worth more than `worth`."""
         relaxed = cp_model.CpModel()
@@ -46,7 +52,7 @@ class AnyLayout:
         relaxed.maximize(cp_model.LinearExpr.weighted_sum(counts, values))
         loose = solve(relaxed, time_limit_s)
         bound = int(loose.bound)
-        if bound <= worth or self.most.sum() > _MOST_BLOCKS or loose.spent_s >= time_limit_s:
+        if bound <= worth or loose.spent_s >= time_limit_s:
             return Best((), bound, loose.spent_s)
         model = cp_model.CpModel()
         counts = self._counts(model)
@@ -74,7 +80,7 @@ class AnyLayout:
 
     def _counts(self, model: cp_model.CpModel) -> list[cp_model.IntVar]:
         counts = [model.new_int_var(0, limit, "") for limit in self.most.tolist()]
-        for each in self.weights:
+        for each in self.weights[:_MOST_WEIGHTS]:
             blocks = cp_model.LinearExpr.weighted_sum(counts, list(each.by_type))
             model.add(blocks <= each.of_a_tile)
         return counts

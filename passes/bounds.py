@@ -104,7 +104,7 @@ def _common(values: list[Fraction]) -> Weights:
 
 
 def _undominated(products: set[Weights]) -> list[Weights]:
-    """Without those that weigh every type no more than another does."""
+    """Without those that weigh every type no more than another does, the heaviest first."""
     ordered = sorted(products, key=lambda each: (each.of_a_tile, each.by_type))
     shares = np.asarray([[w / each.of_a_tile for w in each.by_type] for each in ordered])
     heaviest_first = np.lexsort([np.arange(len(ordered)), -shares.sum(axis=1)])

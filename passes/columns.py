@@ -26,6 +26,8 @@ SCALE = 1_000_000_000
 WORTHWHILE = SCALE + SCALE // 1_000_000
 """What a new pattern must be worth more than: GLOP's duals have errors of their own."""
 
+_MOST_ROUNDS = 200
+
 
 @dataclass(frozen=True, eq=False)
 class Priced:
@@ -64,7 +66,7 @@ def generate_columns(
     bound, spent = 0, 0.0
     known = {tuple(pattern) for pattern in patterns.tolist()}
     master = _Master(patterns, demand)
-    while True:
+    for _ in range(_MOST_ROUNDS):
         tiles, duals = master.solve()
         if spent >= time_limit_s or math.ceil(tiles - 1e-6) <= max(enough, bound):
             break
@@ -79,6 +81,8 @@ def generate_columns(
         known.add(tuple(priced.pattern.tolist()))
         patterns = np.vstack([patterns, priced.pattern])
         master.add(priced.pattern)
+    else:
+        tiles, _ = master.solve()
     return Columns(patterns, tiles, master.times, master.taken, bound, spent)
 
 

@@ -14,6 +14,7 @@ from afmc.passes.bounds import best, dual_feasible
 from afmc.passes.columns import WORTHWHILE, Priced, generate_columns
 from afmc.passes.cover import Goal, cover, tiles
 from afmc.passes.demand import Counts, Demand
+from afmc.passes.free_rectangles import fill
 from afmc.passes.guillotine import Raster, most_valuable
 from afmc.passes.layouts import Layout, Seat, counts_of, diagonal
 from afmc.passes.packed import Limits, Packed
@@ -25,10 +26,16 @@ from afmc.passes.turns import turns_of
 _SPARE = (0, 1, 2)  # tiles of each pattern that rounding gives up, to have more to choose from
 _LISTED = 2_000  # candidates up to which layouts without turns are all offered
 
+# Of the time limit: a step ends long before, or would not end in many times as much.
+_GENERATE, _CHOOSE, _ROUND, _PROVE, _LIST, _TURNS = 0.1, 0.05, 0.05, 0.03, 0.01, 0.03
+
 
 def pack_dense(shapes: Counts, demand: Counts, tile: tuple[int, int], limits: Limits) -> Packed:
     search = _Search(shapes, demand, tile, limits.time_limit_s)
-    for step in (search.choose, search.round, search.prove, search.round, search.list_all):
+    steps = [search.choose, search.round]
+    if not search.everything.too_many:
+        steps += [search.prove, search.round, search.list_all]
+    for step in steps:
         step()
         if search.proven:
             break
@@ -45,12 +52,13 @@ class _Search:
         self, shapes: Counts, demand: Counts, tile: tuple[int, int], time_limit_s: float
     ) -> None:
         self.shapes, self.demand, self.tile = shapes, Demand(demand), tile
-        self.weights = dual_feasible(shapes, tile)
-        self.bounds = {"dual feasible": best(self.weights, self.demand)}
+        weights = dual_feasible(shapes, tile)
+        self.bounds = {"dual feasible": best(weights, self.demand)}
         self.pool = Pool(shapes, demand, tile)
+        self.everything = AnyLayout(shapes, self.pool.most, tile, weights)
         self.time_limit_s = time_limit_s
         self.columns = generate_columns(
-            self.pool.counts, self.demand, self.pool.price, time_limit_s / 10, self.bound
+            self.pool.counts, self.demand, self.pool.price, time_limit_s * _GENERATE, self.bound
         )
         self.times = np.zeros(0, np.int64)
 
@@ -67,7 +75,7 @@ class _Search:
         patterns = self.pool.counts
         hint = (self._padded(self.times), ()) if len(self.times) else None
         goals = [tiles(patterns)]
-        limit = self.time_limit_s / 10
+        limit = self.time_limit_s * _CHOOSE
         self.times = cover(patterns, self.demand, goals, limit, self.bound, hint).times
 
     def round(self) -> None:
@@ -84,29 +92,27 @@ class _Search:
 
     def prove(self) -> None:
         """The linear master over all layouts: a bound, and layouts that no guillotine cuts."""
-        everything = AnyLayout(self.shapes, self.pool.most, self.tile, self.weights)
 
         def price(duals: list[int], time_limit_s: float) -> Priced:
-            limit = min(time_limit_s, self.time_limit_s / 30)
-            found = everything.most_valuable(duals, limit, WORTHWHILE)
+            limit = min(time_limit_s, self.time_limit_s * _PROVE / 4)
+            found = self.everything.most_valuable(duals, limit, WORTHWHILE)
             pattern = self.pool.add(found.layout) if found.layout else None
             return Priced(pattern, found.bound, found.spent_s)
 
-        limit = self.time_limit_s / 6
+        limit = self.time_limit_s * _PROVE
         self.columns = generate_columns(self.pool.counts, self.demand, price, limit, self.bound)
         self.bounds["linear master"] = self.columns.bound
         self.choose()
 
     def list_all(self) -> None:
         """All maximal layouts, where these are few: the set cover over them is exact."""
-        everything = AnyLayout(self.shapes, self.pool.most, self.tile, self.weights)
-        listed = list_maximal(everything, list(self.pool.layouts), self.time_limit_s / 30)
+        listed = list_maximal(self.everything, list(self.pool.layouts), self.time_limit_s * _LIST)
         if listed is None:
             return
         for layout in listed:
             self.pool.add(layout)
         patterns = self.pool.counts
-        limit, hint = self.time_limit_s / 10, (self._padded(self.times), ())
+        limit, hint = self.time_limit_s * _CHOOSE, (self._padded(self.times), ())
         chosen = cover(patterns, self.demand, [tiles(patterns)], limit, self.bound, hint)
         self.times, self.bounds["set cover"] = chosen.times, chosen.bound
 
@@ -122,7 +128,7 @@ class _Search:
             patterns,
             self.demand,
             [tiles(patterns), Goal(np.asarray(turns, np.int64))],
-            self.time_limit_s / 10,
+            self.time_limit_s * _TURNS,
             int(self.times.sum()),
             (self._padded(self.times), ()),
         ).times
@@ -131,14 +137,16 @@ class _Search:
         """Layouts of `least` to `most` tiles for what is left; None where none were found."""
         if most < least:
             return None
+        if not rest.any():
+            return []
         present = np.flatnonzero(rest)
         shapes, demand = self.shapes[present], rest[present]
         raster = Raster.of(shapes, demand, self.tile)
         plates = Plates(raster, shapes)
         if plates.too_many:
-            layouts = _one_by_one(raster, shapes, demand)
+            layouts = _one_by_one(raster, shapes, demand, self.tile)
         else:
-            layouts = list(plates.cover(demand, least, most, self.time_limit_s / 20).layouts)
+            layouts = list(plates.cover(demand, least, most, self.time_limit_s * _ROUND).layouts)
         if not 0 < len(layouts) <= most:
             return None
         return [
@@ -158,12 +166,16 @@ class _Search:
         return np.pad(times, (0, len(self.pool.layouts) - len(times)))
 
 
-def _one_by_one(raster: Raster, shapes: Counts, demand: Counts) -> list[Layout]:
+def _one_by_one(
+    raster: Raster, shapes: Counts, demand: Counts, tile: tuple[int, int]
+) -> list[Layout]:
     """Tile after tile, each as full as can be."""
     left, layouts = demand.copy(), []
     while left.any():
-        values = np.where(left > 0, shapes.prod(axis=1), 0).tolist()
-        layout = within(most_valuable(raster, shapes, values)[0], left)
+        area = np.where(left > 0, shapes.prod(axis=1), 0)
+        cut = within(most_valuable(raster, shapes, area.tolist())[0], left)
+        greedy = fill(np.argsort(-area, kind="stable").tolist(), left, shapes, tile)
+        layout = max(cut, greedy, key=lambda each: int(counts_of(each, len(shapes)) @ area))
         layouts.append(layout)
         left -= counts_of(layout, len(shapes))
     return layouts

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from afmc.passes.demand import Counts
 from afmc.passes.layouts import Layout, Seat
 
-_LINES = 96  # places to cut along either side; beyond it sums of fewer different sizes are taken
+_LINES = 64  # places to cut along either side; beyond it sums of fewer different sizes are taken
 
 _SEAT, _ACROSS, _DOWN, _NARROWER, _LOWER = range(5)
 

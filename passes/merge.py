@@ -30,6 +30,10 @@ class Merge:
     """Which blocks may share a tile, to decide by; that of `allocate`, or else the target's."""
     style: StyleOption = field(default="auto", metadata={"follows": "split.style"})
     """How `split` will cut, to decide by."""
+    time_limit_s: float = field(
+        default=Limits.time_limit_s, metadata={"follows": "allocate.time_limit_s"}
+    )
+    """Deterministic seconds of CP-SAT, to decide in; that of `allocate`."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         together: dict[tuple[object, ...], list[Matrix]] = {}
@@ -58,7 +62,7 @@ class Merge:
             (ways(company, (True, False)[: len(company.cols)], styles, tile, rule), number)
             for company, number in count.items()
         ]
-        chosen = choose(alternatives, tile, rule, self.objective, Limits())
+        chosen = choose(alternatives, tile, rule, self.objective, Limits(self.time_limit_s))
         return {company: way.merged for company, way in zip(count, chosen, strict=True)}
 
 

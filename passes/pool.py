@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +14,7 @@ from afmc.passes.guillotine import Raster, most_valuable
 from afmc.passes.layouts import Layout, counts_of, diagonal, grid
 from afmc.passes.plates import Plates
 
+_ATTEMPTS = 4  # at a layout that does not need more blocks of a type than there are
 _FILL_S = 0.3  # deterministic seconds to fill one tile by counting cuts
 
 
@@ -57,32 +59,36 @@ class Pool:
         """The pricing problem over guillotine layouts; it bounds nothing."""
         worth = np.asarray(duals)
         allowed = self.most > 0
-        while True:
+        for _ in range(_ATTEMPTS):
             values = np.where(allowed, worth, 0).tolist()
             layout, value = most_valuable(self._raster, self.shapes, values)
             if value <= WORTHWHILE:
                 break
             kept = within(layout, self.most)
-            counts = counts_of(kept, len(self.shapes))
-            if counts @ worth > WORTHWHILE:
+            if self._value(kept, worth) > WORTHWHILE:
                 return Priced(self.add(kept), None, 0.0)
-            # worth it only with more of some type than there are: without those types, then
+            # worth it only with more of some type than there are
+            greedy = max(self._filled(worth), key=lambda each: self._value(each, worth))
+            if self._value(greedy, worth) > WORTHWHILE:
+                return Priced(self.add(greedy), None, 0.0)
             allowed &= counts_of(layout, len(self.shapes)) <= self.most
-        if allowed[self.most > 0].all():
-            return Priced(None, None, 0.0)
-        for rank in (worth / self.shapes.prod(axis=1), worth, self.shapes.prod(axis=1)):
-            order = np.argsort(-rank, kind="stable")
-            layout = fill(order[worth[order] > 0].tolist(), self.most, self.shapes, self.tile)
-            if counts_of(layout, len(self.shapes)) @ worth > WORTHWHILE:
-                return Priced(self.add(layout), None, 0.0)
-        if not self._count_cuts or self._plates.too_many:
+        if allowed[self.most > 0].all() or not self._count_cuts or self._plates.too_many:
             return Priced(None, None, 0.0)
         filled = self._plates.fill(self.most, duals, min(time_limit_s, _FILL_S))
         for layout in filled.layouts:
-            counts = counts_of(layout, len(self.shapes))
-            if counts @ worth > WORTHWHILE:
+            if self._value(layout, worth) > WORTHWHILE:
                 return Priced(self.add(layout), None, filled.spent_s)
         return Priced(None, None, filled.spent_s)
+
+    def _filled(self, worth: Counts) -> Iterator[Layout]:
+        """Greedily: the most valuable first, by cells and by themselves, and the largest first."""
+        area = self.shapes.prod(axis=1)
+        for rank in (worth / area, worth, area):
+            order = np.argsort(-rank, kind="stable")
+            yield fill(order[worth[order] > 0].tolist(), self.most, self.shapes, self.tile)
+
+    def _value(self, layout: Layout, worth: Counts) -> int:
+        return int(counts_of(layout, len(self.shapes)) @ worth)
 
 
 def within(layout: Layout, most: Counts) -> Layout:

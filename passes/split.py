@@ -28,6 +28,10 @@ class Split:
     """What to cut for: that of `merge`."""
     rule: Rule | None = field(default=None, metadata={"follows": "allocate.rule"})
     """Which blocks may share a tile, to decide by; that of `allocate`, or else the target's."""
+    time_limit_s: float = field(
+        default=Limits.time_limit_s, metadata={"follows": "allocate.time_limit_s"}
+    )
+    """Deterministic seconds of CP-SAT, to decide in; that of `allocate`."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         _check_count(program, target)
@@ -66,7 +70,7 @@ class Split:
             (ways(company, (False,), STYLES, tile, rule), number)
             for company, number in count.items()
         ]
-        chosen = choose(alternatives, tile, rule, self.objective, Limits())
+        chosen = choose(alternatives, tile, rule, self.objective, Limits(self.time_limit_s))
         return {company: way.styles for company, way in zip(count, chosen, strict=True)}
 
 

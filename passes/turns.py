@@ -2,73 +2,79 @@
 
 Blocks that share a row driver or a column line take turns, all others are read together: the
 fewest turns are the fewest colours of the graph of conflicts. Blocks on one line all conflict, so
-their number is a lower bound; DSATUR (Brelaz 1979) gives an upper one.
+their number is a lower bound; taking the first turn that is free, block after block, gives an
+upper one.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import networkx as nx
-import numpy as np
-from numpy.typing import NDArray
-
 from afmc.passes.demand import Counts
 from afmc.passes.layouts import Layout
 
 _EXACT = 12  # blocks up to which the fewest turns are searched for where the two bounds differ
 
-Box = tuple[int, int, int, int]
+Lines = tuple[int, int]
+"""The rows and the columns of a block, each as the bits of an integer."""
 
 
 def turns_of(layout: Layout, shapes: Counts) -> int:
-    """The fewest turns for up to a dozen blocks, and what greedy colouring takes beyond."""
-    return _turns(tuple((s.row, s.col, *shapes[s.type].tolist()) for s in layout))
+    """The fewest turns for up to a dozen blocks, and beyond what a greedy choice takes."""
+    size = shapes.tolist()
+    return _turns(
+        tuple(
+            (_bits(seat.row, size[seat.type][0]), _bits(seat.col, size[seat.type][1]))
+            for seat in layout
+        )
+    )
 
 
 @lru_cache(maxsize=100_000)
-def _turns(boxes: tuple[Box, ...]) -> int:
-    row, col, rows, cols = np.asarray(boxes, np.int64).reshape(-1, 4).T
-    conflicts = _meet(row, rows) | _meet(col, cols)
-    np.fill_diagonal(conflicts, False)
-    on_a_line = max(_deepest(row, rows), _deepest(col, cols))
-    colours = nx.greedy_color(nx.from_numpy_array(conflicts), "DSATUR")
-    fewest = max(colours.values(), default=-1) + 1
-    while fewest > on_a_line and len(boxes) <= _EXACT and _colourable(conflicts, fewest - 1):
+def _turns(blocks: tuple[Lines, ...]) -> int:
+    on_a_line = max((_deepest([block[k] for block in blocks]) for k in (0, 1)), default=0)
+    orders = (
+        sorted(blocks, key=lambda block: -block[0].bit_count() * block[1].bit_count()),
+        sorted(blocks, key=lambda block: -block[0].bit_count()),
+        sorted(blocks, key=lambda block: -block[1].bit_count()),
+    )
+    fewest = min(map(_first_free, orders))
+    while fewest > on_a_line and len(blocks) <= _EXACT and _possible(orders[0], fewest - 1):
         fewest -= 1
     return fewest
 
 
-def _meet(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which pairs share a line."""
-    before = start[:, None] < (start + size)[None, :]
-    meet: NDArray[np.bool_] = before & before.T
-    return meet
+def _bits(start: int, size: int) -> int:
+    return ((1 << size) - 1) << start
 
 
-def _deepest(start: NDArray[np.int64], size: NDArray[np.int64]) -> int:
-    """The most blocks on one line."""
-    on = (start[:, None] <= start[None, :]) & (start[None, :] < (start + size)[:, None])
-    return int(on.sum(axis=0).max(initial=0))
+def _deepest(lines: list[int]) -> int:
+    """The most blocks on one line: some line on which a block begins."""
+    begins = {block & -block for block in lines}
+    return max((sum(bool(block & line) for block in lines) for line in begins), default=0)
 
 
-def _colourable(conflicts: NDArray[np.bool_], colours: int) -> bool:
-    """Whether so many colours are enough, by trying; a new colour is only ever the next one."""
-    neighbours = [np.flatnonzero(row).tolist() for row in conflicts]
-    order = sorted(range(len(neighbours)), key=lambda node: -len(neighbours[node]))
-    colour = [-1] * len(neighbours)
+def _first_free(blocks: list[Lines]) -> int:
+    """Turns, if each block takes the first in which no other is on its lines."""
+    turns: list[Lines] = []
+    for rows, cols in blocks:
+        for index, (used_rows, used_cols) in enumerate(turns):
+            if not (rows & used_rows or cols & used_cols):
+                turns[index] = (used_rows | rows, used_cols | cols)
+                break
+        else:
+            turns.append((rows, cols))
+    return len(turns)
 
-    def rest(index: int, used: int) -> bool:
-        if index == len(order):
-            return True
-        node = order[index]
-        taken = {colour[other] for other in neighbours[node]}
-        for candidate in range(min(used + 1, colours)):
-            if candidate not in taken:
-                colour[node] = candidate
-                if rest(index + 1, max(used, candidate + 1)):
-                    return True
-        colour[node] = -1
-        return False
 
-    return rest(0, 0)
+def _possible(blocks: list[Lines], most: int, turns: tuple[Lines, ...] = ()) -> bool:
+    """Whether `most` turns are enough, by trying; of unused turns only the next is tried."""
+    if not blocks:
+        return True
+    (rows, cols), *rest = blocks
+    for index, (used_rows, used_cols) in enumerate((*turns, (0, 0))[:most]):
+        if not (rows & used_rows or cols & used_cols):
+            taken = (used_rows | rows, used_cols | cols)
+            if _possible(rest, most, (*turns[:index], taken, *turns[index + 1 :])):
+                return True
+    return False
