@@ -30,6 +30,7 @@ from afmc.ir import (
     Lever,
     Matrix,
     Model,
+    Placing,
     Program,
     Remainder,
     Replication,
@@ -68,6 +69,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "summary": dict(summary),
         "replication": asdict(program.replication) if program.replication else None,
         "allocation": asdict(program.allocation) if program.allocation else None,
+        "placing": asdict(program.placing) if program.placing else None,
         "digital": dict(program.digital) if program.digital is not None else None,
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
@@ -180,6 +182,7 @@ def read(directory: Path) -> Artifact:
             groups=_parse(tuple[Group, ...], data["groups"]),
             replication=_parse(Replication | None, data["replication"]),
             allocation=_parse(Allocation | None, data["allocation"]),
+            placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
             **_read_tables(directory / TABLES),
         )

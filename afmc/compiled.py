@@ -36,7 +36,7 @@ from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
 from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import fits_tiles, is_bank
-from afmc.pipeline import configure, load_passes
+from afmc.pipeline import configure, load_passes, with_objective
 from afmc.routing import read_routing, with_routing
 from afmc.simulator.calibrate import Method, look_at
 from afmc.simulator.device import device_of
@@ -451,6 +451,7 @@ def compile(
     calibration: str = "std:18",
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
+    objective: str | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
     shapes_only: bool = False,
@@ -473,6 +474,8 @@ def compile(
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
         [tokens, experts of a token] for each experts' module; seen on the text without it.
+    objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
+        or ``accuracy``; `afmc.passes.choose` says what each of them counts.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
@@ -497,6 +500,8 @@ def compile(
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
+    if objective is not None:
+        steps = with_objective(steps, objective)
 
     if shapes_only and text is not None:
         raise OptionError(

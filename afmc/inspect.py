@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import CapacityError
-from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
+from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
 from afmc.passes.limits import limits
 from afmc.targets import Target
 
@@ -26,7 +27,9 @@ NOT_LOWERED = "not lowered yet"
 
 _BOUND_IS_OVER = {
     "exclusive": "one block a tile",
-    "parallel": "layouts in which the blocks of a tile share neither a row nor a column",
+    "parallel": "layouts in which blocks of a tile share no column, and rows only where they read "
+    "the same rows of the same input",
+    "serial": "all layouts in which the blocks of a tile do not overlap",
 }
 
 
@@ -72,11 +75,15 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "gap": program.allocation.gap,
         "solver_status": program.allocation.status,
         "rule": program.allocation.rule,
+        "objective": _objective(program),
+        "turns": program.allocation.turns,
+        "mean_turns": program.allocation.mean_turns,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": chips,
         "limits": [
             {**asdict(limit), "left": limit.left} for limit in limits(program, target, chips)
         ],
+        "placing": asdict(program.placing) if program.placing is not None else None,
         "utilization": held / cells,
         "replication": None if program.replication is None else _replication(program, target),
         "routing": _routing(program),
@@ -129,6 +136,12 @@ def _gain(program: Program) -> str:
             f"and convolutions gain"
         )
     return f"no gain: with {claim.budget:,} crossbars it stays at {claim.turns:,} turns"
+
+
+def _objective(program: Program) -> str | None:
+    """What the first pass that asks was to be best in."""
+    asked = (step.options["objective"] for step in program.applied if "objective" in step.options)
+    return next(asked, None)
 
 
 def _routing(program: Program) -> dict[str, Any] | None:
@@ -205,7 +218,8 @@ def render(artifact: Artifact) -> RenderableType:
     mapping = Table(
         title="analog: matrices by kind", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for column in ("matrices", "rows x cols", "count", "blocks", "crossbars", "use of cells"):
+    names = ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells")
+    for column in names:
         mapping.add_column(column, justify="left" if column == "matrices" else "right")
     for row in _kinds(artifact.program, artifact.target):
         mapping.add_row(*row)
@@ -274,6 +288,13 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{s['solver_status']}, gap {100 * s['gap']:.2f} %",
         ),
         ("chips", f"{s['chips_used']:,} of {target.chip.tiles} tiles; {_left(s)}"),
+        (
+            "turns",
+            f"{s['turns']} on the tile with most, {s['mean_turns']:.3f} on average, if all blocks "
+            "of a tile are wanted at once"
+            + (f"; objective {s['objective']}" if s["objective"] else ""),
+        ),
+        *_placing(program.placing),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),
         (
@@ -312,6 +333,44 @@ def _replicas(r: dict[str, Any]) -> str:
         f"crossbars), for {r['objective']} at replicate.tokens={r['tokens']}: {r['gain']}; at "
         f"least {r['lower_bound']:,}: {r['status']}"
     )
+
+
+def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+    """How good the placement is: each figure with what no placement could undercut."""
+    if placing is None:
+        return []
+    reads = (
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
+        f"{placing.load_bound:,.4g}"
+    )
+    rows = [("placement", reads)]
+    if placing.experts is not None:
+        e = placing.experts
+        rows.append(
+            (
+                "experts",
+                f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held "
+                f"out: {e.source}",
+            )
+        )
+    traffic = (
+        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
+    )
+    if placing.strategy != "balanced":
+        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+    if placing.chips == 1:
+        traffic = "one chip"
+    if placing.byte_hops is not None and placing.byte_hops_bound is not None:
+        gap = 1 - placing.byte_hops_bound / placing.byte_hops if placing.byte_hops else 0.0
+        traffic += (
+            f"; {placing.byte_hops:,.0f} byte-hops on them, at least "
+            f"{placing.byte_hops_bound:,.0f}, gap {100 * gap:.0f} %"
+        )
+    if placing.chips > 1 or placing.byte_hops is not None:
+        rows.append(("traffic", traffic))
+    return rows
 
 
 def _ranges(program: Program) -> str:
@@ -367,6 +426,7 @@ def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
             (
                 kind,
                 f"{height} x {width}",
+                _cuts(program, indices[0]),
                 f"{copies:,}",
                 f"{len(mine):,}",
                 f"{used:,}",
@@ -374,6 +434,19 @@ def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def _cuts(program: Program, group: int) -> str:
+    """``512+64 x 3*512``: the pieces of a matrix's rows, and of its columns."""
+    blocks = program.blocks[program.blocks["group"] == group]
+    first = blocks[(blocks["copy"] == 0) & (blocks["replica"] == 0)]
+
+    def pieces(start: str, size: str) -> str:
+        _, which = np.unique(first[start], return_index=True)
+        runs = [(length, len(list(run))) for length, run in groupby(first[size][which].tolist())]
+        return "+".join(f"{count}*{length}" if count > 1 else f"{length}" for length, count in runs)
+
+    return f"{pieces('row', 'rows')} x {pieces('col', 'cols')}"
 
 
 def _not_analog(program: Program) -> list[tuple[str, ...]]:

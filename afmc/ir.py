@@ -52,6 +52,7 @@ PLACEMENT = np.dtype(
 Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
+Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 
@@ -165,12 +166,56 @@ class Allocation:
     bounds: Mapping[str, int]
     """Every bound that was computed, by name; `lower_bound` is the largest."""
     patterns: int
-    """Maximal ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    """Ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    turns: int = 1
+    """Reads one after the other of a tile all of whose blocks are wanted, on the tile with most:
+    blocks on one row driver or column line take turns. As if all read different inputs."""
+    mean_turns: float = 1.0
+    """Mean over the tiles."""
 
     @property
     def gap(self) -> float:
         """(tiles - lower bound) / tiles, 0 when proven."""
         return (self.tiles - self.lower_bound) / self.tiles if self.tiles else 0.0
+
+
+@dataclass(frozen=True)
+class ExpertWaits:
+    """The longest wait for experts: the most reads that one tile does for a bank and a token, as
+    the mean over tokens, and as the sum over the stages that hold a bank."""
+
+    source: str
+    """Where the tokens are from, in words."""
+    tokens: int
+    """Held out: the placement has not seen them."""
+    reads: float
+    bound: float
+    """No placement onto the same chips has less on these tokens."""
+    in_order: float
+    """Of crossbars filled one after the other, on the same chips."""
+    at_random: float
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the placement achieved, and what no placement could undercut."""
+
+    strategy: str
+    chips: int
+    """The fewest that hold the tiles."""
+    border_bytes: float
+    """Bytes a token across the borders of chips, one after the other; by an exact search."""
+    reads: float
+    """Reads of tiles one after the other for a token: for each stage the most of one tile."""
+    reads_bound: float
+    load: float
+    """Reads a token of the busiest tile."""
+    load_bound: float
+    byte_hops: float | None = None
+    """Bytes a token times the links between tiles of a chip that they pass; None: no network."""
+    byte_hops_bound: float | None = None
+    experts: ExpertWaits | None = None
+    """None without banks of experts."""
 
 
 @dataclass(frozen=True)
@@ -345,6 +390,7 @@ class Program:
     allocation: Allocation | None = None
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
+    placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
 
     def __post_init__(self) -> None:

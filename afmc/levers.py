@@ -196,7 +196,7 @@ class _Trials:
         """Other values of options, that cost nothing."""
         return [
             {f"{name}.{option}": value}
-            for name, option, value in (("merge", "enabled", True), ("split", "style", "full"))
+            for name, option, value in (("merge", "enabled", "auto"), ("split", "style", "auto"))
             if self._options.get(name, {}).get(option, value) != value
         ]
 

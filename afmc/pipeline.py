@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.errors import OptionError, PassError, did_you_mean
-from afmc.ir import Applied, Program
+from afmc.ir import Applied, Objective, Program
 from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
 
 PIPELINE = ("partition", "merge", "split", "replicate", "allocate", "place")
+
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 Observer = Callable[[str], None]
 
@@ -52,7 +54,8 @@ def load_passes(names: Sequence[str] = PIPELINE) -> list[Pass]:
 def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pass]:
     """The passes with options set: ``{"allocate.rule": "parallel"}``.
 
-    Values may be strings, as from the command line. Raises OptionError in one sentence.
+    Values may be strings, as from the command line. An option that follows another one takes its
+    value where it is not set itself. Raises OptionError in one sentence.
     """
     configured = list(passes)
     for key, value in settings.items():
@@ -65,7 +68,35 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
             )
         index = known.index(name)
         configured[index] = _with_option(configured[index], key, option, value)
-    return configured
+    return [_following(step, settings, configured) for step in configured]
+
+
+def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
+    """The passes, each of which that decides by an objective by this one. Raises OptionError."""
+    if objective not in OBJECTIVES:
+        known = f"{', '.join(map(repr, OBJECTIVES[:-1]))} or {OBJECTIVES[-1]!r}"
+        raise OptionError(
+            f"--objective must be {known}, but is {objective!r}."
+            f"{did_you_mean(objective, OBJECTIVES)}"
+        )
+    names = [name_of(step) for step in passes if "objective" in options_of(step)]
+    if not names:
+        known = ", ".join(name_of(step) for step in passes)
+        raise OptionError(f"none of the passes {known} decides by an objective.")
+    return configure(passes, {f"{name}.objective": objective for name in names})
+
+
+def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:
+    """The pass with the options that follow those set for other passes."""
+    if not is_dataclass(step) or isinstance(step, type):
+        return step
+    by_name = {name_of(each): each for each in passes}
+    for option in fields(step):
+        leader = option.metadata.get("follows", "")
+        if leader in settings and f"{name_of(step)}.{option.name}" not in settings:
+            name, _, its_option = leader.partition(".")
+            step = replace(step, **{option.name: getattr(by_name[name], its_option)})
+    return step
 
 
 def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
@@ -79,7 +110,8 @@ def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
     try:
         checked = kind.validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason, *others = (each["msg"] for each in error.errors())
+        reason = " or ".join([reason, *(each.removeprefix("Input should be ") for each in others)])
         raise OptionError(f"--set {key}={value}: {reason[0].lower()}{reason[1:]}.") from error
     assert is_dataclass(step) and not isinstance(step, type)
     return replace(step, **{option: checked})

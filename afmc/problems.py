@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Program, Routing, Table
+from afmc.ir import Placing, Program, Routing, Table
 from afmc.targets import Target
 
 _AT_ONCE = 1 << 20  # blocks that are looked at together, for the memory that this takes
@@ -42,6 +42,8 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
         yield from _allocation(program)
     if len(program.placements):
         yield from _placements(program, target)
+        if program.placing is not None:
+            yield from _placing(program, program.placing)
 
 
 def _same(program: Program, legal: Program | None, *facts: str) -> bool:
@@ -268,10 +270,52 @@ def _allocation(program: Program) -> Iterator[str]:
         yield f"the allocation says {proof.tiles} tiles, but its table uses {used}."
     if not _counts_through(program.allocations["block"], len(program.blocks)):
         yield f"the allocation does not hold each of the {len(program.blocks)} blocks once."
+        return
     if proof.lower_bound > proof.tiles:
         yield f"the bound of {proof.lower_bound} tiles is above the {proof.tiles} that are used."
     if (proof.status == "OPTIMAL") != (proof.lower_bound == proof.tiles):
         yield f"status {proof.status} with {proof.tiles} tiles and bound {proof.lower_bound}."
+    yield from _turns(program)
+
+
+def _turns(program: Program) -> Iterator[str]:
+    """Blocks on one line of a tile take turns, and only under the rule serial are there any."""
+    proof, table = program.allocation, program.allocations
+    assert proof is not None
+    if proof.rule != "serial":
+        if (proof.turns, proof.mean_turns) != (1, 1):
+            yield f"the allocation says {proof.turns} turns, but under {proof.rule} none are taken."
+        return
+    shared = np.flatnonzero((np.bincount(table["tile"]) > 1)[table["tile"]])
+    table = table[shared[np.argsort(table["tile"][shared], kind="stable")]]
+    blocks = program.blocks[table["block"]]
+    lines = np.maximum(
+        _most_on_a_line(table["tile"], table["row"], blocks["rows"]),
+        _most_on_a_line(table["tile"], table["col"], blocks["cols"]),
+    )
+    most = int(lines.max(initial=1))
+    mean = 1 + float((lines - 1).sum()) / proof.tiles
+    if proof.turns < most:
+        yield f"the allocation says {proof.turns} turns, but {most} blocks share a line."
+    if not mean * (1 - 1e-9) <= proof.mean_turns <= proof.turns:
+        yield (
+            f"the allocation says {proof.mean_turns:.3f} turns on average, but they are at least "
+            f"{mean:.3f} and at most {proof.turns}."
+        )
+
+
+def _most_on_a_line(
+    tile: NDArray[np.int32], start: NDArray[np.int32], size: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """For each tile, in order, the most blocks that one row or column runs through."""
+    if not len(tile):
+        return np.zeros(0, np.int64)
+    tiles = np.tile(tile, 2)
+    change = np.repeat([1, -1], len(tile))
+    # along each tile, what ends on a line before what begins there
+    order = np.lexsort([change, np.concatenate([start, start + size]), tiles])
+    on = np.cumsum(change[order])  # what has begun on a tile has ended on it
+    return np.maximum.reduceat(on, np.flatnonzero(np.diff(tiles[order], prepend=-1)))
 
 
 def _placements(program: Program, target: Target) -> Iterator[str]:
@@ -299,6 +343,35 @@ def _placements(program: Program, target: Target) -> Iterator[str]:
         if outside.any():
             yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
     yield from _neighbours(program, crossbar)
+
+
+def _placing(program: Program, said: Placing) -> Iterator[str]:
+    """What the placement says of itself, as far as it follows from the tables."""
+    placed = program.placements
+    chips = int(placed["chip"].max()) + 1
+    if chips != said.chips:
+        yield f"the placement says {said.chips} chips, but its table uses {chips}."
+    width = int(placed["tile"].max()) + 1
+    of_copy = [
+        program.matrix(group.members[0]).per_token / group.copies / replicas
+        for group in program.groups
+        for replicas in group.replicas or (1,) * group.copies
+    ]
+    copies = np.asarray([group.copies for group in program.groups])
+    begin = np.cumsum(copies) - copies
+    mine = program.blocks[placed["block"]]
+    uses = np.asarray(of_copy)[begin[mine["group"]] + mine["copy"]]
+    load = np.bincount(placed["chip"].astype(np.int64) * width + placed["tile"], uses).max()
+    if abs(load - said.load) > 1e-5:
+        yield f"the placement says {said.load} reads of the busiest tile, but it does {load:g}."
+    pairs = [("reads", said.reads, said.reads_bound), ("load", said.load, said.load_bound)]
+    if said.byte_hops is not None and said.byte_hops_bound is not None:
+        pairs.append(("byte-hops", said.byte_hops, said.byte_hops_bound))
+    if said.experts is not None:
+        pairs.append(("reads for experts", said.experts.reads, said.experts.bound))
+    for what, value, bound in pairs:
+        if bound > value + 1e-5:
+            yield f"the bound of {bound:g} {what} is above the {value:g} of the placement."
 
 
 def _crossbars(placed: Table) -> NDArray[np.int64]:
@@ -360,6 +433,9 @@ def _neighbours(program: Program, crossbar: NDArray[np.int64]) -> Iterator[str]:
         cols = _intersect(placed["col"], blocks["cols"], pair)
         if (rows & cols).any():
             yield f"{int((rows & cols).sum())} pairs of blocks overlap on a crossbar."
+        distance += 1
+        if program.allocation.rule == "serial":  # blocks on the same lines take turns
+            continue
         same_input = _equal(
             pair, inputs, blocks["copy"], blocks["replica"], blocks["row"], blocks["rows"]
         )
@@ -374,7 +450,6 @@ def _neighbours(program: Program, crossbar: NDArray[np.int64]) -> Iterator[str]:
                 f"{int((illegal & ~(rows & cols)).sum())} pairs of blocks share rows without "
                 f"sharing an input, or columns without sharing an output."
             )
-        distance += 1
 
 
 def _intersect(

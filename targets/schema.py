@@ -17,6 +17,7 @@ from afmc.targets.tables import (
     Device,
     Die,
     Input,
+    Links,
     Memory,
     Optics,
     Origin,
@@ -72,6 +73,8 @@ class Mode(Strict):
     """Figures of [tile]."""
     chip: Change | None = None
     """Figures of [chip]."""
+    links: Change | None = None
+    """Figures of [links]."""
     system: Change | None = None
     """Figures of [system]."""
 
@@ -155,6 +158,7 @@ class Target(Description):
     optics: Optics | None = None
     tile: Tile
     chip: Chip
+    links: Links | None = None
     system: System
     modes: dict[Name, Mode] = Field(default_factory=dict)
     """Other ways to use the hardware, by name: `--target NAME:MODE`."""
@@ -186,6 +190,20 @@ class Target(Description):
                 raise PydanticCustomError(
                     "figure", "is given, but light has none.", {"key": f"crossbar.{key}"}
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_of_tiles(self) -> Self:
+        if self.links is not None and (self.links.columns or 0) > self.chip.tiles:
+            raise PydanticCustomError(
+                "figure",
+                "is {columns}, but a chip has {tiles} tiles.",
+                {
+                    "key": "links.columns",
+                    "columns": self.links.columns,
+                    "tiles": self.chip.tiles,
+                },
+            )
         return self
 
     @model_validator(mode="after")

@@ -44,6 +44,10 @@ _EXAMPLES: dict[str, object] = {
     "chip.tiles": 64,
     "chip.area_mm2": 100.0,
     "chip.power_W": 5.0,
+    "links.columns": 8,
+    "links.hop_energy_pJ_bit": 0.08,
+    "links.hop_latency_ns": 5.0,
+    "links.bandwidth_GB_s": 1.0,
     "optics.rin_dB_Hz": -150.0,
 }
 """Plausible values. A key that is not here has its default, or the first value that it may have."""

@@ -450,6 +450,34 @@ class Chip(Table):
     """With every tile busy."""
 
 
+class Links(Table):
+    """What joins the tiles of a chip."""
+
+    topology: Literal["mesh", "bus"]
+    """mesh: tiles are row after row on a grid, each joined to those beside, above and below it.
+    bus: every tile reaches every other one in one step."""
+    columns: Count | None = None
+    """Tiles beside one another, when the topology is mesh."""
+    hop_energy_pJ_bit: NotNegative | None = None
+    """To move one bit over one link of the mesh, or over the bus."""
+    hop_latency_ns: NotNegative | None = None
+    """Of the output of a tile, over one link of the mesh, or over the bus."""
+    bandwidth_GB_s: Positive | None = None
+    """Of one link of the mesh, or of the bus."""
+
+    @model_validator(mode="after")
+    def _a_mesh_has_columns(self) -> Self:
+        if self.topology == "mesh" and self.columns is None:
+            raise PydanticCustomError(
+                "figure", "is missing: a mesh has a number of columns.", {"key": "columns"}
+            )
+        if self.topology == "bus" and self.columns is not None:
+            raise PydanticCustomError(
+                "figure", "is given, but a bus has none (topology).", {"key": "columns"}
+            )
+        return self
+
+
 class System(Table):
     """What the chips are built into."""
 

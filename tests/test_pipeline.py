@@ -90,7 +90,10 @@ BAD: list[tuple[dict[str, object], str]] = [
         "--set allocate.rules: no such option; its options are rule, time_limit_s, max_patterns. "
         "Did you mean 'rule'?",
     ),
-    ({"place.rule": 1}, "--set place.rule: no such option; it has no options."),
+    (
+        {"place.rule": 1},
+        "--set place.rule: no such option; its options are strategy, effort, tokens, seed.",
+    ),
     (
         {"allocate.rule": "dense"},
         "--set allocate.rule=dense: input should be 'exclusive', 'parallel' or 'serial'.",

@@ -114,6 +114,7 @@ def test_token_t_is_served_by_replica_t_modulo_their_number(generator: torch.Gen
         step = (2 * input_range * 14 * held.w_max / 254).amax(dim=0)
         assert ((mine - slow[replica::3]).abs() / step > 1e-3).double().mean() < 1e-2
         answers.append(slow)
+    assert len({each._reads.initial_seed() for each in layer.replicas}) == 3
     assert (answers[0] - answers[1]).abs().mean() > 1e-3  # each with noise of its own
     assert (answers[1] - answers[2]).abs().mean() > 1e-3
 

@@ -99,6 +99,15 @@ def compile(
             "for each experts' module, by its path. Seen on the text without it.",
         ),
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What merging, cutting and packing are to be best in: tiles (fewest, the "
+            "default), latency (no turns on a tile), energy (fewest tile reads) or accuracy "
+            "(fewest row cuts).",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +167,7 @@ def compile(
                 text=source,
                 calibration=calibration,
                 routing=sample,
+                objective=objective,
                 settings=pairs,
                 passes=load_passes(passes.split(",")) if passes else None,
                 shapes_only=shapes_only,

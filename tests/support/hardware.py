@@ -36,6 +36,7 @@ REQUIRED: dict[str, Figures] = {
     },
     "tile": {"co_location": st.sampled_from(["exclusive", "parallel", "serial"])},
     "chip": {"tiles": st.integers(1, 2**20)},
+    "links": {"topology": st.sampled_from(["mesh", "bus"])},
 }
 """By table; `bound` only where there are bits."""
 
@@ -72,6 +73,11 @@ FREE: dict[str, Figures] = {
         "area_mm2": positive,
     },
     "chip": {"area_mm2": positive, "power_W": positive},
+    "links": {
+        "hop_energy_pJ_bit": not_negative,
+        "hop_latency_ns": not_negative,
+        "bandwidth_GB_s": positive,
+    },
     "system": {"chips": counts},
 }
 """Figures that go with any others."""
@@ -100,6 +106,7 @@ TOGETHER = {
         "encoding",
         "significance",
     ),
+    "links": ("columns",),
 }
 """Figures that go with some others: `analog` draws them by hand."""
 
@@ -156,6 +163,10 @@ def analog(draw: st.DrawFn) -> dict[str, Any]:
         tables["crossbar"] |= _some(draw, ELECTRICAL)
     if not light or draw(st.booleans()):
         del tables["optics"]
+    if tables["links"]["topology"] == "mesh":
+        tables["links"]["columns"] = 1  # there are as many tiles in any case
+    if draw(st.booleans()):
+        del tables["links"]
     tables["device"] |= _device(draw, light)
     if "bits" in tables["input"]:
         tables["input"] |= _some(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from descriptions import DIGITAL, GOOD, LIGHT, MODES, OPTICS, SOURCED, changed
+from descriptions import DIGITAL, GOOD, LIGHT, MESH, MODES, OPTICS, SOURCED, changed
 
 from afmc.errors import TargetError
 from afmc.simulator.device import device_of, list_devices
@@ -560,6 +560,22 @@ def test_what_is_just_possible(write: Write, changes: list[tuple[str, str]]) -> 
 )
 def test_a_bad_figure_of_light(write: Write, old: str, new: str, expected: str) -> None:
     write(changed(LIGHT, (old, new)))
+    assert sentence("my.toml") == f"my.toml:{expected}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("columns = 2\n", "", "links.columns is missing: a mesh has a number of columns."),
+        ("columns = 2\n", "columns = 5\n", "links.columns is 5, but a chip has 4 tiles."),
+        ("columns = 2\n", "columns = 0\n", "links.columns must be greater than 0, but is 0."),
+        ('"mesh"', '"bus"', "links.columns is given, but a bus has none (topology)."),
+        ('"mesh"', '"ring"', "links.topology must be 'mesh' or 'bus', but is 'ring'."),
+        ("0.08", "-0.08", "links.hop_energy_pJ_bit must be at least 0, but is -0.08."),
+    ],
+)
+def test_bad_links(write: Write, old: str, new: str, expected: str) -> None:
+    write(changed(MESH, (old, new)))
     assert sentence("my.toml") == f"my.toml:{expected}"
 
 
