@@ -47,6 +47,12 @@ def check_config(folder: Path) -> Path:
     return file
 
 
+def check_model_type(file: Path) -> None:
+    """Raises ModelError for a JSON file that says nothing of a model."""
+    if not isinstance(read_json(file).get("model_type"), str):
+        raise ModelError(f"{file} has no model_type, so it is not a transformers configuration.")
+
+
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """The safetensors files that hold the weights, sorted by name. Raises ModelError."""
     if (folder / WEIGHTS).is_file():

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
 from afmc.errors import ModelError
-from afmc.frontends.folder import check_config, read_json
+from afmc.frontends.folder import check_config, check_model_type
 from afmc.frontends.huggingface import Loaded, cause_of, class_of, download, read_config
 from afmc.frontends.quiet import quiet
 from afmc.frontends.source import Source, sha256_of
@@ -33,9 +33,7 @@ def load_shapes(
     if file is None:
         folder = download(source.name, revision, trust_remote_code, ("config.json",))
         file = check_config(folder)
-    raw = read_json(file)
-    if not isinstance(raw.get("model_type"), str):
-        raise ModelError(f"{file} has no model_type, so it is not a transformers configuration.")
+        check_model_type(file)
     config = read_config(file, trust_remote_code)
     _check_sizes(config, file)
     sha256 = sha256_of(Source(source.name, "config", file))

@@ -12,7 +12,7 @@ from afmc.errors import ModelError, did_you_mean
 from afmc.frontends.folder import (
     check_config,
     check_folder,
-    read_json,
+    check_model_type,
     sha256_of_files,
     weight_files,
 )
@@ -61,7 +61,9 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
         return Source(model, "gguf", _packaged(model))
     if path.is_dir():
         if shapes_only:
-            return Source(model, "config", check_config(path))
+            file = check_config(path)
+            check_model_type(file)
+            return Source(model, "config", file)
         check_folder(path)
         return Source(model, "folder", path)
     if path.is_file():
@@ -89,7 +91,7 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
             f"{model} is a configuration without weights: add --shapes-only (shapes_only=True) to"
             " map its shapes alone, or give the folder that holds the weights."
         )
-    read_json(path)
+    check_model_type(path)
     return Source(model, "config", path)
 
 

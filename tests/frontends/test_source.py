@@ -181,8 +181,9 @@ def test_sentence(here: Path, model: str, prepare: Callable[[Path], None], sente
 
 
 def test_a_configuration_is_a_model_of_shapes_only(here: Path) -> None:
-    (here / "any.json").write_text("{}")
+    (here / "any.json").write_text('{"model_type": "any"}')
     weightless(here)
+    (here / "m/config.json").write_text('{"model_type": "any"}')
     assert resolve("any.json", shapes_only=True) == Source("any.json", "config", Path("any.json"))
     assert resolve("m", shapes_only=True) == Source("m", "config", Path("m/config.json"))
     assert resolve("gpt2", shapes_only=True) == Source("gpt2", "hub", None)
@@ -205,6 +206,10 @@ NO_SHAPES = (
          " column 2 (char 1)."),
         ("any.json", True, write("any.json", b"[]"),
          "any.json should hold a JSON object, not a list."),
+        ("any.json", True, write("any.json", b'{"model_type": 3}'),
+         "any.json has no model_type, so it is not a transformers configuration."),
+        ("m", True, weightless,
+         "m/config.json has no model_type, so it is not a transformers configuration."),
         ("any.json", True, nothing, "any.json does not exist."),
         (".", True, nothing, ". has no config.json, so it is not a Hugging Face model folder."),
         ("m.gguf", True, write("m.gguf", b"GGUF"), f"m.gguf {NO_SHAPES}"),
@@ -259,10 +264,11 @@ def test_sha256_of_a_gguf_file_is_the_files_own(here: Path) -> None:
 
 
 def test_sha256_of_a_configuration_is_the_files_own(here: Path) -> None:
-    folder_at(here / "m")
-    (here / "copy.json").write_text("{}")
+    content = '{"model_type": "any"}'
+    (folder_at(here / "m") / "config.json").write_text(content)
+    (here / "copy.json").write_text(content)
     found = {sha256_of(resolve(name, shapes_only=True)) for name in ("m", "copy.json")}
-    assert found == {hashlib.sha256(b"{}").hexdigest()}
+    assert found == {hashlib.sha256(content.encode()).hexdigest()}
 
 
 def test_sha256_of_a_hub_id_is_refused() -> None:
