@@ -127,7 +127,7 @@ def bounds(mapped: Mapped) -> Finding:
             f"allocation.lower_bound is {proof.lower_bound:,}, but the largest of its bounds is "
             f"{largest:,}."
         )
-    known = _known_bounds(mapped)
+    known = known_bounds(mapped)
     for name, bound in proof.bounds.items():
         if bound > used:
             problems.append(
@@ -155,7 +155,7 @@ def bounds(mapped: Mapped) -> Finding:
     return Finding(counts, tuple(problems), notes)
 
 
-def _known_bounds(mapped: Mapped) -> Mapping[str, int]:
+def known_bounds(mapped: Mapped) -> Mapping[str, int]:
     """The largest value that each bound can have by its name, from blocks and crossbars alone."""
     tile = np.asarray((mapped.own.crossbar.rows, mapped.own.crossbar.columns))
     known = {"area": -(-int(mapped.areas.sum()) // int(tile.prod()))}

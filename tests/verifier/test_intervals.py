@@ -79,7 +79,9 @@ def cut(draw: st.DrawFn) -> list[Rectangle]:
             pieces += [(field, row, col, rows, at), (field, row, col + at, rows, cols - at)]
         else:
             pieces.append((field, row, col, rows, cols))
-    if draw(st.booleans()):
+    if len(pieces) > 1 and draw(st.booleans()):
+        del pieces[draw(st.integers(0, len(pieces) - 1))]
+    elif draw(st.booleans()):
         index, field = draw(st.integers(0, len(pieces) - 1)), draw(st.integers(1, 4))
         changed = list(pieces[index])
         changed[field] = max(changed[field] + draw(st.sampled_from([-1, 1])), field > 2)

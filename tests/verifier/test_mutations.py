@@ -170,6 +170,15 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     ),
     (
         "parallel",
+        says("matrices", 2, "rows", to=-1),
+        ["files"],
+        (
+            "program.json: matrices[2].rows must be a whole number from 0 to 2,147,483,647, but "
+            "is -1."
+        ),
+    ),
+    (
+        "parallel",
         says("matrices", 2, "rows", to=True),
         ["files"],
         "program.json: matrices[2].rows must be a whole number, but is true.",
@@ -235,6 +244,14 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
             "rows, cols as 32-bit whole numbers in one dimension, but has group int64, copy "
             "int64, replica int64, row int64, col int64, rows int64, cols int64 in 1."
         ),
+    ),
+    (
+        "parallel",
+        lines(lambda t: t.reshape(3, 3), "allocations"),
+        ["files"],
+        "blocks.npz: the table allocations must have the columns block, tile, row, col as 32-bit "
+        "whole numbers in one dimension, but has block int32, tile int32, row int32, col int32 in "
+        "2.",
     ),
     ("parallel", plain_array, ["files"], "blocks.npz has no table blocks."),
     (
@@ -698,6 +715,13 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
         'summary.rule is "parallel", but "serial" is what follows.',
     ),
     ("parallel", lacks("summary", "gap"), ["summary"], "summary has no gap."),
+    (
+        "parallel",
+        says("summary", "levers", to=[{"change": "--digital b", "tiles": 4, "chips": 2}]),
+        ["summary"],
+        "summary.levers[0] says that it takes 4 tiles, which is not fewer than the 4 that are "
+        "used.",
+    ),
     # agreement
     (
         "parallel",
@@ -840,7 +864,7 @@ SUMMARY: dict[str, tuple[Any, str]] = {
         ),
     ),
     "matrices_analog": (3, "summary.matrices_analog is 3, but 4 is what follows."),
-    "matrices_digital": (0, "summary.matrices_digital is 0, but 1 is what follows."),
+    "matrices_digital": (True, "summary.matrices_digital is true, but 1 is what follows."),
     "weights_analog": (359, "summary.weights_analog is 359, but 360 is what follows."),
     "weights_digital": (101, "summary.weights_digital is 101, but 98 is what follows."),
     "weights_on_both_sides": (0, "summary.weights_on_both_sides is 0, but 60 is what follows."),
@@ -863,7 +887,7 @@ SUMMARY: dict[str, tuple[Any, str]] = {
         'summary.solver_status is "OPTIMAL", but "FEASIBLE" is what follows.',
     ),
     "rule": ("serial", 'summary.rule is "serial", but "parallel" is what follows.'),
-    "chips_used": (True, "summary.chips_used is true, but 2 is what follows."),
+    "chips_used": (1, "summary.chips_used is 1, but 2 is what follows."),
     "utilization": (0.5, "summary.utilization is 0.5, but 0.515625 is what follows."),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import json
+import os
 import re
 import struct
 import sys
@@ -151,6 +152,8 @@ def test_a_rule_that_an_option_asked_for(tmp_path: Path) -> None:
         "by the rule parallel, which an option asked for; afm-512-projected by itself allows "
         "exclusive",
     )
+    other = verify(folder, target("exclusive"))  # of this hardware nobody asked for more
+    assert [check.name for check in other.failed] == ["co-location"]
 
 
 def test_what_is_not_a_compile(tmp_path: Path) -> None:
@@ -339,6 +342,25 @@ def test_weights_of_other_shapes(
     report = verify(with_weights(tmp_path, *files))
     assert [check.name for check in report.failed] == ["model folder"]
     assert report.problems == (sentence,)
+
+
+def test_a_tensor_stands_in_for_one_matrix_only(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path, {**without("q.weight", "d.weight"), **OTHER_NAME})
+    for key, value in {"rows": 16, "cols": 8, "stored": "cols_rows"}.items():
+        edit(folder, "matrices", 4, key, to=value)
+    assert verify(folder)["model folder"].problems[0] == (
+        "the model folder has no tensor d.weight, and no other of 8 x 16 in its place."
+    )
+
+
+def test_a_header_is_not_read_beyond_the_limit_of_the_format(tmp_path: Path) -> None:
+    folder = with_weights(tmp_path, tensors())
+    file = folder / "model" / "0.safetensors"
+    file.write_bytes(struct.pack("<Q", 100_000_001))
+    os.truncate(file, 200_000_000)  # zeros that no disk holds
+    assert verify(folder).problems == (
+        "model/0.safetensors has no whole header: it is cut short or something else.",
+    )
 
 
 def header(**entry: Any) -> bytes:
