@@ -17,10 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 import afmc
+from afmc.defects import DEFECT, Defects, Rates
 from afmc.errors import ArtifactError
 from afmc.ir import (
     ALLOCATION,
     BLOCK,
+    LINE,
+    ORDER,
     PLACEMENT,
     SCHEMA_VERSION,
     Allocation,
@@ -32,6 +35,7 @@ from afmc.ir import (
     Model,
     Program,
     Remainder,
+    Repair,
 )
 from afmc.problems import problems
 from afmc.targets import Target
@@ -39,7 +43,14 @@ from afmc.targets import Target
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
 MEASURED = "compile.json"
-_TABLES = {"blocks": BLOCK, "allocations": ALLOCATION, "placements": PLACEMENT}
+_TABLES = {
+    "blocks": BLOCK,
+    "allocations": ALLOCATION,
+    "placements": PLACEMENT,
+    "orders": ORDER,
+    "lines": LINE,
+    "defects": DEFECT,
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class Artifact:
 
 def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dict[str, Any]:
     """``program.json`` as plain values; the tables are apart, in ``blocks.npz``."""
+    defects = program.defects
     return {
         "schema_version": SCHEMA_VERSION,
         "afmc_version": afmc.__version__,
@@ -66,6 +78,10 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
         "remainder": [asdict(rest) for rest in program.remainder],
+        "defects": {"name": defects.name, "rates": defects.rates and asdict(defects.rates)}
+        if defects
+        else None,
+        "repair": asdict(program.repair) if program.repair else None,
     }
 
 
@@ -86,9 +102,15 @@ def write(
     with _beside(directory) as folder:
         write_more(folder)
         with (folder / TABLES).open("wb") as file:
-            np.savez(file, **{name: getattr(program, name) for name in _TABLES})
+            np.savez(file, **_tables(program))
         _write_json(folder / MEASURED, {"schema_version": SCHEMA_VERSION, **measured()})
         _write_json(folder / PROGRAM, to_json(program, target, summary))
+
+
+def _tables(program: Program) -> dict[str, Any]:
+    entries = Defects() if program.defects is None else program.defects
+    tables = {name: getattr(program, name) for name in _TABLES if name != "defects"}
+    return {**tables, "defects": entries.table}
 
 
 def check_writable(directory: Path) -> None:
@@ -151,6 +173,8 @@ def read(directory: Path) -> Artifact:
             f"{directory / PROGRAM} has schema version {version}, this afmc reads "
             f"{SCHEMA_VERSION}; compile again."
         )
+    tables = _read_tables(directory / TABLES)
+    entries = tables.pop("defects")
     try:
         target = Target.model_validate(data["target"])
         program = Program(
@@ -162,7 +186,14 @@ def read(directory: Path) -> Artifact:
             groups=_parse(tuple[Group, ...], data["groups"]),
             allocation=_parse(Allocation | None, data["allocation"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
-            **_read_tables(directory / TABLES),
+            repair=_parse(Repair | None, data["repair"]),
+            defects=data["defects"]
+            and Defects(
+                entries,
+                _parse(Rates | None, data["defects"]["rates"]),
+                _parse(str, data["defects"]["name"]),
+            ),
+            **tables,
         )
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
     except (KeyError, ValidationError, TypeError) as error:

@@ -20,7 +20,7 @@ from torch.export import ExportedProgram
 from afmc import artifact, lower
 from afmc.artifact import Artifact
 from afmc.conditions import Condition, conditions_of
-from afmc.defects import Defects, load_defects
+from afmc.defects import Defects, gather_defects
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
 from afmc.evaluate import CalibrationCost, Outcome, Validation, compare, tokenise, windows_of
 from afmc.frontends import huggingface
@@ -29,11 +29,15 @@ from afmc.frontends.huggingface import Loaded
 from afmc.frontends.matrices import find_matrices
 from afmc.frontends.source import resolve
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Lever, Matrix, Model, Program
+from afmc.ir import Calibration, Lever, Matrix, Model, Program, RepairMethod
+from afmc.keep import keep as keep_placements
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import REPLACEABLE
 from afmc.pipeline import configure, fit_or_explain, levers, load_passes
-from afmc.simulator.calibrate import Method, input_ranges
+from afmc.repair import METHODS as REPAIR
+from afmc.repair import parse_repair
+from afmc.repair import repair as repair_cells
+from afmc.simulator.calibrate import Method, input_ranges, mean_squares
 from afmc.simulator.device import device_of
 from afmc.simulator.layer import TileLinear
 from afmc.targets import Target, load_target
@@ -51,6 +55,9 @@ FIXED = (
     "system.chips",
 )
 """Figures of a target that a mapping follows from."""
+
+_REPAIR_TOKENS = 1024
+"""On which the mean square of every input is measured."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many tokens further it has come, and how many there are;
@@ -150,7 +157,8 @@ class CompiledModel:
         """Programs one manufactured instance onto the tiles and returns `analog`.
 
         Just programmed, at 25 degrees Celsius and with the target's compensation unless a
-        condition says otherwise. Noise that is drawn at each read begins anew.
+        condition says otherwise. Noise that is drawn at each read begins anew. `defects` are stuck
+        cells besides those that the model was compiled for, which programming knows nothing of.
         """
         condition = condition or conditions_of(self.target)[0]
         wanted = (seed, instance, condition, id(defects))
@@ -229,7 +237,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
-        defects: str | Path | Defects | None = None,
+        defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = _silent,
     ) -> Validation:
@@ -240,8 +248,9 @@ class CompiledModel:
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
-        given. `defects` is a map of stuck cells; `settings` are figures of the target
-        (``{"device.noise": None}``) for this validation alone. Raises TextError, OptionError and
+        given. `defects` are cells that stick besides those that the model was compiled for, as
+        for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
+        validation alone. Raises TextError, OptionError and
         TargetError; ModelError for a model that does not predict the next token.
         """
         if settings:
@@ -261,18 +270,9 @@ class CompiledModel:
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
         notes = lower.check_conditions(self.target, conditions)
-        broken = load_defects(defects) if isinstance(defects, str | Path) else defects
+        broken = gather_defects(defects, self.target)
         if broken is not None:
-            hits = lower.count_hits(self.program, self.target, broken)
-            if not hits:
-                raise OptionError(
-                    f"none of the {len(broken.stuck)} lines of {broken.name} is about a cell that "
-                    f"holds a weight of this mapping."
-                )
-            notes += (
-                f"{hits} of {len(broken.stuck)} lines of {broken.name} are about cells "
-                f"that hold weights",
-            )
+            notes += (lower.check_defects(self.program, self.target, broken),)
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
@@ -309,10 +309,14 @@ class CompiledModel:
             programming_s=sum(self._programming_s) / len(self._programming_s),
             wall_s=time.perf_counter() - start,
             calibration=self._calibration_cost(calibrate) if calibrate else None,
-            defects=None if broken is None else broken.name,
+            defects=self._defects_named(broken),
             overrides=self.target.overrides,
             notes=notes,
         )
+
+    def _defects_named(self, new: Defects | None) -> str | None:
+        maps = [each.name for each in (self.program.defects, new) if each is not None]
+        return " + ".join(maps) or None
 
     def _calibration_cost(self, probes: int) -> CalibrationCost:
         places = self.program.placements
@@ -419,6 +423,9 @@ def compile(
     text: str | Path | Text | None = None,
     calibration: str = "std:18",
     calibration_tokens: int = 4096,
+    defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
+    repair: str | Sequence[str] = REPAIR,
+    keep: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
     tokenizer: Any = None,
@@ -437,6 +444,12 @@ def compile(
     text: calibrates the input ranges that the model does not bring along; half of the standard
         library's help topics without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
+    defects: what is broken: CSV files, rates (``"cells_off=0.005,tiles=0.01,seed=7"``), `Defects`.
+    repair: what is done about stuck cells: ``permute`` (which row and column of a block goes to
+        which line), ``pair`` (the working devices of a weight make up for the stuck ones), both, or
+        none of it.
+    keep: a folder of an earlier compile with the same model, target and passes, whose placements
+        stay except where `defects` hits them.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, allocate and place with `settings`.
@@ -454,6 +467,9 @@ def compile(
     }
     hardware = load_target(target, overrides)
     device_of(hardware)
+    broken = gather_defects(defects, hardware)
+    methods = parse_repair(repair)
+    kept = None if keep is None else artifact.read(Path(keep))
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
@@ -461,34 +477,69 @@ def compile(
     progress("load", 0, 0)
     with clock.stage("load"):
         loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
-    progress("export", 0, 0)
-    with clock.stage("export"):
-        exported = export(loaded.module)
-        matrices, remainder = find_matrices(exported)
-    if not matrices:
-        raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
-    matrices = tuple(replace(m, input_range=loaded.input_ranges.get(m.module)) for m in matrices)
-    start = Program(
-        Model(
-            loaded.name,
-            type(loaded.module).__name__,
-            loaded.sha256,
-            sum(p.numel() for p in loaded.module.parameters()),
-        ),
-        matrices,
-        remainder,
-    )
-    if _needs_ranges(start, hardware):
-        with clock.stage("calibrate"):
-            start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
-        _check_ranges(start)
-    with clock.stage("passes"):
-        program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
+    start = _start(loaded, broken)
+    if kept is not None:
+        assert keep is not None
+        calibrated = (str(method), _source(text).sha256)
+        program = keep_placements(start, hardware, steps, kept, calibrated, Path(keep))
+        start = replace(start, matrices=program.matrices, remainder=program.remainder)
+        exported = None
+    else:
+        progress("export", 0, 0)
+        with clock.stage("export"):
+            exported = export(loaded.module)
+            matrices, remainder = find_matrices(exported)
+        if not matrices:
+            raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
+        matrices = tuple(
+            replace(m, input_range=loaded.input_ranges.get(m.module)) for m in matrices
+        )
+        start = replace(start, matrices=matrices, remainder=remainder)
+        if _needs_ranges(start, hardware):
+            with clock.stage("calibrate"):
+                start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
+            _check_ranges(start)
+        with clock.stage("passes"):
+            program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
+    with clock.stage("passes"):
         found = levers(start, hardware, steps)
+    if broken is not None and broken.has_stuck_cells:
+        with clock.stage("repair"):
+            program = _repair(program, hardware, loaded, methods, text, kept, progress)
     return CompiledModel(program, hardware, loaded, found, exported, clock)
+
+
+def _start(loaded: Loaded, defects: Defects | None) -> Program:
+    """Before anything is known of its matrices."""
+    parameters = sum(p.numel() for p in loaded.module.parameters())
+    architecture = type(loaded.module).__name__
+    model = Model(loaded.name, architecture, loaded.sha256, parameters)
+    return Program(model, (), defects=defects)
+
+
+def _repair(
+    program: Program,
+    target: Target,
+    loaded: Loaded,
+    methods: Sequence[RepairMethod],
+    text: str | Path | Text | None,
+    kept: Artifact | None,
+    progress: Progress,
+) -> Program:
+    """Orders the lines of crossbars with stuck cells, by how large the inputs are on a text."""
+    progress("repair", 0, 0)
+    tiles = lower.make_tiles(loaded.module, program, target)
+    squares, name = {}, ""
+    if loaded.tokenizer is not None and "permute" in methods:
+        source = _source(text)
+        windows = _windows(loaded, source, _REPAIR_TOKENS)
+        readers = _readers(program)
+        squares, name = mean_squares(loaded.module, readers, windows), source.name
+    earlier = None if kept is None else kept.program
+    return repair_cells(program, target, tiles, methods, squares, name, earlier)
 
 
 def _load(
@@ -528,6 +579,28 @@ def _needs_ranges(program: Program, target: Target) -> bool:
     return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
 
 
+def _source(text: str | Path | Text | None) -> Text:
+    return text if isinstance(text, Text) else read_text(text, "calibration")
+
+
+def _windows(loaded: Loaded, source: Text, tokens: int) -> list[torch.Tensor]:
+    """So many tokens of a text, in windows of at most 1,024."""
+    ids = tokenise(loaded.tokenizer, source.content, tokens)
+    config: Any = loaded.config
+    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+    if window < 2:
+        raise TextError(f"the text {source.name} is too short to calibrate on.")
+    return list(windows_of(ids, window))
+
+
+def _readers(program: Program) -> dict[str, str]:
+    """A module that reads it, by activation."""
+    readers: dict[str, str] = {}
+    for matrix in _to_calibrate(program):
+        readers.setdefault(matrix.input, matrix.module)
+    return readers
+
+
 def _calibrate(
     program: Program,
     loaded: Loaded,
@@ -541,17 +614,10 @@ def _calibrate(
             f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
             f"save one beside the model or pass tokenizer=..."
         )
-    source = text if isinstance(text, Text) else read_text(text, "calibration")
-    ids = tokenise(loaded.tokenizer, source.content, tokens)
-    config: Any = loaded.config
-    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
-    if window < 2:
-        raise TextError(f"the text {source.name} is too short to calibrate on.")
-    readers: dict[str, str] = {}
-    for matrix in _to_calibrate(program):
-        readers.setdefault(matrix.input, matrix.module)
-    windows = windows_of(ids, window)
-    total = len(windows) * window
+    source = _source(text)
+    windows = _windows(loaded, source, tokens)
+    readers = _readers(program)
+    total = sum(each.numel() for each in windows)
     ranges = input_ranges(
         loaded.module, readers, windows, method, lambda done: progress("calibrate", done, total)
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afmc.defect_map import DefectMap
 from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
 from afmc.targets import Target
 
@@ -69,7 +70,28 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
         "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
         "utilization": on_tiles / cells,
+        "defects": _defects(program, target),
         "levers": [asdict(lever) for lever in levers],
+    }
+
+
+def _defects(program: Program, target: Target) -> dict[str, Any] | None:
+    """What the map of defects took away on the chips up to the last one used."""
+    if program.defects is None:
+        return None
+    chips = int(program.placements["chip"].max(initial=-1)) + 1
+    crossbars = DefectMap(program.defects, target).crossbars(np.arange(chips))
+    rows, columns = target.crossbar.rows, target.crossbar.columns
+    partial = ~crossbars["dead"] & ((crossbars["rows"] < rows) | (crossbars["cols"] < columns))
+    used_here = np.zeros_like(partial)
+    used_here[tuple(program.placements[key] for key in ("chip", "tile", "tier"))] = True
+    return {
+        "map": program.defects.name,
+        "dead_crossbars": int(crossbars["dead"].sum()),
+        "crossbars_with_dead_lines": int(partial.sum()),
+        "crossbars_with_dead_lines_used": int((partial & used_here).sum()),
+        "crossbars_spare": int((~crossbars["dead"] & ~used_here).sum()),
+        "repair": None if program.repair is None else asdict(program.repair),
     }
 
 
@@ -184,10 +206,37 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
+    if s["defects"] is not None:
+        rows[6:6] = _broken(s["defects"])
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
     return rows
+
+
+def _broken(defects: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        (
+            "defects",
+            f"{defects['map']}: {defects['dead_crossbars']:,} dead crossbars passed by, "
+            f"{defects['crossbars_with_dead_lines_used']:,} of "
+            f"{defects['crossbars_with_dead_lines']:,} with dead lines used, "
+            f"{defects['crossbars_spare']:,} crossbars of these chips spare",
+        )
+    ]
+    repair = defects["repair"]
+    if repair is not None:
+        methods = " and ".join(repair["methods"]) or "nothing done"
+        inputs = f"inputs as on {repair['inputs']}" if repair["inputs"] else "all inputs alike"
+        lines.append(
+            (
+                "stuck cells",
+                f"{repair['devices']:,} devices under weights, {methods}: squared error of a "
+                f"product {100 * repair['error_without']:.3g} % without, "
+                f"{100 * repair['error']:.3g} % now (mean over matrices, {inputs})",
+            )
+        )
+    return lines
 
 
 def _ranges(program: Program) -> str:

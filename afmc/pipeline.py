@@ -124,8 +124,8 @@ def levers(start: Program, target: Target, passes: Sequence[Pass]) -> list[Lever
     for change, settings in _candidates(now, passes):
         try:
             changed = run_passes(start, open_ended, configure(passes, settings))
-        except OptionError:
-            continue  # for instance nothing would be left for the tiles
+        except (OptionError, CapacityError):
+            continue  # nothing would be left for the tiles, or nothing fits what defects leave
         if changed.allocation and changed.allocation.tiles < now.allocation.tiles:
             beyond = changed.allocation.rule != target.tile.co_location
             needs = f"{target.name} can share tiles" if beyond else ""
@@ -177,4 +177,5 @@ def fit_or_explain(
 
 
 def chips_used(program: Program) -> int:
+    """Up to the last one with blocks on it, dead ones among them."""
     return int(program.placements["chip"].max(initial=-1)) + 1

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import afmc
 from afmc import CompiledModel, evaluate, load_target
 from afmc.conditions import Condition
-from afmc.defects import ALL, STUCK, Defects
+from afmc.defects import ALL, DEFECT, Defects
 from afmc.errors import ModelError, OptionError, TextError
 from afmc.lower import bind_tiles
 from afmc.pipeline import load_passes
@@ -237,7 +237,7 @@ def test_a_compiled_model_multiplies_as_the_reference_does(
             )
         for place, crossbar in zip(program.placements.tolist(), crossbars.tolist(), strict=True):
             block, *address = place
-            group_index, _, row, col, rows, cols = program.blocks[block].tolist()
+            group_index, _, _, row, col, rows, cols = program.blocks[block].tolist()
             piece = Piece(row, col, rows, cols, Address(*address))
             parts.setdefault(group_index, []).append((piece, crossbar))
             biggest = float(piece.of(wholes[group_index]).abs().max())
@@ -440,9 +440,9 @@ def test_defects_hurt_where_they_are() -> None:
     model = compiled("llama", "ideal")
     place = model.program.placements[0]
     where = (place["chip"], place["tile"], place["tier"], ALL, ALL, ALL, ALL, 0)
-    broken = Defects(np.array([where], dtype=STUCK))
+    broken = Defects(np.array([where], dtype=DEFECT))
     model.write(defects=broken)
-    group, _, row, col, rows, cols = model.program.blocks[place["block"]].tolist()
+    group, _, _, row, col, rows, cols = model.program.blocks[place["block"]].tolist()
     [first, *_] = model.program.groups[group].members
     tile = model.tiles[first]
     held = tile.slices[0]

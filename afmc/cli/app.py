@@ -82,6 +82,31 @@ def compile(
             "(K standard deviations) or percentile:P (of absolute values).",
         ),
     ] = "std:18",
+    defects: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="What is broken: a CSV file, or rates for a random map, KEY=RATE,...,seed=N with "
+            "chips, tiles, tiers, rows, columns (dead), cells_off and cells_on (stuck). Repeat to "
+            "add a file to rates.",
+        ),
+    ] = None,
+    repair: Annotated[
+        str,
+        typer.Option(
+            metavar="METHODS",
+            help="Of stuck cells: permute (rows and columns of a block), pair (the working devices "
+            "of a weight make up for the stuck ones), both, or none.",
+        ),
+    ] = "permute,pair",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="An earlier compile with the same model, target and passes: only blocks that "
+            "--defects hits are placed anew.",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
@@ -102,8 +127,9 @@ def compile(
     json: Json = False,
 ) -> None:
     """Map a model onto tiles and write program, weights and graph to a folder."""
-    from afmc.artifact import check_writable
+    from afmc.artifact import check_writable, read
     from afmc.cli.settings import parse_settings
+    from afmc.defects import gather_defects
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, render
     from afmc.targets import load_target
@@ -111,9 +137,12 @@ def compile(
 
     # What may be wrong is looked at before anything that takes long.
     pairs = parse_settings(settings or [])
-    load_target(
+    hardware = load_target(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
+    gather_defects(defects, hardware)
+    if keep is not None:
+        read(keep)
     name = Path(target).name.replace(".toml", "").replace(":", "-")
     directory = directory or Path(f"{Path(model).name}.{name}")
     check_writable(directory)
@@ -131,6 +160,9 @@ def compile(
             digital=digital or (),
             text=source,
             calibration=calibration,
+            defects=defects,
+            repair=repair,
+            keep=keep,
             settings=pairs,
             passes=load_passes(passes.split(",")) if passes else None,
             revision=revision,
@@ -190,7 +222,12 @@ def validate(
         ),
     ] = 0,
     defects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A map of stuck cells, CSV.")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="Cells that stick besides those that this was compiled for, as for compile; "
+            "programming does not know of them.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -217,7 +254,7 @@ def validate(
     from afmc.artifact import read
     from afmc.cli.settings import parse_overrides
     from afmc.conditions import conditions_of
-    from afmc.defects import load_defects
+    from afmc.defects import gather_defects
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -229,7 +266,7 @@ def validate(
         "compensation": _listed(compensation),
     }
     conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
-    broken = None if defects is None else load_defects(defects)
+    broken = gather_defects(defects, kept.target)
     source = read_text(text, "validation")
     with output.progress() as progress:
         progress("load", 0, 0)

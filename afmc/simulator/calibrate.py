@@ -60,13 +60,51 @@ def input_ranges(
     tell and keeps programs equal between machines.
     """
     found: dict[str, list[float]] = {name: [] for name in readers}
+
+    def look(name: str, x: Tensor) -> None:
+        found[name].append(_statistic(x, method))
+
+    _watch(module, readers, windows, look, observe)
+    return {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v}
+
+
+def mean_squares(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    windows: Iterable[Tensor],
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Tensor]:
+    """The mean square of every input that the matrices read, [rows], by activation.
+
+    Arguments as for `input_ranges`.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = dict.fromkeys(readers, 0)
+
+    def look(name: str, x: Tensor) -> None:
+        rows = x.reshape(-1, x.shape[-1])
+        sums[name] = sums.get(name, 0.0) + rows.square().sum(dim=0)
+        counts[name] += len(rows)
+
+    _watch(module, readers, windows, look, observe)
+    return {name: total / counts[name] for name, total in sums.items()}
+
+
+def _watch(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    windows: Iterable[Tensor],
+    look: Callable[[str, Tensor], None],
+    observe: Callable[[int], None],
+) -> None:
+    """Runs the windows and shows `look` what the readers are given."""
     handles = []
     for name, path in readers.items():
 
-        def look(_: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
-            found[name].append(_statistic(args[0].detach().float(), method))
+        def hook(_: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
+            look(name, args[0].detach().float())
 
-        handles.append(module.get_submodule(path).register_forward_pre_hook(look))
+        handles.append(module.get_submodule(path).register_forward_pre_hook(hook))
     try:
         with torch.inference_mode():
             for window in windows:
@@ -75,7 +113,6 @@ def input_ranges(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v}
 
 
 def _statistic(x: Tensor, method: Method) -> float:
