@@ -12,18 +12,15 @@ cells alone, and e depends on the weight and the kind of fault (which of its dev
 where), so that all costs are a product of a sparse and a dense matrix for each kind. The best order
 of the rows is an assignment problem, solved exactly; then that of the columns, and again until a
 round gains less than 1 % of the first error. Lines without weights are free places.
-
-For devices of different significance the costs take for granted that those written last make up
-for the stuck ones before, as far as they reach.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -339,60 +336,103 @@ class _Faulty:
 
 @dataclass(frozen=True, eq=False)
 class _Reach:
-    """What weights can be, by kind of fault."""
+    """How far off weights are, by what is stuck."""
 
     kind: Numbers
-    """The number here of each kind of fault; several may come to the same."""
-    figures: tuple[Floats, ...]
-    """By that number: lowest and highest; or, without making up for anything, the stuck states,
-    and the significance of the stuck positive and negative devices over that of all."""
-
-    @property
-    def kinds(self) -> int:
-        return len(self.figures[0])
-
-    def miss(self, wanted: Floats, kind: Numbers) -> Floats:
-        """How far off a weight is, in states."""
-        figures = [each[kind] for each in self.figures]
-        if len(figures) == 2:
-            low, high = figures
-            return np.maximum(low - wanted, 0) + np.maximum(wanted - high, 0)
-        states, plus, minus = figures
-        return states - plus * np.maximum(wanted, 0) + minus * np.maximum(-wanted, 0)
+    """Which of them each fault is; several may come to the same."""
+    kinds: int
+    miss: Callable[[Floats, Numbers], Floats]
+    """In states, of what is wanted and a kind, which may be of one element."""
 
 
-def _reaches(names: Sequence[str], kinds: Numbers, target: Target) -> dict[bool, _Reach]:
-    """By whether the working devices of a weight make up for the others."""
-    count = sum(name[0] == "+" for name in names)
+def _reaches(names: Sequence[str], faults: Numbers, target: Target) -> dict[bool, _Reach]:
+    """By whether the working devices of a weight make up for the others.
+
+    `faults` is [names, faults]: the state of each device, or `WORKS`.
+    """
     device = target.device
-    shares = np.asarray(device.cells(device.devices_per_polarity // count))
+    count = sum(name[0] == "+" for name in names)
+    shares = np.asarray(device.cells(device.devices_per_polarity // count), np.float32)
     low, high = device.state_min / shares.sum(), device.state_max / shares.sum()
-    share = np.asarray([shares[int(name[1:])] for name in names])[:, None]
     plus = np.asarray([name[0] == "+" for name in names])[:, None]
+    share = np.asarray([shares[int(name[1:])] for name in names])[:, None]
     signed = np.where(plus, share, -share)
-    stuck = kinds != WORKS
-    level = np.where(kinds == ON, high, low)
+    stuck = faults != WORKS
+    level = np.where(faults == ON, high, low)
 
-    def total(of: NDArray[np.float64], which: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return np.asarray((of * which).sum(axis=0))
+    def total(of: Any, which: NDArray[np.bool_]) -> Any:
+        return (of * which).sum(axis=0)
 
     fixed = total(signed * level, stuck)
     works = [total(share, ~stuck & plus), total(share, ~stuck & ~plus)]
-    made_up = _reach(
+    made_up = _between(
         fixed + works[0] * low - works[1] * high, fixed + works[0] * high - works[1] * low
     )
     if device.significance > 1:
-        return {False: made_up, True: made_up}
-    floor = low if device.encoding == "differential" else 0.0
-    alone = _reach(
-        total(signed * (level - floor), stuck),
-        total(share, stuck & plus) / shares.sum(),
-        total(share, stuck & ~plus) / shares.sum(),
-    )
+        levels = [[np.full(faults.shape[1], np.nan)] * 2 for _ in shares]
+        for name, is_stuck, at in zip(names, stuck, level, strict=True):
+            levels[int(name[1:])]["+-".index(name[0])] = np.where(is_stuck, at, np.nan)
+        alone = _one_by_one(np.asarray(levels), shares, low, high)
+    else:
+        floor = low if device.encoding == "differential" else 0.0
+        alone = _as_shared_out(
+            total(signed * (level - floor), stuck),
+            total(share, stuck & plus) / shares.sum(),
+            total(share, stuck & ~plus) / shares.sum(),
+        )
     return {False: alone, True: made_up}
 
 
-def _reach(*figures: NDArray[np.float64]) -> _Reach:
+def _distinct(*figures: NDArray[np.float64]) -> tuple[Numbers, NDArray[np.float32]]:
+    """Which of the distinct columns of figures each fault has, and these, [figures, kinds]."""
     table = np.stack(figures).astype(np.float32)
     distinct, kind = np.unique(table, axis=1, return_inverse=True)
-    return _Reach(kind.ravel(), tuple(distinct))
+    return kind.ravel(), distinct
+
+
+def _between(lowest: NDArray[np.float64], highest: NDArray[np.float64]) -> _Reach:
+    """Weights that can be all between the two."""
+    kind, (low, high) = _distinct(lowest, highest)
+
+    def miss(wanted: Floats, of: Numbers) -> Floats:
+        return np.maximum(low[of] - wanted, 0) + np.maximum(wanted - high[of], 0)
+
+    return _Reach(kind, len(low), miss)
+
+
+def _as_shared_out(
+    states: NDArray[np.float64], plus: NDArray[np.float64], minus: NDArray[np.float64]
+) -> _Reach:
+    """Devices that each hold their share, whatever the others do: `states` are what stuck devices
+    contribute, `plus` and `minus` the share of these in all that is positive and negative."""
+    kind, (fixed, of_plus, of_minus) = _distinct(states, plus, minus)
+
+    def miss(wanted: Floats, of: Numbers) -> Floats:
+        positive, negative = np.maximum(wanted, 0), np.maximum(-wanted, 0)
+        return fixed[of] - of_plus[of] * positive + of_minus[of] * negative
+
+    return _Reach(kind, len(fixed), miss)
+
+
+def _one_by_one(
+    levels: NDArray[np.float64], shares: NDArray[np.float32], low: float, high: float
+) -> _Reach:
+    """Devices of falling significance, each of which makes up for the error of those before.
+
+    `levels` is [devices, polarities, faults], not a number where a device works.
+    """
+    figures = np.nan_to_num(levels, nan=-1.0)  # no state is below 0
+    kind, table = _distinct(*figures.reshape(-1, levels.shape[-1]))
+    by_kind = table.reshape(len(shares), 2, -1)
+
+    def miss(wanted: Floats, of: Numbers) -> Floats:
+        missing, rest = wanted, shares.sum()
+        for share, (plus, minus) in zip(shares, by_kind, strict=True):
+            each = np.clip(missing / rest, low - high, high - low)
+            held = np.where(plus[of] < 0, np.maximum(each, 0) + low, plus[of]) - np.where(
+                minus[of] < 0, np.maximum(-each, 0) + low, minus[of]
+            )
+            missing, rest = missing - share * held, rest - share
+        return missing
+
+    return _Reach(kind, by_kind.shape[-1], miss)
