@@ -329,7 +329,7 @@ class _Faulty:
             by_col = sum(here[rows].T @ cost for here, cost in zip(where, costs, strict=True))
             chosen, cols = linear_sum_assignment(by_col.T)
             left = float(by_col[cols, chosen].sum(dtype=np.float64))
-            if error - left < ENOUGH * first:
+            if min(error - left, left) < ENOUGH * first:  # or there is no more to gain
                 return rows, cols
             error = left
 
