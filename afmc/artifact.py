@@ -17,10 +17,13 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 import afmc
+from afmc.defects import DEFECT, Defects, Rates
 from afmc.errors import ArtifactError
 from afmc.ir import (
     ALLOCATION,
     BLOCK,
+    LINE,
+    ORDER,
     PLACEMENT,
     SCHEMA_VERSION,
     Allocation,
@@ -33,6 +36,7 @@ from afmc.ir import (
     Placing,
     Program,
     Remainder,
+    Repair,
     Replication,
     Routing,
     Table,
@@ -44,7 +48,14 @@ PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
 MEASURED = "compile.json"
-_TABLES = {"blocks": BLOCK, "allocations": ALLOCATION, "placements": PLACEMENT}
+_TABLES = {
+    "blocks": BLOCK,
+    "allocations": ALLOCATION,
+    "placements": PLACEMENT,
+    "orders": ORDER,
+    "lines": LINE,
+    "defects": DEFECT,
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class Artifact:
 
 def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dict[str, Any]:
     """``program.json`` as plain values; the tables are apart, in ``blocks.npz``."""
+    defects = program.defects
     return {
         "schema_version": SCHEMA_VERSION,
         "afmc_version": afmc.__version__,
@@ -74,6 +86,10 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
         "remainder": [asdict(rest) for rest in program.remainder],
+        "defects": {"name": defects.name, "rates": defects.rates and asdict(defects.rates)}
+        if defects
+        else None,
+        "repair": asdict(program.repair) if program.repair else None,
     }
 
 
@@ -93,13 +109,19 @@ def write(
     check_writable(directory)
     with _beside(directory) as folder:
         write_more(folder)
-        _write_tables(folder / TABLES, {name: getattr(program, name) for name in _TABLES})
+        _write_tables(folder / TABLES, _tables(program))
         if program.routing is not None:
             experts: dict[str, Any] = dict(program.routing.experts)
             with (folder / ROUTING).open("wb") as file:
                 np.savez(file, **experts)
         _write_json(folder / MEASURED, {"schema_version": SCHEMA_VERSION, **measured()})
         _write_json(folder / PROGRAM, to_json(program, target, summary))
+
+
+def _tables(program: Program) -> dict[str, Table]:
+    entries = Defects() if program.defects is None else program.defects
+    tables = {name: getattr(program, name) for name in _TABLES if name != "defects"}
+    return {**tables, "defects": entries.table}
 
 
 def check_writable(directory: Path) -> None:
@@ -170,6 +192,8 @@ def read(directory: Path) -> Artifact:
             f"{directory / PROGRAM} has schema version {version}, this afmc reads "
             f"{SCHEMA_VERSION}; compile again."
         )
+    tables = _read_tables(directory / TABLES)
+    entries = tables.pop("defects")
     try:
         target = Target.model_validate(data["target"])
         program = Program(
@@ -184,7 +208,14 @@ def read(directory: Path) -> Artifact:
             allocation=_parse(Allocation | None, data["allocation"]),
             placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
-            **_read_tables(directory / TABLES),
+            repair=_parse(Repair | None, data["repair"]),
+            defects=data["defects"]
+            and Defects(
+                entries,
+                _parse(Rates | None, data["defects"]["rates"]),
+                _parse(str, data["defects"]["name"]),
+            ),
+            **tables,
         )
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
     except (KeyError, ValidationError, TypeError) as error:

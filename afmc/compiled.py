@@ -21,7 +21,7 @@ from torch.export import ExportedProgram
 from afmc import artifact, lower
 from afmc.artifact import Artifact
 from afmc.conditions import Condition, conditions_of
-from afmc.defects import Defects, load_defects
+from afmc.defects import Defects, gather_defects
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
 from afmc.evaluate import CalibrationCost, Outcome, Validation, compare, tokenise, windows_of
 from afmc.frontends import huggingface
@@ -32,13 +32,17 @@ from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
+from afmc.ir import Calibration, Lever, Matrix, Model, Program, RepairMethod, Routing
+from afmc.keep import keep as keep_placements
 from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
 from afmc.passes.partition import fits_tiles, is_bank
 from afmc.pipeline import configure, load_passes, with_objective
+from afmc.repair import METHODS as REPAIR
+from afmc.repair import parse_repair
+from afmc.repair import repair as repair_cells
 from afmc.routing import read_routing, with_routing
-from afmc.simulator.calibrate import Method, look_at
+from afmc.simulator.calibrate import Method, look_at, mean_squares
 from afmc.simulator.device import device_of
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target, load_target
@@ -59,6 +63,9 @@ FIXED = (
     "system.chips",
 )
 """Figures of a target that a mapping follows from."""
+
+_REPAIR_TOKENS = 1024
+"""On which the mean square of every input is measured."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many tokens further it has come, and how many there are;
@@ -173,7 +180,8 @@ class CompiledModel:
         """Programs one manufactured instance onto the tiles and returns `analog`.
 
         Just programmed, at 25 degrees Celsius and with the target's compensation unless a
-        condition says otherwise. Noise that is drawn at each read begins anew.
+        condition says otherwise. Noise that is drawn at each read begins anew. `defects` are stuck
+        cells besides those that the model was compiled for, which programming knows nothing of.
         """
         self._weights("write")
         condition = condition or conditions_of(self.target)[0]
@@ -254,7 +262,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
-        defects: str | Path | Defects | None = None,
+        defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = _silent,
     ) -> Validation:
@@ -265,8 +273,9 @@ class CompiledModel:
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
-        given. `defects` is a map of stuck cells; `settings` are figures of the target
-        (``{"device.noise": None}``) for this validation alone. Raises TextError, OptionError and
+        given. `defects` are cells that stick besides those that the model was compiled for, as
+        for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
+        validation alone. Raises TextError, OptionError and
         TargetError; ModelError for a model that does not predict the next token.
         """
         self._weights("validate")
@@ -287,18 +296,9 @@ class CompiledModel:
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
         notes = lower.check_conditions(self.target, conditions)
-        broken = load_defects(defects) if isinstance(defects, str | Path) else defects
+        broken = gather_defects(defects, self.target)
         if broken is not None:
-            hits = lower.count_hits(self.program, self.target, broken)
-            if not hits:
-                raise OptionError(
-                    f"none of the {len(broken.stuck)} lines of {broken.name} is about a cell that "
-                    f"holds a weight of this mapping."
-                )
-            notes += (
-                f"{hits} of {len(broken.stuck)} lines of {broken.name} are about cells "
-                f"that hold weights",
-            )
+            notes += (lower.check_defects(self.program, self.target, broken),)
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
@@ -335,10 +335,14 @@ class CompiledModel:
             programming_s=sum(self._programming_s) / len(self._programming_s),
             wall_s=time.perf_counter() - start,
             calibration=self._calibration_cost(calibrate) if calibrate else None,
-            defects=None if broken is None else broken.name,
+            defects=self._defects_named(broken),
             overrides=self.target.overrides,
             notes=notes,
         )
+
+    def _defects_named(self, new: Defects | None) -> str | None:
+        maps = [each.name for each in (self.program.defects, new) if each is not None]
+        return " + ".join(maps) or None
 
     def _calibration_cost(self, probes: int) -> CalibrationCost:
         places = self.program.placements
@@ -452,6 +456,9 @@ def compile(
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
     objective: str | None = None,
+    defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
+    repair: str | Sequence[str] = REPAIR,
+    keep: str | Path | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
     shapes_only: bool = False,
@@ -476,6 +483,12 @@ def compile(
         [tokens, experts of a token] for each experts' module; seen on the text without it.
     objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
         or ``accuracy``; `afmc.passes.choose` says what each of them counts.
+    defects: what is broken: CSV files, rates (``"cells_off=0.005,tiles=0.01,seed=7"``), `Defects`.
+    repair: what is done about stuck cells: ``permute`` (which row and column of a block goes to
+        which line), ``pair`` (the working devices of a weight make up for the stuck ones), both, or
+        none of it.
+    keep: a folder of an earlier compile with the same model, target and passes, whose placements
+        stay except where `defects` hits them.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
     passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
@@ -497,6 +510,9 @@ def compile(
     device_of(hardware)
     if isinstance(routing, str | Path):
         routing = read_routing(routing)
+    broken = gather_defects(defects, hardware)
+    methods = parse_repair(repair)
+    kept = None if keep is None else artifact.read(Path(keep))
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
@@ -515,44 +531,93 @@ def compile(
             loaded = _load_shapes(model, revision, trust_remote_code)
         else:
             loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
-    progress("export", 0, 0)
-    with clock.stage("export"):
-        exported = None if shapes_only else export(loaded.module)
-        structure = find_structure(loaded.module) if exported is None else find_matrices(exported)
-    matrices, remainder = structure
-    if not matrices:
-        raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
-    matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
-    start = Program(
-        Model(
-            loaded.name,
-            type(loaded.module).__name__,
-            loaded.sha256,
-            sum(p.numel() for p in loaded.module.parameters()),
-            shapes_only,
-        ),
-        matrices,
-        remainder,
-    )
-    if routing is not None:
-        start = with_routing(start, routing)
-    ranges = not shapes_only and _needs_ranges(start, hardware)
-    unseen = start.routing is None and any(map(is_bank, matrices))
-    if ranges and not unseen and hardware.system.chips is not None and passes is None:
-        with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
-            fit_or_explain(start, hardware, steps)
-    if ranges or (unseen and loaded.tokenizer is not None):
-        with clock.stage("calibrate"):
-            start = _calibrate(start, loaded, text, method, calibration_tokens, ranges, progress)
-        if ranges:
-            _check_ranges(start)
-    with clock.stage("passes"):
-        program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
+    start = _start(loaded, shapes_only, broken)
+    exported = None
+    if kept is not None:
+        assert keep is not None
+        calibrated = (str(method), "" if shapes_only else _source(text).sha256)
+        start = _as_kept(start, kept.program, routing)
+        program = keep_placements(start, hardware, steps, kept, calibrated, Path(keep))
+    else:
+        progress("export", 0, 0)
+        with clock.stage("export"):
+            exported = None if shapes_only else export(loaded.module)
+            structure = (
+                find_structure(loaded.module) if exported is None else find_matrices(exported)
+            )
+        matrices, remainder = structure
+        if not matrices:
+            raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
+        matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
+        start = replace(start, matrices=matrices, remainder=remainder)
+        if routing is not None:
+            start = with_routing(start, routing)
+        ranges = not shapes_only and _needs_ranges(start, hardware)
+        unseen = start.routing is None and any(map(is_bank, matrices))
+        if ranges and not unseen and hardware.system.chips is not None and passes is None:
+            with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
+                fit_or_explain(start, hardware, steps)
+        if ranges or (unseen and loaded.tokenizer is not None):
+            with clock.stage("calibrate"):
+                start = _calibrate(
+                    start, loaded, text, method, calibration_tokens, ranges, progress
+                )
+            if ranges:
+                _check_ranges(start)
+        with clock.stage("passes"):
+            program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
+    with clock.stage("passes"):
         found = levers(program, start, hardware, steps)
+    if broken is not None and broken.has_stuck_cells and not shapes_only:
+        with clock.stage("repair"):
+            program = _repair(program, hardware, loaded, methods, text, kept, progress)
     return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
+
+
+def _start(loaded: Loaded, shapes_only: bool, defects: Defects | None) -> Program:
+    """Before anything is known of its matrices."""
+    parameters = sum(p.numel() for p in loaded.module.parameters())
+    architecture = type(loaded.module).__name__
+    model = Model(loaded.name, architecture, loaded.sha256, parameters, shapes_only)
+    return Program(model, (), defects=defects)
+
+
+def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
+    """With what the passes of an earlier compile began with, and the routing that is given now."""
+    earlier = replace(
+        start,
+        matrices=kept.matrices,
+        remainder=kept.remainder,
+        calibration=kept.calibration,
+        routing=kept.routing,
+    )
+    return earlier if routing is None else with_routing(earlier, routing)
+
+
+def _repair(
+    program: Program,
+    target: Target,
+    loaded: Loaded,
+    methods: Sequence[RepairMethod],
+    text: str | Path | Text | None,
+    kept: Artifact | None,
+    progress: Progress,
+) -> Program:
+    """Orders the lines of crossbars with stuck cells, by how large the inputs are on a text."""
+    progress("repair", 0, 0)
+    tiles = lower.make_tiles(loaded.module, program, target)
+    squares, name = {}, ""
+    if loaded.tokenizer is not None and "permute" in methods:
+        source = _source(text)
+        windows = _windows(loaded, source, _REPAIR_TOKENS)
+        readers = _readers(program)
+        module = lower.grouped(loaded.module, program.matrices, {})
+        squares, name = mean_squares(module, readers, windows), source.name
+    earlier = None if kept is None else kept.program
+    return repair_cells(program, target, tiles, methods, squares, name, earlier)
 
 
 def _load(
@@ -607,6 +672,29 @@ def _needs_ranges(program: Program, target: Target) -> bool:
     return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
 
 
+def _source(text: str | Path | Text | None) -> Text:
+    return text if isinstance(text, Text) else read_text(text, "calibration")
+
+
+def _windows(loaded: Loaded, source: Text, tokens: int) -> list[torch.Tensor]:
+    """So many tokens of a text, in windows of at most 1,024."""
+    ids = tokenise(loaded.tokenizer, source.content, tokens)
+    config: Any = loaded.config
+    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+    if window < 2:
+        raise TextError(f"the text {source.name} is too short to calibrate on.")
+    return list(windows_of(ids, window))
+
+
+def _readers(program: Program) -> dict[str, str]:
+    """The path in `lower.grouped` of a module that reads it, by activation."""
+    readers: dict[str, str] = {}
+    for matrix in _to_calibrate(program):
+        path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
+        readers.setdefault(matrix.input, path)
+    return readers
+
+
 def _calibrate(
     program: Program,
     loaded: Loaded,
@@ -622,20 +710,12 @@ def _calibrate(
             f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
             f"save one beside the model or pass tokenizer=..."
         )
-    source = text if isinstance(text, Text) else read_text(text, "calibration")
-    ids = tokenise(loaded.tokenizer, source.content, tokens)
-    config: Any = loaded.config
-    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
-    if window < 2:
-        raise TextError(f"the text {source.name} is too short to calibrate on.")
-    readers: dict[str, str] = {}
-    for matrix in _to_calibrate(program) if ranges else ():
-        path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
-        readers.setdefault(matrix.input, path)
+    source = _source(text)
+    windows = _windows(loaded, source, tokens)
+    readers = _readers(program) if ranges else {}
     banks = filter(is_bank, program.matrices if program.routing is None else ())
     experts = list(dict.fromkeys(bank.module for bank in banks))
-    windows = windows_of(ids, window)
-    total = len(windows) * window
+    total = sum(each.numel() for each in windows)
     seen = look_at(
         lower.grouped(loaded.module, program.matrices, {}),
         readers,

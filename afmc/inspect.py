@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.defect_map import DefectMap
 from afmc.errors import CapacityError
 from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
 from afmc.passes.limits import limits
@@ -87,6 +88,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "utilization": held / cells,
         "replication": None if program.replication is None else _replication(program, target),
         "routing": _routing(program),
+        "defects": _defects(program, target),
         "levers": [asdict(lever) for lever in levers],
     }
 
@@ -158,6 +160,26 @@ def _routing(program: Program) -> dict[str, Any] | None:
         "most_popular_share": float(most.max()),
         "least_popular_share": float(min(share.min() for share in shares)),
         "even_share": 1 / len(most),
+    }
+
+
+def _defects(program: Program, target: Target) -> dict[str, Any] | None:
+    """What the map of defects took away on the chips up to the last one used."""
+    if program.defects is None:
+        return None
+    chips = int(program.placements["chip"].max(initial=-1)) + 1
+    crossbars = DefectMap(program.defects, target).crossbars(np.arange(chips))
+    rows, columns = target.crossbar.rows, target.crossbar.columns
+    partial = ~crossbars["dead"] & ((crossbars["rows"] < rows) | (crossbars["cols"] < columns))
+    used_here = np.zeros_like(partial)
+    used_here[tuple(program.placements[key] for key in ("chip", "tile", "tier"))] = True
+    return {
+        "map": program.defects.name,
+        "dead_crossbars": int(crossbars["dead"].sum()),
+        "crossbars_with_dead_lines": int(partial.sum()),
+        "crossbars_with_dead_lines_used": int((partial & used_here).sum()),
+        "crossbars_spare": int((~crossbars["dead"] & ~used_here).sum()),
+        "repair": None if program.repair is None else asdict(program.repair),
     }
 
 
@@ -303,6 +325,8 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
+    if s["defects"] is not None:
+        rows[6:6] = _broken(s["defects"])
     if s["replication"] is not None:
         place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
         rows.insert(place, ("replicas", _replicas(s["replication"])))
@@ -371,6 +395,31 @@ def _placing(placing: Placing | None) -> list[tuple[str, str]]:
     if placing.chips > 1 or placing.byte_hops is not None:
         rows.append(("traffic", traffic))
     return rows
+
+
+def _broken(defects: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        (
+            "defects",
+            f"{defects['map']}: {defects['dead_crossbars']:,} dead crossbars passed by, "
+            f"{defects['crossbars_with_dead_lines_used']:,} of "
+            f"{defects['crossbars_with_dead_lines']:,} with dead lines used, "
+            f"{defects['crossbars_spare']:,} crossbars of these chips spare",
+        )
+    ]
+    repair = defects["repair"]
+    if repair is not None:
+        methods = " and ".join(repair["methods"]) or "nothing done"
+        inputs = f"inputs as on {repair['inputs']}" if repair["inputs"] else "all inputs alike"
+        lines.append(
+            (
+                "stuck cells",
+                f"{repair['devices']:,} devices under weights, {methods}: squared error of a "
+                f"product {100 * repair['error_without']:.3g} % without, "
+                f"{100 * repair['error']:.3g} % now (mean over matrices, {inputs})",
+            )
+        )
+    return lines
 
 
 def _ranges(program: Program) -> str:

@@ -18,6 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.defects import Defects
+
 SCHEMA_VERSION = 1
 
 # A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups, `copy`
@@ -37,7 +39,9 @@ BLOCK = np.dtype(
 # Where a block sits, tiles counted through without regard to chips.
 ALLOCATION = np.dtype([("block", "<i4"), ("tile", "<i4"), ("row", "<i4"), ("col", "<i4")])
 
-# Where a block sits in the system. `tile` counts within the chip, `tier` within the tile.
+# Where a block sits in the system. `tile` counts within the chip, `tier` within the tile; `row` and
+# `col` are the first of its lines, counted in the order of its crossbar: ascending without those
+# that are dead, or as Program.orders says.
 PLACEMENT = np.dtype(
     [
         ("block", "<i4"),
@@ -49,12 +53,20 @@ PLACEMENT = np.dtype(
     ]
 )
 
+# A crossbar that is filled in an order of its own, and how many rows and columns of it are.
+ORDER = np.dtype(
+    [("chip", "<i4"), ("tile", "<i4"), ("tier", "<i4"), ("rows", "<i4"), ("cols", "<i4")]
+)
+LINE = np.dtype("<i4")
+
 Table = NDArray[np.void]
+Lines = NDArray[np.int32]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
 Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
+RepairMethod = Literal["permute", "pair"]
 
 
 @dataclass(frozen=True)
@@ -367,6 +379,26 @@ class FitReport:
         return next(limit for limit in self.limits if limit.of == of)
 
 
+@dataclass(frozen=True)
+class Repair:
+    """What was done about stuck cells, and what of it is left.
+
+    Errors are the squared error of all products that the stuck cells cause, as a share of the
+    squared products, for inputs that are independent of one another: derived from the weights.
+    """
+
+    methods: tuple[RepairMethod, ...]
+    """``permute``: the lines of crossbars are filled in `Program.orders`. ``pair``: the working
+    devices of a weight are programmed to make up for its stuck ones."""
+    inputs: str
+    """Name of the text on which the size of each input was measured; empty: all alike."""
+    devices: int
+    """Stuck devices under weights."""
+    error_without: float
+    """With neither method."""
+    error: float
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Tables cannot be written to once they are in a program: copy one to change it."""
@@ -392,6 +424,24 @@ class Program:
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
     placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
+    defects: Defects | None = None
+    """What is broken in the system that this is compiled for."""
+    repair: Repair | None = None
+    """None where no weight meets a stuck cell, or the weights are not known."""
+    orders: Table = field(default_factory=lambda: np.zeros(0, ORDER))
+    lines: Lines = field(default_factory=lambda: np.zeros(0, LINE))
+    """The physical rows of the first crossbar of `orders`, then its columns, then those of the
+    next: the i-th is where the i-th line of its blocks is."""
+
+    @cached_property
+    def order_of(self) -> dict[tuple[int, int, int], tuple[Lines, Lines]]:
+        """Physical rows and columns by chip, tile and tier, where these are not ascending."""
+        found, first = {}, 0
+        for chip, tile, tier, rows, cols in self.orders.tolist():
+            middle, last = first + rows, first + rows + cols
+            found[chip, tile, tier] = self.lines[first:middle], self.lines[middle:last]
+            first = last
+        return found
 
     def __post_init__(self) -> None:
         for table in (self.blocks, self.allocations, self.placements):

@@ -9,7 +9,7 @@ from math import ceil
 from afmc.errors import AfmcError, CapacityError
 from afmc.ir import FitReport, Lever, Program, Rule
 from afmc.passes import Pass, name_of, options_of
-from afmc.passes.limits import limits
+from afmc.passes.limits import alive, limits
 from afmc.passes.offload import offload
 from afmc.passes.slots import per_chip
 from afmc.pipeline import Observer, chips_used, configure, run_passes
@@ -40,7 +40,7 @@ def fit_or_explain(
         now = trials.allocated(passes)
         if now.allocation is None or target.system.chips is None:
             raise  # somebody else's, of another kind
-        trials.counting = error.chips_needed == _filled(now, target)
+        trials.counting = start.defects is None and error.chips_needed == _filled(now, target)
         trials.share_that_fits = target.system.chips / error.chips_needed
         bounds = now.allocation.bounds
         report = FitReport(
@@ -65,7 +65,7 @@ def levers(program: Program, start: Program, target: Target, passes: Sequence[Pa
     assert program.allocation is not None
     system = target.system.model_copy(update={"chips": None})
     trials = _Trials(start, target.model_copy(update={"system": system}), passes)
-    trials.counting = chips_used(program) == _filled(program, target)
+    trials.counting = start.defects is None and chips_used(program) == _filled(program, target)
     largest = max(program.analog, key=lambda matrix: matrix.weights)
     digital = trials.digital([largest.module or largest.name])
     options, rules = trials.options(program), trials.rules(program)
@@ -83,7 +83,7 @@ def _fitting(trials: _Trials, now: Program, chips_needed: int) -> Iterator[Lever
     """What would fit: other options first, then fewer replicas, more digital, more hardware."""
     target = trials.target
     assert now.allocation is not None and target.system.chips is not None
-    crossbars = target.system.chips * per_chip(target)
+    crossbars, _ = alive(now, target, target.system.chips)
     options, rules = trials.options(now), trials.rules(now)
     together = [_all_of(options), *(_all_of([*options, rule]) for rule in rules)]
     found = trials.fitting([*options, *rules]) or trials.fitting(together)[:1]

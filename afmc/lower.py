@@ -8,22 +8,26 @@ from __future__ import annotations
 import copy
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 from torch.fx import Node
 
 from afmc.conditions import Condition, format_time
-from afmc.defects import Defects
-from afmc.errors import ModelError
+from afmc.defect_map import Crossbar, DefectMap
+from afmc.defects import ALL, Defects
+from afmc.errors import ModelError, OptionError
 from afmc.frontends.matrices import find_products
 from afmc.ir import Matrix, Program
 from afmc.passes.partition import is_bank
@@ -31,10 +35,12 @@ from afmc.simulator.cells import streams_of, write
 from afmc.simulator.correction import Correction
 from afmc.simulator.device import device_of
 from afmc.simulator.experts import GroupedExperts, TileBank, banks_of, by_expert
+from afmc.simulator.faults import Faults
 from afmc.simulator.layer import TileLinear
+from afmc.simulator.lines import Lines
 from afmc.simulator.random import Address, generator_at
 from afmc.simulator.replicas import Layer, Replicas, replicas_of
-from afmc.simulator.tiles import FRESH, Piece, program, touches
+from afmc.simulator.tiles import FRESH, Piece, program
 from afmc.targets import Target, load_target
 
 Tiles = Mapping[str, Layer]
@@ -199,7 +205,8 @@ def write_instance(
 ) -> None:
     """Programs one manufactured instance and lets time pass: every draw that is made once.
 
-    With probes in the condition, columns are measured just after programming and corrected.
+    `defects` have come up since the program was made for those that it knows. With probes in the
+    condition, columns are measured just after programming and corrected.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
     corrections: dict[tuple[str, int], Correction] = {}
@@ -245,14 +252,38 @@ def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[s
     return (f"by its model, {name} is {', '.join(unchanged)} what it was just programmed",)
 
 
-def count_hits(program_: Program, target: Target, defects: Defects) -> int:
-    """Lines of a map that are about cells of some block."""
-    hit = np.zeros(len(defects.stuck), dtype=bool)
-    for pieces in _pieces(program_).values():
-        for piece in pieces:
-            hit |= touches(defects, piece)
-    devices = target.device.devices_per_polarity
-    return int((hit & (defects.stuck["device"] < devices)).sum())
+def check_defects(program_: Program, target: Target, defects: Defects) -> str:
+    """How many entries of a map that the program was not made for are about cells of some block.
+
+    Raises OptionError when none is, or when a block is on something that is dead.
+    """
+    broken, total = DefectMap(defects, target), len(defects.stuck)
+    chips = np.unique(program_.placements["chip"])
+    dead = broken.crossbars(chips.astype(np.int64))["dead"]
+    number = dict(zip(chips.tolist(), range(len(chips)), strict=True))
+    hit = np.zeros(total, np.bool_)
+    for piece in chain.from_iterable(pieces_of(program_, target).values()):
+        chip, tile, tier = piece.crossbar
+        lines = (piece.lines.rows, piece.lines.cols)
+        alive = zip(lines, broken.live_lines(piece.crossbar), strict=True)
+        if dead[number[chip], tile, tier] or not all(np.isin(*each).all() for each in alive):
+            raise OptionError(
+                f"by {defects.name} a block is on something dead (on tier {tier} of tile {tile} "
+                f"of chip {chip}): compile again with this map and --keep."
+            )
+        numbers, entries = broken.entries_at(piece.crossbar)
+        here = np.ones(len(numbers), np.bool_)
+        for key, own in zip(("row", "column"), lines, strict=True):
+            here &= np.isin(entries[key], own) | (entries[key] == ALL)
+        hit[numbers[here]] = True
+    if defects.rates is not None and defects.rates.cells:
+        return f"cells stick besides by the random map {defects.rates}"
+    if not hit.any():
+        raise OptionError(
+            f"none of the {total} lines of {defects.name} is about a cell that holds a weight of "
+            f"this mapping."
+        )
+    return f"{int(hit.sum())} of {total} lines of {defects.name} are about cells that hold weights"
 
 
 class _Writer:
@@ -268,9 +299,10 @@ class _Writer:
         defects: Defects | None,
     ) -> None:
         self.program, self.target, self.tiles = program_, target, tiles
-        self.seed, self.instance, self.defects = seed, instance, defects
+        self.seed, self.instance = seed, instance
         self.device = device_of(target)
-        self.pieces = _pieces(program_)
+        self.faults = faults_of(program_, target, defects)
+        self.pieces = pieces_of(program_, target)
         self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
             (name, replica): pieces[0].address
@@ -318,7 +350,7 @@ class _Writer:
             instance=self.instance,
             condition=condition,
             crossbar_max=self.maxima,
-            defects=self.defects,
+            faults=self.faults,
         )
         first = 0
         for name, layer in layers:
@@ -343,25 +375,60 @@ def _side_by_side(layers: Sequence[Layer]) -> Tensor:
     return weights[0] if len(weights) == 1 else torch.cat(weights)
 
 
-def _pieces(program_: Program) -> dict[Owner, list[Piece]]:
+def faults_of(program_: Program, target: Target, new: Defects | None = None) -> Faults:
+    """The stuck cells that a program was made for, and those that came up since."""
+    device = device_of(target)
+    cells = len(target.device.cells(1 if device is None else device.devices))
+    pair = program_.repair is not None and "pair" in program_.repair.methods
+    return Faults(target, cells, program_.defects, new, pair=pair)
+
+
+def pieces_of(program_: Program, target: Target) -> dict[Owner, list[Piece]]:
     """The pieces of every replica of every copy of a group, from the tables."""
     placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
     blocks = program_.blocks[placed["block"]]
+    lines_of = _lines_of(program_, target)
     pieces: dict[Owner, list[Piece]] = {}
     for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
         group, copy_, replica, row, col, rows, cols = block
-        piece = Piece(row, col, rows, cols, Address(*place[1:]))
+        address, order = Address(*place[1:]), None
+        crossbar = (address.chip, address.tile, address.tier)
+        lines = lines_of(crossbar)
+        if lines is not None:
+            order = Lines(
+                lines[0][address.row : address.row + rows],
+                lines[1][address.col : address.col + cols],
+            )
+            first = (int(order.rows.min()), int(order.cols.min()))
+            address = Address(*crossbar, *first)
+        piece = Piece(row, col, rows, cols, address, order)
         pieces.setdefault((group, copy_, replica), []).append(piece)
     return pieces
 
 
+def _lines_of(
+    program_: Program, target: Target
+) -> Callable[[Crossbar], tuple[NDArray[np.int32], NDArray[np.int32]] | None]:
+    """The physical rows and columns of a crossbar, in the order in which it is filled; None for
+    all of them as they are."""
+    if program_.defects is None:
+        return lambda crossbar: None
+    broken, order_of = DefectMap(program_.defects, target), program_.order_of
+
+    @cache
+    def lines_of(crossbar: Crossbar) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        return order_of.get(crossbar) or broken.live_lines(crossbar)
+
+    return lines_of
+
+
 def _crossbar_maxima(
     program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
-) -> dict[tuple[int, int, int], float] | None:
+) -> dict[Crossbar, float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
     if target.device.scale == "column" and target.output.range == "column":
         return None
-    maxima: dict[tuple[int, int, int], float] = {}
+    maxima: dict[Crossbar, float] = {}
     for (group, copy_, _), mine in pieces.items():
         weight = _side_by_side([tiles[name] for name in _members(program_, group, copy_)])
         for piece in mine:

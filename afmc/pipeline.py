@@ -144,4 +144,5 @@ def run_passes(
 
 
 def chips_used(program: Program) -> int:
+    """Up to the last one with blocks on it, dead ones among them."""
     return int(program.placements["chip"].max(initial=-1)) + 1

@@ -12,6 +12,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.defect_map import DefectMap
 from afmc.ir import Placing, Program, Routing, Table
 from afmc.targets import Target
 
@@ -343,6 +344,69 @@ def _placements(program: Program, target: Target) -> Iterator[str]:
         if outside.any():
             yield f"{int(outside.sum())} blocks reach over the edge of their crossbar ({size})."
     yield from _neighbours(program, crossbar)
+    if program.defects is not None:
+        yield from _defects(program, target, DefectMap(program.defects, target))
+    elif len(program.orders):
+        yield f"{len(program.orders)} crossbars have an order, but the program has no defects."
+
+
+def _defects(program: Program, target: Target, broken: DefectMap) -> Iterator[str]:
+    """Nothing on what is dead; orders that name every line once."""
+    placed = program.placements
+    blocks = program.blocks[placed["block"]]
+    inside = (placed["chip"] >= 0) & (placed["row"] >= 0) & (placed["col"] >= 0)
+    inside &= (placed["tile"] < target.chip.tiles) & (placed["tier"] < target.tile.tiers)
+    if not inside.all():
+        return  # and has been said
+    chips, which = np.unique(placed["chip"], return_inverse=True)
+    here = broken.crossbars(chips.astype(np.int64))[which.ravel(), placed["tile"], placed["tier"]]
+    if here["dead"].any():
+        first = placed[int(here["dead"].argmax())]
+        yield (
+            f"{int(here['dead'].sum())} blocks are on dead crossbars; the first is tier "
+            f"{first['tier']} of tile {first['tile']} of chip {first['chip']}."
+        )
+    for key, size in (("row", "rows"), ("col", "cols")):
+        over = placed[key] + blocks[size] > here[size]
+        if over.any():
+            yield f"{int(over.sum())} blocks need more {size} than their crossbar has left."
+    yield from _orders(program, broken)
+
+
+def _orders(program: Program, broken: DefectMap) -> Iterator[str]:
+    orders, placed = program.orders, program.placements
+    address = ["chip", "tile", "tier"]
+    if int(orders["rows"].sum() + orders["cols"].sum()) != len(program.lines):
+        yield f"the {len(orders)} orders do not add up to {len(program.lines)} lines."
+        return
+    if len(np.unique(orders[address])) != len(orders):
+        yield "a crossbar has two orders."
+        return
+    if not len(orders):
+        return
+    # How far the blocks of each crossbar reach.
+    used, which = np.unique(placed[address], return_inverse=True)
+    reach = {}
+    for key, size in (("row", "rows"), ("col", "cols")):
+        reach[size] = np.zeros(len(used), np.int64)
+        np.maximum.at(
+            reach[size], which.ravel(), placed[key] + program.blocks[size][placed["block"]]
+        )
+    number = {crossbar: index for index, crossbar in enumerate(used.tolist())}
+    for crossbar, order in program.order_of.items():
+        where = "tier {2} of tile {1} of chip {0}".format(*crossbar)
+        if crossbar not in number:
+            yield f"{where} has an order, but no block."
+            continue
+        alive = broken.live_lines(crossbar)
+        for size, lines, live in zip(("rows", "cols"), order, alive, strict=True):
+            needed = int(reach[size][number[crossbar]])
+            if len(lines) != needed:
+                yield f"the order of {where} has {len(lines)} {size}, but its blocks {needed}."
+            elif len(np.unique(lines)) != len(lines):
+                yield f"the order of {where} has some of its {size} twice."
+            elif not np.isin(lines, live).all():
+                yield f"the order of {where} has {size} that are dead or do not exist."
 
 
 def _placing(program: Program, said: Placing) -> Iterator[str]:

@@ -2,6 +2,10 @@
 
 Chips are cut where the least traffic crosses. On stacked tiles, of which a tier is read at a time,
 crossbars that are read together go to different tiles; chips that hold the same are solved once.
+
+Dead crossbars are passed by. Where some have dead lines and so do not hold every tile, the order is
+that of `afmc.passes.avoid.assign` on all chips, and nothing is balanced: which tile fits where then
+decides both the cuts and the tiers.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import numpy as np
 
 from afmc.errors import CapacityError, OptionError
 from afmc.ir import PLACEMENT, Placing, Program, Table
+from afmc.passes.avoid import MORE, Extents, assign, chips_needed, extents, most_chips
 from afmc.passes.chips import cut_chain
 from afmc.passes.experts import Sample, samples_of
 from afmc.passes.flow import Flow, Real, Whole, bytes_across, flow_of
@@ -42,36 +47,43 @@ class Place:
             raise OptionError(
                 "place.effort and place.seed must not be negative, and place.tokens be at least 2."
             )
-        table = program.allocations
-        tiles = int(table["tile"].max(initial=-1)) + 1
-        chips = _chips(program, target, tiles)
-        free = slots(target, chips)
+        table, needs = program.allocations, extents(program)
+        tiles, chips = len(needs), _chips(program, target, needs)
+        free = slots(target, chips, program.defects)
         flow = flow_of(program)
-        cost = _border_cost(program, flow, tiles)
         sizes = np.bincount(free["chip"], minlength=chips)
-        begin = np.concatenate([[0], np.cumsum(sizes)])
-        if self.strategy == "balanced":
-            cuts, border = cut_chain(cost, sizes)
-        else:
-            cuts = np.minimum(begin, tiles)
-            border = float(cost[cuts[1:-1]].sum())
-        chip = np.repeat(np.arange(chips), np.diff(cuts))
-        in_order = begin[chip] + np.arange(tiles) - cuts[chip]
         samples, source = samples_of(program, self.tokens, self.seed)
-        slot = in_order
-        if self.strategy == "balanced" and target.tile.tiers > 1:
-            stacks = Stacks(program, flow, samples, self.effort * 1_000_000, self.seed)
-            slot = stacks.arranged(free, cuts, in_order)
+        fits = (free["rows"] >= needs[:, 0].max(initial=0)) & (
+            free["cols"] >= needs[:, 1].max(initial=0)
+        )
+        strategy = self.strategy if fits.all() else "in_order"
+        if fits.all():
+            cost = _border_cost(program, flow, table["tile"], tiles)
+            begin = np.concatenate([[0], np.cumsum(sizes)])
+            if strategy == "balanced":
+                cuts, border = cut_chain(cost, sizes)
+            else:
+                cuts = np.minimum(begin, tiles)
+                border = float(cost[cuts[1:-1]].sum())
+            chip = np.repeat(np.arange(chips), np.diff(cuts))
+            slot = in_order = begin[chip] + np.arange(tiles) - cuts[chip]
+            if strategy == "balanced" and target.tile.tiers > 1:
+                stacks = Stacks(program, flow, samples, self.effort * 1_000_000, self.seed)
+                slot = stacks.arranged(free, cuts, in_order)
+        else:
+            slot = in_order = assign(needs, free)
+            cost = _border_cost(program, flow, free["chip"][slot][table["tile"]], chips)
+            border = float(cost[1:-1].sum())
         placements = _placed(table, free[slot])
         network = None
         if target.links is not None:
             whole = len(free) == chips * per_chip(target)  # else positions are not alike
-            effort = self.effort * 1_000_000 if self.strategy == "balanced" and whole else 0
+            effort = self.effort * 1_000_000 if strategy == "balanced" and whole else 0
             network = on_network(program, flow, target, placements, target.links, effort)
             placements = network.placements
         waits = _waits(program, flow, free, slot, in_order, (samples, source), self.seed)
         placing = Placing(
-            strategy=self.strategy,
+            strategy=strategy,
             chips=chips,
             border_bytes=border,
             reads=waits.reads,
@@ -85,29 +97,53 @@ class Place:
         return replace(program, placements=placements, placing=placing)
 
 
-def _chips(program: Program, target: Target, tiles: int) -> int:
+def _chips(program: Program, target: Target, needs: Extents) -> int:
     """The fewest that hold the tiles. Raises CapacityError when the system has less."""
-    chips, available = -(-tiles // per_chip(target)), target.system.chips
-    if available is not None and chips > available:
-        arrays = "tiles" if target.tile.tiers == 1 else "tiers of tiles"
-        raise CapacityError(
-            f"{program.model.name} needs {chips} chips of {target.name} ({tiles} {arrays}, "
-            f"{per_chip(target)} a chip), but the system has {available}: "
-            f"{chips - available} missing.",
-            chips,
-            available,
-        )
+    chips, available = chips_needed(needs, target, program.defects), target.system.chips
+    if chips is None or (available is not None and chips > available):
+        raise _too_few(program, target, len(needs), chips)
     return chips
 
 
-def _border_cost(program: Program, flow: Flow, tiles: int) -> Real:
-    """What a cut before each tile of the allocation sends across, in bytes a token."""
-    groups, tile = len(program.groups), program.allocations["tile"].astype(np.int64)
+def _too_few(program: Program, target: Target, tiles: int, chips: int | None) -> CapacityError:
+    """`chips` is how many it takes; None where no number is enough."""
+    available, defects = target.system.chips, program.defects
+    arrays = "tiles" if target.tile.tiers == 1 else "tiers of tiles"
+    if chips is None:
+        assert defects is not None
+        tried = most_chips(tiles, target)
+        return CapacityError(
+            f"{program.model.name} needs {tiles} {arrays} of {target.name}, but {defects.name} "
+            f"breaks so much that even {tried} chips, {MORE} times as many as without defects, "
+            f"are not enough.",
+            tried + 1,
+            tried if available is None else available,
+        )
+    assert available is not None
+    broken = ""
+    if defects is not None:
+        left = len(slots(target, available, defects))
+        broken = f", of all of which {defects.name} leaves {left}"
+    return CapacityError(
+        f"{program.model.name} needs {chips} chips of {target.name} ({tiles} {arrays}, "
+        f"{per_chip(target)} a chip{broken}), but the system has {available}: "
+        f"{chips - available} missing.",
+        chips,
+        available,
+    )
+
+
+def _border_cost(program: Program, flow: Flow, place: Whole, count: int) -> Real:
+    """What a cut before each place in a row sends across, in bytes a token, [count + 1].
+
+    `place` is, for each line of the allocation, its tile or chip, of which there are `count`.
+    """
+    groups = len(program.groups)
     group = program.blocks["group"][program.allocations["block"]]
-    first, last = np.full(groups, tiles), np.zeros(groups, np.int64)
-    np.minimum.at(first, group, tile)
-    np.maximum.at(last, group, tile)
-    return bytes_across(flow, first, last, tiles)
+    first, last = np.full(groups, count), np.zeros(groups, np.int64)
+    np.minimum.at(first, group, place)
+    np.maximum.at(last, group, place)
+    return bytes_across(flow, first, last, count)
 
 
 def _placed(table: Table, where: Table) -> Table:

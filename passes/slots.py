@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from afmc.defect_map import DefectMap
+from afmc.defects import Defects
 from afmc.ir import Table
 from afmc.targets import Target
 
@@ -18,12 +20,19 @@ def per_chip(target: Target) -> int:
     return target.chip.tiles * target.tile.tiers
 
 
-def slots(target: Target, chips: int) -> Table:
+def slots(target: Target, chips: int, defects: Defects | None = None) -> Table:
     """Chip after chip. On stacked tiles a tier of every tile comes before the next tier, because a
     tile drives one tier at a time: neighbours do not wait for one another.
+
+    Dead crossbars are left out, and dead lines count neither as rows nor as columns.
     """
     table = np.zeros(chips * per_chip(target), SLOT)
     table["chip"], within = np.divmod(np.arange(len(table)), per_chip(target))
     table["tier"], table["tile"] = np.divmod(within, target.chip.tiles)
     table["rows"], table["cols"] = target.crossbar.rows, target.crossbar.columns
-    return table
+    if defects is None:
+        return table
+    crossbars = DefectMap(defects, target).crossbars(np.arange(chips))
+    here = crossbars[table["chip"], table["tile"], table["tier"]]
+    table["rows"], table["cols"] = here["rows"], here["cols"]
+    return table[~here["dead"]]

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 import afmc
 from afmc import CompiledModel, evaluate, load_target
 from afmc.conditions import Condition
-from afmc.defects import ALL, STUCK, Defects
+from afmc.defects import ALL, DEFECT, Defects
 from afmc.errors import ModelError, OptionError, TextError
 from afmc.lower import bind_tiles
 from afmc.pipeline import load_passes
@@ -444,7 +444,7 @@ def test_defects_hurt_where_they_are() -> None:
     model = compiled("llama", "ideal")
     place = model.program.placements[0]
     where = (place["chip"], place["tile"], place["tier"], ALL, ALL, ALL, ALL, 0)
-    broken = Defects(np.array([where], dtype=STUCK))
+    broken = Defects(np.array([where], dtype=DEFECT))
     model.write(defects=broken)
     group, _, _, row, col, rows, cols = model.program.blocks[place["block"]].tolist()
     [first, *_] = model.program.groups[group].members

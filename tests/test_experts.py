@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import afmc
 from afmc import CompiledModel, load_target
-from afmc.defects import ALL, STUCK, Defects
+from afmc.defects import ALL, DEFECT, OFF, Defects
 from afmc.errors import OptionError
 from afmc.ir import Matrix, Routing
 from afmc.routing import read_routing, with_routing
@@ -211,8 +211,8 @@ def test_a_stuck_crossbar_is_felt_by_one_expert(ids: torch.Tensor) -> None:
     group = [g.members for g in model.program.groups].index((bank,))
     which = (model.program.blocks["group"] == group) & (model.program.blocks["copy"] == 2)
     places = model.program.placements[which[model.program.placements["block"]]]
-    stuck = [(p["chip"], p["tile"], p["tier"], ALL, ALL, ALL, ALL, 0) for p in places]
-    model.write(defects=Defects(np.array(stuck, dtype=STUCK)))
+    stuck = [(p["chip"], p["tile"], p["tier"], ALL, ALL, ALL, ALL, OFF) for p in places]
+    model.write(defects=Defects(np.array(stuck, dtype=DEFECT)))
     x = torch.ones(1, 24)
     dead = {name: float(tile.multiply(x).abs().max()) == 0 for name, tile in model.tiles.items()
             if name.startswith(bank)}  # fmt: skip

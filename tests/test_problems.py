@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import ArrayLike
 from programs import compiled, program_of
 
+from afmc.defects import ALL, DEAD, DEFECT, Defects
 from afmc.errors import PassError
-from afmc.ir import Matrix, Program, Routing
+from afmc.ir import LINE, ORDER, Matrix, Program, Routing
 from afmc.pipeline import load_passes, run_passes
 from afmc.problems import problems
 from afmc.targets import Target, load_target
@@ -222,6 +223,69 @@ def test_rules_of_routing(given: Routing, sentence: str | None) -> None:
 def test_popularity_follows_from_routing() -> None:
     bank = Matrix("experts.up", 8, 8, "x", copies=4, per_token=2, module="experts")
     assert routing().shares(bank).tolist() == [2 / 6, 1 / 6, 2 / 6, 1 / 6]
+
+
+@pytest.fixture
+def damaged() -> Program:
+    """Like `program`, on a system with a dead tile, a dead row, and an order of one crossbar."""
+    entries = [
+        (0, 1, ALL, ALL, ALL, ALL, ALL, DEAD),
+        (1, 0, ALL, 7, ALL, ALL, ALL, DEAD),
+    ]
+    matrices = [
+        Matrix("a", 600, 600, "x", module="a"),
+        Matrix("b", 100, 100, "y", module="b"),
+        Matrix("c", 100, 100, "z", module="c"),
+    ]
+    start = replace(program_of(matrices), defects=Defects(np.array(entries, DEFECT)))
+    mapped = compiled(start, TARGET)
+    [last] = np.flatnonzero(mapped.placements["block"] == 3)
+    place = mapped.placements[last]
+    crossbar = (place["chip"], place["tile"], place["tier"])
+    assert crossbar == (1, 0, 0)
+    reach = 288  # of the 88 x 88 piece of a, and of b and c beside it
+    order = np.array([(*crossbar, reach, reach)], ORDER)
+    rows = np.delete(np.arange(512), 7)[:reach][::-1]
+    lines = np.concatenate([rows, np.arange(reach) + 100]).astype(LINE)
+    return replace(mapped, orders=order, lines=lines)
+
+
+def set_line(index: int, value: int) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        lines = program.lines.copy()
+        lines[index] = value
+        return replace(program, lines=lines)
+
+    return change
+
+
+DAMAGED: list[tuple[Callable[[Program], Program], str]] = [
+    (edit("placements", 0, tile=1), "1 blocks are on dead crossbars; the first is tier 0 of tile 1 "
+     "of chip 0."),
+    (edit("placements", 0, chip=1, tile=0), "1 blocks need more rows than their crossbar has left"),
+    (lambda p: replace(p, lines=p.lines[:-1]), "the 1 orders do not add up to 575 lines"),
+    (lambda p: replace(p, orders=np.repeat(p.orders, 2), lines=np.tile(p.lines, 2)),
+     "a crossbar has two orders"),
+    (edit("orders", 0, chip=0), "tier 0 of tile 0 of chip 0 has 288 rows, but its blocks 512"),
+    (edit("orders", 0, chip=7), "tier 0 of tile 0 of chip 7 has an order, but no block"),
+    (edit("orders", 0, rows=280, cols=296), "the order of tier 0 of tile 0 of chip 1 has 280 rows, "
+     "but its blocks 288"),
+    (set_line(0, 3), "the order of tier 0 of tile 0 of chip 1 has some of its rows twice"),
+    (set_line(0, 7), "the order of tier 0 of tile 0 of chip 1 has rows that are dead or do not "
+     "exist"),
+    (set_line(-1, 512), "the order of tier 0 of tile 0 of chip 1 has cols that are dead or do not "
+     "exist"),
+    (lambda p: replace(p, defects=None), "1 crossbars have an order, but the program has no "
+     "defects"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "sentence"), DAMAGED)
+def test_each_rule_about_defects_fires(
+    damaged: Program, change: Callable[[Program], Program], sentence: str
+) -> None:
+    assert list(problems(damaged, TARGET)) == []
+    assert any(sentence in found for found in problems(change(damaged), TARGET))
 
 
 def test_more_chips_than_the_system_has(program: Program) -> None:

@@ -108,6 +108,31 @@ def compile(
             "(fewest row cuts).",
         ),
     ] = None,
+    defects: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="What is broken: a CSV file, or rates for a random map, KEY=RATE,...,seed=N with "
+            "chips, tiles, tiers, rows, columns (dead), cells_off and cells_on (stuck). Repeat to "
+            "add a file to rates.",
+        ),
+    ] = None,
+    repair: Annotated[
+        str,
+        typer.Option(
+            metavar="METHODS",
+            help="Of stuck cells: permute (rows and columns of a block), pair (the working devices "
+            "of a weight make up for the stuck ones), both, or none.",
+        ),
+    ] = "permute,pair",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="An earlier compile with the same model, target and passes: only blocks that "
+            "--defects hits are placed anew.",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option(
@@ -134,8 +159,9 @@ def compile(
 
     With --shapes-only it writes the program alone.
     """
-    from afmc.artifact import check_writable
+    from afmc.artifact import check_writable, read
     from afmc.cli.settings import parse_settings
+    from afmc.defects import gather_defects
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, misfit_json, render
     from afmc.routing import read_routing
@@ -144,9 +170,12 @@ def compile(
 
     # What may be wrong is looked at before anything that takes long.
     pairs = parse_settings(settings or [])
-    load_target(
+    hardware = load_target(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
+    gather_defects(defects, hardware)
+    if keep is not None:
+        read(keep)
     name = Path(target).name.replace(".toml", "").replace(":", "-")
     directory = directory or Path(f"{Path(model).name.removesuffix('.json')}.{name}")
     check_writable(directory)
@@ -167,6 +196,9 @@ def compile(
                 text=source,
                 calibration=calibration,
                 routing=sample,
+                defects=defects,
+                repair=repair,
+                keep=keep,
                 objective=objective,
                 settings=pairs,
                 passes=load_passes(passes.split(",")) if passes else None,
@@ -258,7 +290,12 @@ def validate(
         ),
     ] = 0,
     defects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A map of stuck cells, CSV.")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="Cells that stick besides those that this was compiled for, as for compile; "
+            "programming does not know of them.",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -285,7 +322,7 @@ def validate(
     from afmc.artifact import read, require_weights
     from afmc.cli.settings import parse_overrides
     from afmc.conditions import conditions_of
-    from afmc.defects import load_defects
+    from afmc.defects import gather_defects
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -298,7 +335,7 @@ def validate(
         "compensation": _listed(compensation),
     }
     conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
-    broken = None if defects is None else load_defects(defects)
+    broken = gather_defects(defects, kept.target)
     source = read_text(text, "validation")
     with output.progress() as progress:
         progress("load", 0, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -75,19 +76,70 @@ def look_at(
     """
     found: dict[str, list[float]] = {name: [] for name in readers}
     chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
+
+    def look(name: str, x: Tensor) -> None:
+        found[name].append(_statistic(x.float(), method))
+
+    def note(path: str, of_tokens: Tensor) -> None:
+        chosen[path].append(of_tokens.to(torch.int32))
+
+    looks = [
+        *(_Look(path, 0, partial(look, name)) for name, path in readers.items()),
+        *(_Look(path, 1, partial(note, path)) for path in chosen),
+    ]
+    _watch(module, looks, windows, observe)
+    return Seen(
+        {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v},
+        {path: torch.cat(tables).numpy() for path, tables in chosen.items()},
+    )
+
+
+def mean_squares(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    windows: Iterable[Tensor],
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Tensor]:
+    """The mean square of every input that the matrices read, [rows], by activation.
+
+    Arguments as for `look_at`.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = dict.fromkeys(readers, 0)
+
+    def look(name: str, x: Tensor) -> None:
+        rows = x.float().reshape(-1, x.shape[-1])
+        sums[name] = sums.get(name, 0.0) + rows.square().sum(dim=0)
+        counts[name] += len(rows)
+
+    looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
+    _watch(module, looks, windows, observe)
+    return {name: total / counts[name] for name, total in sums.items() if counts[name]}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """At one of the arguments that a module is given."""
+
+    path: str
+    argument: int
+    look: Callable[[Tensor], None]
+
+
+def _watch(
+    module: nn.Module,
+    looks: Iterable[_Look],
+    windows: Iterable[Tensor],
+    observe: Callable[[int], None],
+) -> None:
+    """Runs the windows and looks at what modules are given."""
     handles = []
-    for name, path in readers.items():
+    for each in looks:
 
-        def look(_: nn.Module, args: tuple[Tensor, ...], name: str = name) -> None:
-            found[name].append(_statistic(args[0].detach().float(), method))
+        def hook(_: nn.Module, args: tuple[Tensor, ...], each: _Look = each) -> None:
+            each.look(args[each.argument].detach())
 
-        handles.append(module.get_submodule(path).register_forward_pre_hook(look))
-    for path in chosen:
-
-        def note(_: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
-            chosen[path].append(args[1].to(torch.int32))
-
-        handles.append(module.get_submodule(path).register_forward_pre_hook(note))
+        handles.append(module.get_submodule(each.path).register_forward_pre_hook(hook))
     try:
         with torch.inference_mode():
             for window in windows:
@@ -96,10 +148,6 @@ def look_at(
     finally:
         for handle in handles:
             handle.remove()
-    return Seen(
-        {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v},
-        {path: torch.cat(tables).numpy() for path, tables in chosen.items()},
-    )
 
 
 def _statistic(x: Tensor, method: Method) -> float:

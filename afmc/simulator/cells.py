@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from afmc.conditions import ROOM_C, Condition
-from afmc.defects import ALL
 from afmc.errors import TargetError
 from afmc.simulator.device import Device
+from afmc.simulator.faults import MakingUp, Span, Stuck, levels
 from afmc.simulator.random import Address, generator_at
 from afmc.targets import Target
 
-Stuck = NDArray[np.void]
 Streams = Callable[[str], torch.Generator]
 
 
@@ -99,8 +96,10 @@ def write(
     stuck: Stuck | None = None,
 ) -> Written:
     """Programs a block: `ideal` [cols, rows] in units of the model's weights, `scale` [cols] the
-    weight of full state. `stuck` lists broken cells, by row and column within the block."""
+    weight of full state. `stuck` are broken cells by a map."""
     low, high = target.device.state_min, target.device.state_max
+    span = _span(target, device)
+    known = stuck.known if stuck is not None else {}
     per_state = weight_per_state(torch.where(scale > 0, scale, 1.0), target).unsqueeze(1)
     wanted = ideal / per_state
     make = partial(_cell, target=target, device=device, streams=streams, stuck=stuck)
@@ -110,25 +109,36 @@ def write(
         total = wanted.add_(middle).clamp_(low, high)
         reference = torch.full_like(wanted[:1], middle)
         equal = sum(shares)
-        plus = tuple(make(f"+{k}", share, total / equal) for k, share in enumerate(shares))
+        each = total / equal
+        if known:
+            against = MakingUp(total, known, shares, span)
+            each[against.where] = against.states(0, reference=True)[0]
+        plus = tuple(make(f"+{k}", share, each) for k, share in enumerate(shares))
         minus = tuple(make(f"-{k}", share, reference / equal) for k, share in enumerate(shares))
         return Written(plus, minus)
     wanted.clamp_(low - high, high - low)
     cells: tuple[list[Cell], list[Cell]] = ([], [])
     missing, rest = wanted, sum(shares)
+    making_up = MakingUp(wanted, known, shares, span) if known else None
     for k, share in enumerate(shares):
         floor, room = low / sum(shares), (high - low) / sum(shares)
         each = (missing / rest).clamp_(-room, room)
-        pair = (
-            make(f"+{k}", share, each.clamp(min=0).add_(floor)),
-            make(f"-{k}", share, each.neg().clamp_(min=0).add_(floor)),
-        )
+        states = (each.clamp(min=0).add_(floor), each.neg().clamp_(min=0).add_(floor))
+        if making_up is not None:
+            made_up = making_up.states(k, reference=False)
+            for state, part in zip(states, made_up, strict=True):
+                state[making_up.where] = part
+        pair = (make(f"+{k}", share, states[0]), make(f"-{k}", share, states[1]))
         for polarity, cell in zip(cells, pair, strict=True):
             polarity.append(cell)
         # Above a significance of 1, what is written next makes up for the error so far.
-        held = pair[0].held - pair[1].held if target.device.significance > 1 else each
+        corrects = target.device.significance > 1
+        held = pair[0].held - pair[1].held if corrects else each
         missing = torch.sub(missing, held, alpha=share)
         rest -= share
+        if making_up is not None:
+            done = [cell.held for cell in pair] if corrects else states
+            making_up.programmed(k, *(state[making_up.where] for state in done))
     return Written(tuple(cells[0]), tuple(cells[1]))
 
 
@@ -163,32 +173,24 @@ def _stuck(
     """Where devices stay at one state, by the target's rates and by a map."""
     described = target.device
     off, on = described.stuck_off_rate, described.stuck_on_rate
-    if not off and not on and stuck is None:
+    mapped = None if stuck is None else stuck.cells.get(name)
+    if not off and not on and mapped is None:
         return None
-    high = described.cell_max(device.devices)
-    low = high * described.state_min / described.state_max
+    low, high = _span(target, device)
     state = torch.full_like(like, torch.nan)
     if off or on:
         lot = torch.empty_like(like).uniform_(generator=streams(f"stuck{name}"))
         state.masked_fill_(lot < off, low).masked_fill_(lot >= 1 - on, high)
-    reference = described.encoding == "offset" and name[0] == "-"
-    if stuck is not None and not reference:  # a map is of the cells of weights
-        polarity, number = (0 if name[0] == "+" else 1), int(name[1:])
-        here = stuck[
-            np.isin(stuck["polarity"], (polarity, ALL)) & np.isin(stuck["device"], (number, ALL))
-        ]
-        single = (here["row"] != ALL) & (here["column"] != ALL)
-        for line in here[~single]:  # whole rows and columns
-            row, column = (
-                slice(None) if line[key] == ALL else int(line[key]) for key in ("row", "column")
-            )
-            state[column, row] = high if line["state"] else low
-        cells = here[single]
-        levels = torch.where(torch.from_numpy(cells["state"] == 1), high, low).to(state.dtype)
-        state[torch.from_numpy(cells["column"].copy()), torch.from_numpy(cells["row"].copy())] = (
-            levels
-        )
-    return state
+    if mapped is None:
+        return state
+    level = levels(mapped, low, high, state.dtype)
+    return torch.where(level.isnan(), state, level)
+
+
+def _span(target: Target, device: Device) -> Span:
+    """Smallest and largest state of a cell."""
+    high = target.device.cell_max(device.devices)
+    return high * target.device.state_min / target.device.state_max, high
 
 
 def _state(

@@ -77,9 +77,9 @@ class ConverterErrors:
 
     @classmethod
     def of_columns(
-        cls, target: Target, seed: int, instance: int, address: Address, cols: int
+        cls, target: Target, seed: int, instance: int, address: Address, columns: Tensor
     ) -> ConverterErrors | None:
-        """Those that read `cols` columns from that address on; None for converters without errors.
+        """Those that read the columns of these numbers; None for converters without errors.
 
         Tiers share the converters of their tile.
         """
@@ -90,8 +90,7 @@ class ConverterErrors:
         generator = generator_at(seed, instance, tile, "converters")
         count = -(-target.crossbar.columns // output.columns_per_converter)
         drawn = torch.empty(3, count).normal_(generator=generator)
-        first = address.col
-        which = torch.arange(first, first + cols) // output.columns_per_converter
+        which = columns // output.columns_per_converter
         gain, offset, inl = drawn[:, which]
         return cls(
             1 + output.gain_std * gain, output.offset_std_steps * offset, output.inl_steps * inl

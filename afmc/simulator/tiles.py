@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from afmc.conditions import ROOM_C, Condition
-from afmc.defects import ALL, Defects
+from afmc.defect_map import Crossbar
 from afmc.errors import TargetError
 from afmc.simulator.cells import (
     Perfect,
     State,
-    Stuck,
     streams_of,
     weight_per_state,
     write,
@@ -24,7 +22,9 @@ from afmc.simulator.cells import (
 from afmc.simulator.compensation import digital_gain
 from afmc.simulator.converters import ConverterErrors
 from afmc.simulator.device import Device
+from afmc.simulator.faults import Faults, Stuck
 from afmc.simulator.ir_drop import behind_wires
+from afmc.simulator.lines import Lines
 from afmc.simulator.random import Address
 from afmc.simulator.readout import ReadNoise, read_noise_of
 from afmc.targets import Target
@@ -41,13 +41,22 @@ class Piece:
     rows: int
     cols: int
     address: Address
+    order: Lines | None = None
+    """Where its lines are, unless one after the other from the address on."""
+
+    @property
+    def lines(self) -> Lines:
+        if self.order is not None:
+            return self.order
+        row, col = self.address.row, self.address.col
+        return Lines(np.arange(row, row + self.rows), np.arange(col, col + self.cols))
 
     def of(self, weight: Tensor) -> Tensor:
         """Its part of a weight in nn.Linear's order, [cols, rows]."""
         return weight[self.col : self.col + self.cols, self.row : self.row + self.rows]
 
     @property
-    def crossbar(self) -> tuple[int, int, int]:
+    def crossbar(self) -> Crossbar:
         return (self.address.chip, self.address.tile, self.address.tier)
 
     def slices(self, active_rows: int | None) -> Iterator[tuple[int, int]]:
@@ -122,13 +131,14 @@ def program(
     seed: int,
     instance: int,
     condition: Condition = FRESH,
-    crossbar_max: Mapping[tuple[int, int, int], float] | None = None,
-    defects: Defects | None = None,
+    crossbar_max: Mapping[Crossbar, float] | None = None,
+    faults: Faults | None = None,
 ) -> Programmed:
     """Writes a weight, [cols, rows] in nn.Linear's order, onto its pieces, and lets time pass.
 
     `device` is None for perfect devices. `crossbar_max` holds the largest weight of each crossbar
     where the target scales by the tile and tiles are shared; without it each piece is by itself.
+    Noise and faults belong to the lines of the crossbar, whatever rows and columns are there.
     """
     _check_grid(weight, pieces)
     weight = weight.contiguous()  # noise is drawn in the order of memory
@@ -145,38 +155,48 @@ def program(
         rows = [index[each] for each in piece.slices(target.crossbar.active_rows)]
         cols = slice(piece.col, piece.col + piece.cols)
         held.w_max[rows, cols] = by_column if target.output.range == "column" else by_tile
-        held.set_errors(
-            rows,
-            cols,
-            ConverterErrors.of_columns(target, seed, instance, piece.address, piece.cols),
-        )
-        stuck = None if defects is None else _within(defects, piece)
+        lines = piece.lines
+        columns = torch.from_numpy(lines.cols)
+        errors = ConverterErrors.of_columns(target, seed, instance, piece.address, columns)
+        held.set_errors(rows, cols, errors)
+        stuck = None if faults is None else faults.of(piece.crossbar, lines)
         if not _distorts(target, device, noise, stuck):
             continue
         scale = by_column if target.device.scale == "column" else by_tile
         streams = streams_of(seed, instance, piece.address)
         model = device or Perfect()
-        written = write(ideal, scale, target, model, streams, stuck)
+        written = write(
+            lines.to_crossbar(ideal),
+            lines.columns_to_crossbar(scale),
+            target,
+            model,
+            streams,
+            stuck,
+        )
         now = written.at(target, model, condition, streams)
-        plus, minus = _on_wires(now, piece, target, condition.temperature_C)
-        _check_numbers(plus, model)
-        _check_numbers(minus, model)
+        on_wires = _on_wires(now, piece, target, condition.temperature_C)
+        for side in on_wires:
+            _check_numbers(side, model)
+        variances = [_through_wires(*pair) for pair in zip(now, on_wires, strict=True)]
         # A column of zeros has the digital scale 0: whatever its cells do, nothing comes of it.
         unit = weight_per_state(scale, target).unsqueeze(1)
-        held.set_arrays(rows, cols, piece, plus, minus, now, unit, noise)
+        plus, minus = (lines.to_matrix(side) for side in on_wires)
+        spreads = [None if each is None else lines.to_matrix(each) for each in variances]
+        held.set_arrays(rows, cols, piece, plus, minus, spreads, unit, noise)
         if condition.compensation != "none" and (
             condition.at_s > 0 or condition.temperature_C != ROOM_C
         ):
             before = written.at(target, model, FRESH, streams)
             crossbar = Address(*piece.crossbar, 0, 0)
-            held.gain[rows, cols] = digital_gain(
+            gain = digital_gain(
                 condition,
                 target,
                 model,
                 streams_of(seed, instance, crossbar),
                 _difference(*_on_wires(before, piece, target, ROOM_C)),
-                _difference(plus, minus),
+                _difference(*on_wires),
             )
+            held.gain[rows, cols] = lines.columns_to_matrix(gain)
     return held.programmed(tuple(slices))
 
 
@@ -206,14 +226,12 @@ class _Held:
         piece: Piece,
         plus: Tensor,
         minus: Tensor,
-        states: tuple[State, State],
+        variances: list[Tensor | None],
         unit: Tensor,
         noise: ReadNoise,
     ) -> None:
-        """Puts a block's states where they belong; `unit` is the weight of one unit of a state."""
-        variances = [
-            _through_wires(state, left) for state, left in zip(states, (plus, minus), strict=True)
-        ]
+        """Puts a block's states where they belong, and the variances of their reads; `unit` is the
+        weight of one unit of a state."""
         if not self.arrays:
             signs = (1, -1) if self.apart else (1,)
             self.arrays = [self._empty(sign, noise, variances[0] is not None) for sign in signs]
@@ -279,30 +297,6 @@ def _distorts(target: Target, device: Device | None, noise: ReadNoise, stuck: St
     )
 
 
-def touches(defects: Defects, piece: Piece) -> NDArray[np.bool_]:
-    """Which lines of a map are about cells of a block."""
-    table, address = defects.stuck, piece.address
-    here = np.ones(len(table), dtype=bool)
-    for key, first, count in (
-        ("chip", address.chip, 1),
-        ("tile", address.tile, 1),
-        ("tier", address.tier, 1),
-        ("row", address.row, piece.rows),
-        ("column", address.col, piece.cols),
-    ):
-        inside = (table[key] >= first) & (table[key] < first + count)
-        here &= inside | (table[key] == ALL)
-    return here
-
-
-def _within(defects: Defects, piece: Piece) -> Stuck | None:
-    """The broken cells of a block, by row and column within it; None where it has none."""
-    table = defects.stuck[touches(defects, piece)]
-    for key, first in (("row", piece.address.row), ("column", piece.address.col)):
-        table[key] = np.where(table[key] == ALL, ALL, table[key] - first)
-    return table if len(table) else None
-
-
 def _check_numbers(signal: Tensor, device: Device) -> None:
     if not bool(torch.isfinite(signal).all()):
         name = type(device).__name__
@@ -316,14 +310,21 @@ def _difference(plus: Tensor, minus: Tensor) -> Tensor:
 def _on_wires(
     states: tuple[State, State], piece: Piece, target: Target, temperature_C: float
 ) -> tuple[Tensor, Tensor]:
-    return behind_wires(
-        states[0].mean,
-        states[1].mean,
+    plus, minus = states[0].mean, states[1].mean
+    lines, crossbar = piece.lines, target.crossbar
+    apart = not lines.in_order and bool(crossbar.wire_row_ohm or crossbar.wire_column_ohm)
+    if apart:
+        idle = target.device.state_min
+        plus, minus = lines.spread(plus, idle), lines.spread(minus, idle)
+    left = behind_wires(
+        plus,
+        minus,
         target,
         row=piece.address.row,
         column=piece.address.col,
         temperature_C=temperature_C,
     )
+    return (lines.gather(left[0]), lines.gather(left[1])) if apart else left
 
 
 def _through_wires(state: State, left: Tensor) -> Tensor | None:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from afmc.conditions import Condition
-from afmc.defects import ALL, STUCK, Defects
+from afmc.defects import ALL, DEFECT, Defects
 from afmc.simulator.cells import Perfect, Written, streams_of, weight_per_state, write
 from afmc.simulator.device import Device
 from afmc.simulator.devices import GaussianNoise, HermesPcm, PcmPolynomial
+from afmc.simulator.faults import Faults
 from afmc.simulator.random import Address
 from afmc.simulator.tiles import Piece, Programmed, program
 from afmc.targets import Target, load_target
@@ -122,8 +123,9 @@ def test_stuck_rates(generator: torch.Generator) -> None:
     assert not torch.equal(plus.mean == 20, minus.mean == 20)
 
 
-def stuck(*rows: tuple[int, ...]) -> Defects:
-    return Defects(np.array(list(rows), dtype=STUCK))
+def stuck(hardware: Target, *rows: tuple[int, ...]) -> Faults:
+    cells = hardware.device.devices_per_polarity
+    return Faults(hardware, cells, new=Defects(np.array(list(rows), dtype=DEFECT)))
 
 
 def test_a_map_reaches_the_cell_at_its_address() -> None:
@@ -136,14 +138,15 @@ def test_a_map_reaches_the_cell_at_its_address() -> None:
     ideal = torch.full((6, 4), 0.5)
     ideal[:, 0] = 1.0
     plus, on = 0, 1
-    defects = stuck(
+    faults = stuck(
+        hardware,
         (1, 2, 0, 11, 22, plus, ALL, on),  # first block, row 1, column 2
         (1, 2, 0, ALL, 41, plus, 0, 0),  # second block, its column 1
         (1, 2, 1, 12, 21, plus, ALL, on),  # another tier
         (1, 2, 0, 15, 22, plus, ALL, on),  # no block there
         (1, 2, 0, 11, 22, 1, 7, on),  # a device that is not there
     )
-    held = program(ideal, pieces, hardware, None, seed=0, instance=0, defects=defects).weight
+    held = program(ideal, pieces, hardware, None, seed=0, instance=0, faults=faults).weight
     expected = ideal.clone()
     expected[2, 1] = 1.0
     expected[4, :] = 0.0
@@ -157,8 +160,8 @@ def test_a_map_on_a_target_with_a_reference_column_is_of_the_weights_cells() -> 
     ideal = torch.full((4, 3), 0.5)
     ideal[:, 0] = 1.0
     piece = Piece(0, 0, 3, 4, HERE)
-    defects = stuck((0, 0, 0, 1, 2, ALL, ALL, 1), (0, 0, 0, ALL, 3, ALL, ALL, 0))
-    held = program(ideal, [piece], hardware, None, seed=0, instance=0, defects=defects).weight
+    faults = stuck(hardware, (0, 0, 0, 1, 2, ALL, ALL, 1), (0, 0, 0, ALL, 3, ALL, ALL, 0))
+    held = program(ideal, [piece], hardware, None, seed=0, instance=0, faults=faults).weight
     expected = ideal.clone()
     expected[2, 1] = 1.0
     expected[3] = -1.0
@@ -169,13 +172,13 @@ def test_a_stuck_device_is_corrected_by_the_less_significant() -> None:
     hardware = target(
         device__significance=4.0, device__g_min_uS=0.0, device__devices_per_polarity=2
     )
-    most = stuck((0, 0, 0, 0, 0, 0, 0, 0))  # the most significant positive device is off
+    most = stuck(hardware, (0, 0, 0, 0, 0, 0, 0, 0))  # the most significant positive device is off
     piece = Piece(0, 0, 1, 1, HERE)
     for wanted, expected in ((0.15, 0.15), (1.0, 0.2)):
         ideal = torch.tensor([[wanted]])
         scaled = load_target(hardware, {"device.scale": "tile"})
         held = program(
-            ideal, [piece], scaled, None, seed=0, instance=0, defects=most,
+            ideal, [piece], scaled, None, seed=0, instance=0, faults=most,
             crossbar_max={(0, 0, 0): 1.0},
         ).weight  # fmt: skip
         assert float(held) == pytest.approx(expected)

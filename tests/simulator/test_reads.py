@@ -386,7 +386,8 @@ def test_columns_and_tiers_share_the_errors_of_their_converter() -> None:
     )
 
     def errors(address: Address, cols: int, instance: int = 0) -> Tensor:
-        found = ConverterErrors.of_columns(target, 7, instance, address, cols)
+        columns = address.col + torch.arange(cols)
+        found = ConverterErrors.of_columns(target, 7, instance, address, columns)
         assert found is not None
         return torch.stack(tuple(found))
 
@@ -400,10 +401,8 @@ def test_columns_and_tiers_share_the_errors_of_their_converter() -> None:
     many = torch.cat([errors(Address(0, tile, 0, 0, 0), 256)[0, ::4] for tile in range(100)])
     assert float(many.std()) == pytest.approx(0.1, rel=0.05)
     assert float(many.mean()) == pytest.approx(1.0, abs=0.01)
-    assert (
-        ConverterErrors.of_columns(load_target("hermes-64"), 0, 0, Address(0, 0, 0, 0, 0), 9)
-        is None
-    )
+    hermes, nine = load_target("hermes-64"), torch.arange(9)
+    assert ConverterErrors.of_columns(hermes, 0, 0, Address(0, 0, 0, 0, 0), nine) is None
 
 
 def test_non_linearity_vanishes_at_zero_and_at_both_ends() -> None:
