@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,14 +30,19 @@ from afmc.ir import (
     Lever,
     Matrix,
     Model,
+    Placing,
     Program,
     Remainder,
+    Replication,
+    Routing,
+    Table,
 )
 from afmc.problems import problems
 from afmc.targets import Target
 
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
+ROUTING = "routing.npz"
 MEASURED = "compile.json"
 _TABLES = {"blocks": BLOCK, "allocations": ALLOCATION, "placements": PLACEMENT}
 
@@ -58,10 +63,13 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "afmc_version": afmc.__version__,
         "model": asdict(program.model),
         "calibration": asdict(program.calibration) if program.calibration else None,
+        "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
         "summary": dict(summary),
+        "replication": asdict(program.replication) if program.replication else None,
         "allocation": asdict(program.allocation) if program.allocation else None,
+        "placing": asdict(program.placing) if program.placing else None,
         "digital": dict(program.digital) if program.digital is not None else None,
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
@@ -85,8 +93,11 @@ def write(
     check_writable(directory)
     with _beside(directory) as folder:
         write_more(folder)
-        with (folder / TABLES).open("wb") as file:
-            np.savez(file, **{name: getattr(program, name) for name in _TABLES})
+        _write_tables(folder / TABLES, {name: getattr(program, name) for name in _TABLES})
+        if program.routing is not None:
+            experts: dict[str, Any] = dict(program.routing.experts)
+            with (folder / ROUTING).open("wb") as file:
+                np.savez(file, **experts)
         _write_json(folder / MEASURED, {"schema_version": SCHEMA_VERSION, **measured()})
         _write_json(folder / PROGRAM, to_json(program, target, summary))
 
@@ -128,6 +139,14 @@ def _beside(directory: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
 
 
+def _write_tables(path: Path, tables: Mapping[str, Table]) -> None:
+    """As np.savez, but deflated, and at the level that costs least: tables become a seventh."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, table in tables.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, table, allow_pickle=False)
+
+
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -156,11 +175,14 @@ def read(directory: Path) -> Artifact:
         program = Program(
             model=_parse(Model, data["model"]),
             calibration=_parse(Calibration | None, data["calibration"]),
+            routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
             digital=_parse(dict[str, str] | None, data["digital"]),
             groups=_parse(tuple[Group, ...], data["groups"]),
+            replication=_parse(Replication | None, data["replication"]),
             allocation=_parse(Allocation | None, data["allocation"]),
+            placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
             **_read_tables(directory / TABLES),
         )
@@ -178,6 +200,15 @@ def read(directory: Path) -> Artifact:
     return Artifact(program, target, levers, measured)
 
 
+def require_weights(program: Program, purpose: str) -> None:
+    """Raises ArtifactError for a program of shapes only; `purpose` is what needs more."""
+    if program.model.shapes_only:
+        raise ArtifactError(
+            f"{program.model.name} was compiled from its shapes only, and {purpose} needs its "
+            f"weights: compile the folder or id that holds them, without --shapes-only."
+        )
+
+
 def _parse(kind: Any, value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
 
@@ -192,13 +223,24 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _read_tables(path: Path) -> dict[str, Any]:
+def _read_routing(path: Path, source: str | None) -> Routing | None:
+    return None if source is None else Routing(source, _read_arrays(path))
+
+
+def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+    """The arrays of an ``.npz`` file, all of them unless names are given."""
     try:
         with path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
-            tables = {name: arrays[name] for name in _TABLES}
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile) as error:
+            return {name: arrays[name] for name in (arrays.files if names is None else names)}
+    except (
+        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
         raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
+
+
+def _read_tables(path: Path) -> dict[str, Any]:
+    tables = _read_arrays(path, _TABLES)
     for name, dtype in _TABLES.items():
         if tables[name].dtype != dtype or tables[name].ndim != 1:
             raise ArtifactError(f"{path} is damaged ({name}); compile again.")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -27,20 +28,27 @@ from afmc.frontends import huggingface
 from afmc.frontends.export import export
 from afmc.frontends.huggingface import Loaded
 from afmc.frontends.matrices import find_matrices
+from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
+from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Lever, Matrix, Model, Program
+from afmc.ir import Calibration, Lever, Matrix, Model, Program, Routing
+from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
-from afmc.passes.partition import REPLACEABLE
-from afmc.pipeline import configure, fit_or_explain, levers, load_passes
-from afmc.simulator.calibrate import Method, input_ranges
+from afmc.passes.partition import fits_tiles, is_bank
+from afmc.pipeline import configure, load_passes, with_objective
+from afmc.routing import read_routing, with_routing
+from afmc.simulator.calibrate import Method, look_at
 from afmc.simulator.device import device_of
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.replicas import Layer
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
 
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
+
+ROUTED_TOKENS = 4096
+"""Of how many tokens of the calibration text a program keeps the experts at most."""
 
 FIXED = (
     "crossbar.rows",
@@ -95,7 +103,7 @@ class CompiledModel:
         self,
         program: Program,
         target: Target,
-        loaded: Loaded,
+        loaded: Loaded | None,
         found_levers: Sequence[Lever] = (),
         exported: ExportedProgram | None = None,
         clock: Clock | None = None,
@@ -103,15 +111,28 @@ class CompiledModel:
     ) -> None:
         self.program = program
         self.target = target
-        self.digital: nn.Module = loaded.module
-        """The model as it came, in 32-bit floating point."""
-        self.tokenizer = loaded.tokenizer
+        self._loaded = loaded
         self.levers = tuple(found_levers)
         self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
         self._written: object = None
         self._programming_s: list[float] = []
+
+    @property
+    def digital(self) -> nn.Module:
+        """The model as it came, in 32-bit floating point. Raises ArtifactError without weights."""
+        return self._weights("this").module
+
+    @property
+    def tokenizer(self) -> Any:
+        """None where the model came without one, or without weights."""
+        return self._loaded.tokenizer if self._loaded else None
+
+    def _weights(self, purpose: str) -> Loaded:
+        artifact.require_weights(self.program, purpose)
+        assert self._loaded is not None
+        return self._loaded
 
     # what went where
 
@@ -130,8 +151,10 @@ class CompiledModel:
     # on tiles
 
     @cached_property
-    def tiles(self) -> dict[str, TileLinear]:
-        """The analog layers by the name of their matrix. `write` decides what they hold."""
+    def tiles(self) -> dict[str, Layer]:
+        """The analog layers by the name of their matrix, for a bank of experts one for each:
+        ``down_proj[3]``. `write` decides what they hold.
+        """
         return lower.make_tiles(self.digital, self.program, self.target)
 
     @cached_property
@@ -152,6 +175,7 @@ class CompiledModel:
         Just programmed, at 25 degrees Celsius and with the target's compensation unless a
         condition says otherwise. Noise that is drawn at each read begins anew.
         """
+        self._weights("write")
         condition = condition or conditions_of(self.target)[0]
         wanted = (seed, instance, condition, id(defects))
         if self._written != wanted or self.target.is_random_at_reads:
@@ -175,6 +199,7 @@ class CompiledModel:
 
         Raises OptionError for a figure that the mapping follows from.
         """
+        self._weights("on")
         for key in overrides:
             if key in FIXED:
                 raise OptionError(f"target.{key} is what the mapping follows from: compile again.")
@@ -199,8 +224,8 @@ class CompiledModel:
         return twin
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The exported graph with ``afmc::mvm`` calls, bound to these tiles: token numbers
-        [batch, sequence] to logits. Call `write` first.
+        """The exported graph with ``afmc::mvm`` calls (``afmc::grouped_mvm`` for banks of experts),
+        bound to these tiles: token numbers [batch, sequence] to logits. Call `write` first.
         """
         module = self._graph.module()
         tiles = self.tiles
@@ -244,6 +269,7 @@ class CompiledModel:
         (``{"device.noise": None}``) for this validation alone. Raises TextError, OptionError and
         TargetError; ModelError for a model that does not predict the next token.
         """
+        self._weights("validate")
         if settings:
             twin = self.on(settings)
             return twin.validate(
@@ -318,16 +344,16 @@ class CompiledModel:
         places = self.program.placements
         _, turns = np.unique(places[["chip", "tile"]], return_counts=True)
         latency_ns = self.target.tile.read_latency_ns
-        groups = -(
-            -self.program.blocks["rows"]
-            // (self.target.crossbar.active_rows or self.target.crossbar.rows)
-        )
+        blocks = self.program.blocks
+        serving = blocks["replica"] == 0  # a token goes to one replica
+        rows = self.target.crossbar.active_rows or self.target.crossbar.rows
+        groups = -(-blocks["rows"] // rows)
         return CalibrationCost(
             probes,
             reads=probes * len(places),
             tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
-            digital_macs=probes * sum(m.weights for m in self.program.analog),
-            digital_operations_per_token=int((groups * self.program.blocks["cols"]).sum()),
+            digital_macs=probes * int(blocks["rows"].astype(np.int64) @ blocks["cols"]),
+            digital_operations_per_token=int((groups * blocks["cols"])[serving].sum()),
         )
 
     def run(
@@ -341,6 +367,7 @@ class CompiledModel:
         condition: Condition | None = None,
     ) -> str:
         """Text that follows the prompt, the likeliest token each time, without the prompt."""
+        self._weights("run")
         if max_tokens < 1:
             raise OptionError(f"--max-tokens must be at least 1, but is {max_tokens}.")
         tokenizer = self._require_tokenizer()
@@ -393,17 +420,21 @@ class CompiledModel:
     # on disk
 
     def save(self, directory: str | Path) -> Path:
-        """Writes program, tables, model and graph; whole or not at all. Raises ArtifactError."""
+        """Writes program, tables, model and graph, or without weights the first two; whole or not
+        at all. Raises ArtifactError.
+        """
         directory = Path(directory)
-        if not hasattr(self.digital, "save_pretrained"):
+        loaded = self._loaded
+        if loaded is not None and not hasattr(loaded.module, "save_pretrained"):
             raise ModelError(
                 f"{self.program.model.name} is not a model of transformers, so it cannot be saved."
             )
 
         def write_model(folder: Path) -> None:
-            with self._clock.stage("save"):
-                huggingface.save(self.digital, self.tokenizer, folder / MODEL_FOLDER)
-                lower.save_graph(self._graph, folder / GRAPH)
+            if loaded is not None:
+                with self._clock.stage("save"):
+                    huggingface.save(loaded.module, loaded.tokenizer, folder / MODEL_FOLDER)
+                    lower.save_graph(self._graph, folder / GRAPH)
 
         artifact.write(
             directory, self.program, self.target, self.summary, self._clock.to_json, write_model
@@ -419,8 +450,11 @@ def compile(
     text: str | Path | Text | None = None,
     calibration: str = "std:18",
     calibration_tokens: int = 4096,
+    routing: str | Path | Routing | None = None,
+    objective: str | None = None,
     settings: Mapping[str, object] | None = None,
     passes: Sequence[Pass] | None = None,
+    shapes_only: bool = False,
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -431,15 +465,22 @@ def compile(
     Parameters
     ----------
     model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
-        or a module in memory (then with its `tokenizer`, where the target has converters).
+        or a module in memory (then with its `tokenizer`, where the target has converters). With
+        `shapes_only` also a ``.json`` configuration.
     target: a name, a ``.toml`` file, or a `Target`.
     digital: patterns of matrices to keep digital besides those that must be.
     text: calibrates the input ranges that the model does not bring along; half of the standard
         library's help topics without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
+    routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
+        [tokens, experts of a token] for each experts' module; seen on the text without it.
+    objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
+        or ``accuracy``; `afmc.passes.choose` says what each of them counts.
     settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
         (``{"target.system.chips": 8}``), as with ``--set``.
-    passes: instead of partition, merge, split, allocate and place with `settings`.
+    passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
+    shapes_only: reads the configuration and no weights. The mapping is the same; there are no input
+        ranges, and nothing can be simulated.
     progress: called with each stage.
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.
@@ -454,41 +495,64 @@ def compile(
     }
     hardware = load_target(target, overrides)
     device_of(hardware)
+    if isinstance(routing, str | Path):
+        routing = read_routing(routing)
     steps = configure(load_passes() if passes is None else list(passes), settings)
     if digital:
         steps = configure(steps, {"partition.digital": tuple(digital)})
+    if objective is not None:
+        steps = with_objective(steps, objective)
+
+    if shapes_only and text is not None:
+        raise OptionError(
+            "a text calibrates input ranges on the weights, which --shapes-only does not read: "
+            "leave one of the two out."
+        )
 
     progress("load", 0, 0)
     with clock.stage("load"):
-        loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
+        if shapes_only:
+            loaded = _load_shapes(model, revision, trust_remote_code)
+        else:
+            loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
     progress("export", 0, 0)
     with clock.stage("export"):
-        exported = export(loaded.module)
-        matrices, remainder = find_matrices(exported)
+        exported = None if shapes_only else export(loaded.module)
+        structure = find_structure(loaded.module) if exported is None else find_matrices(exported)
+    matrices, remainder = structure
     if not matrices:
         raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
-    matrices = tuple(replace(m, input_range=loaded.input_ranges.get(m.module)) for m in matrices)
+    matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
     start = Program(
         Model(
             loaded.name,
             type(loaded.module).__name__,
             loaded.sha256,
             sum(p.numel() for p in loaded.module.parameters()),
+            shapes_only,
         ),
         matrices,
         remainder,
     )
-    if _needs_ranges(start, hardware):
+    if routing is not None:
+        start = with_routing(start, routing)
+    ranges = not shapes_only and _needs_ranges(start, hardware)
+    unseen = start.routing is None and any(map(is_bank, matrices))
+    if ranges and not unseen and hardware.system.chips is not None and passes is None:
+        with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
+            fit_or_explain(start, hardware, steps)
+    if ranges or (unseen and loaded.tokenizer is not None):
         with clock.stage("calibrate"):
-            start = _calibrate(start, loaded, text, method, calibration_tokens, progress)
-        _check_ranges(start)
+            start = _calibrate(start, loaded, text, method, calibration_tokens, ranges, progress)
+        if ranges:
+            _check_ranges(start)
     with clock.stage("passes"):
         program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
-        found = levers(start, hardware, steps)
-    return CompiledModel(program, hardware, loaded, found, exported, clock)
+        found = levers(program, start, hardware, steps)
+    return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
 
 
 def _load(
@@ -509,9 +573,24 @@ def _load(
     return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
 
 
+def _load_shapes(
+    model: str | Path | nn.Module, revision: str | None, trust_remote_code: bool
+) -> Loaded:
+    if isinstance(model, nn.Module):
+        return shapes_of(model)
+    source = resolve(str(model), shapes_only=True)
+    return load_shapes(source, trust_remote_code=trust_remote_code, revision=revision)
+
+
 def _to_calibrate(program: Program) -> list[Matrix]:
     """The matrices whose layers a tile can stand in for: their input is what the layer is given."""
-    return [matrix for matrix in program.matrices if matrix.layer in REPLACEABLE]
+    return [matrix for matrix in program.matrices if fits_tiles(matrix)]
+
+
+def _with_its_range(matrix: Matrix, loaded: Loaded) -> Matrix:
+    """With the input range that the checkpoint brought along beside the weight."""
+    beside = matrix.name if is_bank(matrix) else matrix.module
+    return replace(matrix, input_range=loaded.input_ranges.get(beside))
 
 
 def _check_ranges(program: Program) -> None:
@@ -534,8 +613,10 @@ def _calibrate(
     text: str | Path | Text | None,
     method: Method,
     tokens: int,
+    ranges: bool,
     progress: Progress,
 ) -> Program:
+    """With the input ranges, where they are wanted, and where the routers send the text."""
     if loaded.tokenizer is None:
         raise ModelError(
             f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
@@ -548,30 +629,47 @@ def _calibrate(
     if window < 2:
         raise TextError(f"the text {source.name} is too short to calibrate on.")
     readers: dict[str, str] = {}
-    for matrix in _to_calibrate(program):
-        readers.setdefault(matrix.input, matrix.module)
+    for matrix in _to_calibrate(program) if ranges else ():
+        path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
+        readers.setdefault(matrix.input, path)
+    banks = filter(is_bank, program.matrices if program.routing is None else ())
+    experts = list(dict.fromkeys(bank.module for bank in banks))
     windows = windows_of(ids, window)
     total = len(windows) * window
-    ranges = input_ranges(
-        loaded.module, readers, windows, method, lambda done: progress("calibrate", done, total)
+    seen = look_at(
+        lower.grouped(loaded.module, program.matrices, {}),
+        readers,
+        experts,
+        windows,
+        method,
+        lambda done: progress("calibrate", done, total),
     )
 
     def with_range(matrix: Matrix) -> Matrix:
-        found = ranges.get(matrix.input)
+        found = seen.ranges.get(matrix.input)
         known = matrix.input_range is not None or not found
         return matrix if known else replace(matrix, input_range=found)
 
+    used = Calibration(str(method), source.name, source.sha256, total)
     return replace(
         program,
         matrices=tuple(with_range(m) for m in program.matrices),
-        calibration=Calibration(str(method), source.name, source.sha256, total),
+        calibration=used if ranges else None,
+        routing=_routing_of(seen.experts, source) if experts else program.routing,
     )
+
+
+def _routing_of(experts: Mapping[str, NDArray[np.int32]], text: Text) -> Routing:
+    kept = {path: table[:ROUTED_TOKENS] for path, table in experts.items()}
+    return Routing(f"{len(next(iter(kept.values()))):,} tokens of {text.name}", kept)
 
 
 def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:
     """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
     directory = Path(directory)
     kept = artifact.read(directory)
+    if kept.program.model.shapes_only:
+        return CompiledModel(kept.program, kept.target, None, kept.levers, measured=kept.measured)
     folder = directory / MODEL_FOLDER
     if not (folder / "config.json").is_file():
         raise ArtifactError(f"{folder} is missing; compile again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ ROOM_C = 25.0
 """The temperature at which devices are programmed and their figures hold."""
 
 TEMPERATURES_C = (-55.0, 150.0)
+
+LAST_S = 1e10
+"""The latest time since programming that is asked for."""
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "mo": 30 * 86400, "y": 365 * 86400}
 
@@ -74,8 +76,11 @@ def _time(given: float | str) -> float:
 
 
 def _checked_time(seconds: float, text: str) -> float:
-    if not 0 <= seconds < math.inf:
-        raise OptionError(f"time {text} is not 0 or more seconds after programming.")
+    if not 0 <= seconds <= LAST_S:
+        raise OptionError(
+            f"time {text} is not between 0 and {LAST_S:g} seconds (about 300 years) after "
+            f"programming."
+        )
     return seconds
 
 

@@ -4,7 +4,7 @@ AfmcError                 the user can mend it: one sentence that says what, whe
 ├── ModelError            a model that cannot be found, read, trusted or exported
 ├── TargetError           a hardware description that is missing, malformed or impossible
 ├── OptionError           an option, a pass or a pattern that does not exist or has a wrong value
-├── CapacityError         the model does not fit; carries the numbers and the levers
+├── CapacityError         the model does not fit; carries the numbers, the proof and the levers
 ├── TextError             a text that cannot be read or is too short
 └── ArtifactError         a folder that afmc did not write, or did not finish
 PassError                 a pass broke the program's rules: a bug in the pass, not the user's
@@ -14,6 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from afmc.ir import FitReport
 
 
 class AfmcError(Exception):
@@ -43,23 +47,29 @@ class ArtifactError(AfmcError):
 class CapacityError(AfmcError):
     """The mapping needs more chips than the system has.
 
-    ``chips_needed`` and ``chips_available`` are counts; ``levers`` are sentences, each of them
-    checked by running the passes again, and are appended to the message.
+    ``chips_needed`` and ``chips_available`` are counts. ``report`` has every limit with demand and
+    supply, the proof, and the changes that would fit, each checked; `afmc.compile` adds it, and
+    its sentences follow the message.
     """
 
     def __init__(
-        self, message: str, chips_needed: int, chips_available: int, levers: Sequence[str] = ()
+        self,
+        message: str,
+        chips_needed: int,
+        chips_available: int,
+        report: FitReport | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.chips_needed = chips_needed
         self.chips_available = chips_available
-        self.levers = tuple(levers)
+        self.report = report
 
     def __str__(self) -> str:
-        if not self.levers:
+        if self.report is None:
             return self.message
-        return f"{self.message} What would fit: {'; '.join(self.levers)}."
+        levers = "; ".join(map(str, self.report.levers)) or "none of the changes that were tried"
+        return f"{self.message} {self.report.proof} What would fit: {levers}."
 
 
 class PassError(Exception):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from afmc.conditions import Condition
-from afmc.errors import OptionError, TextError
+from afmc.errors import OptionError, TargetError, TextError
 from afmc.ir import SCHEMA_VERSION
 
 # Digital log-probabilities are kept while all instances are compared with them.
@@ -242,6 +242,12 @@ def compare(
                     write(index, condition)
                     for window, log_p in zip(chunk, expected, strict=True):
                         _score(analog, window, score, log_p)
+                        if not math.isfinite(score.nll):
+                            raise TargetError(
+                                f"on the tiles the model's outputs are no finite numbers (instance "
+                                f"{index}, {condition}); look at the target with 'afmc targets "
+                                f"check'."
+                            )
                         what = f"instance {index + 1} of {instances}"
                         if len(conditions) > 1:
                             what += f", {condition}"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from afmc.ir import SCHEMA_VERSION, Lever, Program, Remainder
+from afmc.errors import CapacityError
+from afmc.ir import SCHEMA_VERSION, Lever, Placing, Program, Remainder
+from afmc.passes.limits import limits
 from afmc.targets import Target
 
 if TYPE_CHECKING:
@@ -23,7 +27,9 @@ NOT_LOWERED = "not lowered yet"
 
 _BOUND_IS_OVER = {
     "exclusive": "one block a tile",
-    "parallel": "layouts in which the blocks of a tile share neither a row nor a column",
+    "parallel": "layouts in which blocks of a tile share no column, and rows only where they read "
+    "the same rows of the same input",
+    "serial": "all layouts in which the blocks of a tile do not overlap",
 }
 
 
@@ -39,17 +45,19 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = np.unique(program.placements[["chip", "tile", "tier"]])
-    cells = target.crossbar.rows * target.crossbar.columns * len(crossbars)
-    biases = sum(m.cols for m in program.matrices if m.bias)
+    crossbars = int(np.count_nonzero(np.bincount(_crossbars(program, target))))
+    cells = target.crossbar.rows * target.crossbar.columns * crossbars
+    biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
-    held = int((program.blocks["rows"].astype(np.int64) * program.blocks["cols"]).sum())
+    held = int(program.blocks["rows"].astype(np.int64) @ program.blocks["cols"])
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
+    chips = int(program.placements["chip"].max(initial=-1)) + 1
     return {
         "model": program.model.name,
         "architecture": program.model.architecture,
         "model_sha256": program.model.sha256,
+        "shapes_only": program.model.shapes_only,
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "matrices_analog": len(analog),
@@ -61,16 +69,95 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "macs_per_token": macs,
         "macs_analog_fraction": sum(m.macs_per_token for m in analog) / macs,
         "blocks": len(program.blocks),
-        "tiles_used": len(crossbars),
+        "tiles_used": crossbars,
         "tiles_lower_bound": program.allocation.lower_bound,
         "bounds": dict(program.allocation.bounds),
         "gap": program.allocation.gap,
         "solver_status": program.allocation.status,
         "rule": program.allocation.rule,
+        "objective": _objective(program),
+        "turns": program.allocation.turns,
+        "mean_turns": program.allocation.mean_turns,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
-        "chips_used": int(program.placements["chip"].max(initial=-1)) + 1,
+        "chips_used": chips,
+        "limits": [
+            {**asdict(limit), "left": limit.left} for limit in limits(program, target, chips)
+        ],
+        "placing": asdict(program.placing) if program.placing is not None else None,
         "utilization": held / cells,
+        "replication": None if program.replication is None else _replication(program, target),
+        "routing": _routing(program),
         "levers": [asdict(lever) for lever in levers],
+    }
+
+
+def _replication(program: Program, target: Target) -> dict[str, Any]:
+    claim = program.replication
+    assert claim is not None
+    return {
+        **asdict(claim),
+        "replicas": int((program.blocks["replica"] > 0).sum()),
+        "replicas_waiting": _waiting(program, target),
+        "gain": _gain(program),
+    }
+
+
+def _waiting(program: Program, target: Target) -> int:
+    """Blocks on a tile with a replica of theirs, so that one is read after the other: on another
+    tier, or in rows or columns that both use."""
+    assert program.allocation is not None
+    if target.tile.tiers == 1 and program.allocation.rule != "serial":
+        return 0
+    place, blocks = program.placements, program.blocks[program.placements["block"]]
+    owner = [blocks[key] for key in ("group", "copy", "row", "col")]
+    tile = [place[key] for key in ("chip", "tile")]
+    order = np.lexsort([place["tier"], *tile, *owner])
+    place, blocks = place[order], blocks[order]
+    same = np.ones(max(0, len(order) - 1), np.bool_)
+    for column in (*owner, *tile):
+        same &= np.diff(column[order]) == 0
+    shared = np.diff(place["tier"]) != 0
+    for first, size in (("row", "rows"), ("col", "cols")):
+        shared |= np.abs(np.diff(place[first])) < blocks[size][1:]
+    return int((same & shared).sum())
+
+
+def _gain(program: Program) -> str:
+    """What replicas are good for, in words."""
+    claim = program.replication
+    assert claim is not None
+    if claim.turns < claim.turns_alone:
+        return f"{claim.turns_alone:,} turns become {claim.turns:,}"
+    if claim.turns_alone == (1 if claim.objective == "throughput" else len(program.groups)):
+        at_once = "one token" if claim.tokens == 1 else f"{claim.tokens:,} tokens"
+        return (
+            f"no gain: for {at_once} at once no matrix is used more than once, and a second copy "
+            f"does not shorten one use; prompts and batches (replicate.tokens), popular experts "
+            f"and convolutions gain"
+        )
+    return f"no gain: with {claim.budget:,} crossbars it stays at {claim.turns:,} turns"
+
+
+def _objective(program: Program) -> str | None:
+    """What the first pass that asks was to be best in."""
+    asked = (step.options["objective"] for step in program.applied if "objective" in step.options)
+    return next(asked, None)
+
+
+def _routing(program: Program) -> dict[str, Any] | None:
+    """How evenly the sample's uses of a bank spread over its experts, over all banks."""
+    if program.routing is None:
+        return None
+    modules = {m.module: m for m in program.matrices if m.module in program.routing.experts}
+    shares = [program.routing.shares(bank) for bank in modules.values()]
+    most = max(shares, key=lambda share: share.max())
+    return {
+        "source": program.routing.source,
+        "tokens": max(map(len, program.routing.experts.values())),
+        "modules": len(modules),
+        "most_popular_share": float(most.max()),
+        "least_popular_share": float(min(share.min() for share in shares)),
+        "even_share": 1 / len(most),
     }
 
 
@@ -93,6 +180,28 @@ def inspect_json(artifact: Artifact) -> dict[str, Any]:
     }
 
 
+def misfit_json(error: CapacityError) -> dict[str, Any]:
+    """``compile --json`` of a model that does not fit: why, and what would."""
+    report = error.report
+    assert report is not None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fits": False,
+        "message": error.message,
+        "model": report.model,
+        "target": report.target,
+        "rule": report.rule,
+        "limits": [{**asdict(limit), "deficit": limit.deficit} for limit in report.limits],
+        "proof": {
+            "holds_for": report.proven,
+            "bound": report.bound,
+            "crossbars_at_least": report.at_least,
+            "sentence": report.proof,
+        },
+        "levers": [asdict(lever) for lever in report.levers],
+    }
+
+
 def render(artifact: Artifact) -> RenderableType:
     """The same for a person."""
     from rich import box
@@ -109,7 +218,8 @@ def render(artifact: Artifact) -> RenderableType:
     mapping = Table(
         title="analog: matrices by kind", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    for column in ("matrices", "rows x cols", "count", "blocks", "crossbars", "use of cells"):
+    names = ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells")
+    for column in names:
         mapping.add_column(column, justify="left" if column == "matrices" else "right")
     for row in _kinds(artifact.program, artifact.target):
         mapping.add_row(*row)
@@ -136,10 +246,12 @@ def render(artifact: Artifact) -> RenderableType:
         levers.add_column("option")
         levers.add_column("tiles", justify="right")
         levers.add_column("chips", justify="right")
+        levers.add_column("digital MACs", justify="right")
         levers.add_column("if")
         for lever in summary["levers"]:
             tiles, chips = f"{lever['tiles']:,}", f"{lever['chips']:,}"
-            levers.add_row(lever["change"], tiles, chips, lever["needs"])
+            lost = f"{100 * lever['macs_lost']:.1f} %" if lever["macs_lost"] else ""
+            levers.add_row(lever["change"], tiles, chips, lost, lever["needs"])
         parts.append(levers)
     return Group(*parts)
 
@@ -147,9 +259,12 @@ def render(artifact: Artifact) -> RenderableType:
 def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     program, target = artifact.program, artifact.target
     both = s["weights_on_both_sides"]
-    limit = target.system.chips
     rows = [
-        ("model", f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"),
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
         ("target", f"{target.name}: {target.title}"),
         (
             "on tiles",
@@ -172,11 +287,14 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{s['blocks']:,} blocks, rule {s['rule']}; at least {s['tiles_lower_bound']:,}: "
             f"{s['solver_status']}, gap {100 * s['gap']:.2f} %",
         ),
+        ("chips", f"{s['chips_used']:,} of {target.chip.tiles} tiles; {_left(s)}"),
         (
-            "chips",
-            f"{s['chips_used']:,} of {target.chip.tiles} tiles"
-            + (f"; the system has {limit}" if limit is not None else "; the system sets no limit"),
+            "turns",
+            f"{s['turns']} on the tile with most, {s['mean_turns']:.3f} on average, if all blocks "
+            "of a tile are wanted at once"
+            + (f"; objective {s['objective']}" if s["objective"] else ""),
         ),
+        *_placing(program.placing),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),
         (
@@ -185,13 +303,79 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
+    if s["replication"] is not None:
+        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
+        rows.insert(place, ("replicas", _replicas(s["replication"])))
+    if s["routing"] is not None:
+        rows.insert(-1, ("routing", _routing_line(s["routing"])))
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
     return rows
 
 
+def _left(s: dict[str, Any]) -> str:
+    """What a limited system has left."""
+    if not s["limits"]:
+        return "the system sets no limit"
+    left = {limit["of"]: limit for limit in s["limits"]}
+    return (
+        f"the system has {left['chips']['supply']:,}: {left['chips']['left']:,} chips and "
+        f"{left['crossbars']['left']:,} of its {left['crossbars']['supply']:,} crossbars are left"
+    )
+
+
+def _replicas(r: dict[str, Any]) -> str:
+    """The proof of the replicas, and what they are good for."""
+    waiting = f", {r['replicas_waiting']:,} of which wait for one" if r["replicas_waiting"] else ""
+    return (
+        f"{r['replicas']:,} blocks{waiting} ({r['crossbars']:,} of at most {r['budget']:,} "
+        f"crossbars), for {r['objective']} at replicate.tokens={r['tokens']}: {r['gain']}; at "
+        f"least {r['lower_bound']:,}: {r['status']}"
+    )
+
+
+def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+    """How good the placement is: each figure with what no placement could undercut."""
+    if placing is None:
+        return []
+    reads = (
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
+        f"{placing.load_bound:,.4g}"
+    )
+    rows = [("placement", reads)]
+    if placing.experts is not None:
+        e = placing.experts
+        rows.append(
+            (
+                "experts",
+                f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held "
+                f"out: {e.source}",
+            )
+        )
+    traffic = (
+        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
+    )
+    if placing.strategy != "balanced":
+        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+    if placing.chips == 1:
+        traffic = "one chip"
+    if placing.byte_hops is not None and placing.byte_hops_bound is not None:
+        gap = 1 - placing.byte_hops_bound / placing.byte_hops if placing.byte_hops else 0.0
+        traffic += (
+            f"; {placing.byte_hops:,.0f} byte-hops on them, at least "
+            f"{placing.byte_hops_bound:,.0f}, gap {100 * gap:.0f} %"
+        )
+    if placing.chips > 1 or placing.byte_hops is not None:
+        rows.append(("traffic", traffic))
+    return rows
+
+
 def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
@@ -200,34 +384,69 @@ def _ranges(program: Program) -> str:
     return "none: the target's converters are perfect"
 
 
+def _routing_line(r: dict[str, Any]) -> str:
+    return (
+        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
+        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
+        f"{100 * r['even_share']:.1f} %)"
+    )
+
+
 def _kind(name: str) -> str:
     """``model.layers.3.mlp.up_proj.weight`` is one of ``model.layers.*.mlp.up_proj.weight``."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
+    """The crossbar of each placement, counted through."""
+    placed = program.placements
+    tile = placed["chip"].astype(np.int64) * target.chip.tiles + placed["tile"]
+    return tile * target.tile.tiers + placed["tier"]
 
 
 def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
         members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
-    owner = program.blocks["group"][program.placements["block"]]
-    crossbar = np.unique(program.placements[["chip", "tile", "tier"]], return_inverse=True)[1]
+    kind_of = np.zeros(len(program.groups), np.int16)
+    for number, indices in enumerate(members.values()):
+        kind_of[indices] = number
+    kinds = kind_of[program.blocks["group"][program.placements["block"]]]
+    by_kind = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.bincount(kinds, minlength=len(members)))
+    of_kind = np.split(_crossbars(program, target)[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
-    for (kind, height, width), indices in members.items():
-        mine = np.isin(owner, indices)
-        used = len(np.unique(crossbar[mine]))
-        copies = sum(program.groups[i].copies for i in indices)
-        share = height * width * copies / (used * target.crossbar.rows * target.crossbar.columns)
+    for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
+        used = int(np.count_nonzero(np.bincount(mine)))
+        groups = [program.groups[i] for i in indices]
+        copies = sum(group.copies for group in groups)
+        held = height * width * sum(sum(group.replicas) or group.copies for group in groups)
+        share = held / (used * target.crossbar.rows * target.crossbar.columns)
         rows.append(
             (
                 kind,
                 f"{height} x {width}",
+                _cuts(program, indices[0]),
                 f"{copies:,}",
-                f"{int(mine.sum()):,}",
+                f"{len(mine):,}",
                 f"{used:,}",
                 f"{100 * share:.0f} %",
             )
         )
     return rows
+
+
+def _cuts(program: Program, group: int) -> str:
+    """``512+64 x 3*512``: the pieces of a matrix's rows, and of its columns."""
+    blocks = program.blocks[program.blocks["group"] == group]
+    first = blocks[(blocks["copy"] == 0) & (blocks["replica"] == 0)]
+
+    def pieces(start: str, size: str) -> str:
+        _, which = np.unique(first[start], return_index=True)
+        runs = [(length, len(list(run))) for length, run in groupby(first[size][which].tolist())]
+        return "+".join(f"{count}*{length}" if count > 1 else f"{length}" for length, count in runs)
+
+    return f"{pieces('row', 'rows')} x {pieces('col', 'cols')}"
 
 
 def _not_analog(program: Program) -> list[tuple[str, ...]]:
@@ -245,7 +464,7 @@ def _not_analog(program: Program) -> list[tuple[str, ...]]:
     ]
     biases = [m for m in program.matrices if m.bias]
     if biases:
-        total = sum(m.cols for m in biases)
+        total = sum(m.cols * m.copies for m in biases)
         rows.append(("biases: added after the converters", f"{len(biases):,}", f"{total:,}"))
     return rows + [
         (f"{reason}: {operators}", f"{count:,}", f"{held:,}" if held else "")

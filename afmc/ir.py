@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any, Literal
 
@@ -51,7 +52,9 @@ PLACEMENT = np.dtype(
 Table = NDArray[np.void]
 Stored = Literal["cols_rows", "rows_cols"]
 Rule = Literal["exclusive", "parallel", "serial"]
+Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
+Pace = Literal["throughput", "latency"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Model:
     """Of the weight files, or of the tensors for a model handed over in memory."""
     parameters: int
     """Stored weights, tied ones counted once."""
+    shapes_only: bool = False
+    """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,14 @@ class Matrix:
     """Name of the bias parameter, added digitally."""
     tied_to: str | None = None
     """Another parameter that shares its storage, for instance the embedding."""
+    chooses: bool = False
+    """Whether what it computes is ranked, as a router's scores of experts are."""
     sources: tuple[str, ...] = ()
-    """Matrices whose outputs reach its input without another matrix between, in dataflow order."""
+    """Matrices whose outputs reach its input along a path with no other matrix on it, in dataflow
+    order. Where values are added up, a summand's matrix is left out if another summand was computed
+    from it: of a residual stream's running sum only what was added last is named. So q, k and v
+    read from the down_proj before them, and not from every one before that. Empty for what is
+    computed from the embedding alone."""
 
     @property
     def weights(self) -> int:
@@ -155,12 +166,81 @@ class Allocation:
     bounds: Mapping[str, int]
     """Every bound that was computed, by name; `lower_bound` is the largest."""
     patterns: int
-    """Maximal ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    """Ways to fill a tile that the solver chose from; 0 when there was no choice."""
+    turns: int = 1
+    """Reads one after the other of a tile all of whose blocks are wanted, on the tile with most:
+    blocks on one row driver or column line take turns. As if all read different inputs."""
+    mean_turns: float = 1.0
+    """Mean over the tiles."""
 
     @property
     def gap(self) -> float:
         """(tiles - lower bound) / tiles, 0 when proven."""
         return (self.tiles - self.lower_bound) / self.tiles if self.tiles else 0.0
+
+
+@dataclass(frozen=True)
+class ExpertWaits:
+    """The longest wait for experts: the most reads that one tile does for a bank and a token, as
+    the mean over tokens, and as the sum over the stages that hold a bank."""
+
+    source: str
+    """Where the tokens are from, in words."""
+    tokens: int
+    """Held out: the placement has not seen them."""
+    reads: float
+    bound: float
+    """No placement onto the same chips has less on these tokens."""
+    in_order: float
+    """Of crossbars filled one after the other, on the same chips."""
+    at_random: float
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the placement achieved, and what no placement could undercut."""
+
+    strategy: str
+    chips: int
+    """The fewest that hold the tiles."""
+    border_bytes: float
+    """Bytes a token across the borders of chips, one after the other; by an exact search."""
+    reads: float
+    """Reads of tiles one after the other for a token: for each stage the most of one tile."""
+    reads_bound: float
+    load: float
+    """Reads a token of the busiest tile."""
+    load_bound: float
+    byte_hops: float | None = None
+    """Bytes a token times the links between tiles of a chip that they pass; None: no network."""
+    byte_hops_bound: float | None = None
+    experts: ExpertWaits | None = None
+    """None without banks of experts."""
+
+
+@dataclass(frozen=True)
+class Replication:
+    """How much copies of weights save, and the proof that nothing within the budget saves more.
+
+    A turn is one product of every crossbar that holds a part of a copy of a group. Where `r`
+    replicas share `n` uses, these take `n / r` turns, rounded up.
+    """
+
+    objective: Pace
+    """``throughput``: turns of the group that takes most of them. ``latency``: of all groups, one
+    after the other; the experts of a bank work at the same time."""
+    tokens: int
+    """That run through at once."""
+    budget: int
+    """Crossbars, one for each block."""
+    crossbars: int
+    """Of these used: fewer tiles where blocks share tiles."""
+    turns: int
+    turns_alone: int
+    """Without replicas."""
+    lower_bound: int
+    """No choice within the budget takes fewer turns."""
+    status: SolverStatus
 
 
 @dataclass(frozen=True)
@@ -175,6 +255,25 @@ class Calibration:
     tokens: int
 
 
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """Which experts a sample of tokens went to."""
+
+    source: str
+    """Where the sample is from, in words."""
+    experts: Mapping[str, NDArray[np.int32]]
+    """Path of the experts' module -> [tokens, experts of a token], numbers of experts."""
+
+    def shares(self, matrix: Matrix) -> NDArray[np.float64]:
+        """How the uses of a bank spread over its experts, [copies], 1 in sum."""
+        counts = self.counts(matrix)
+        return counts / counts.sum()
+
+    def counts(self, matrix: Matrix) -> NDArray[np.int64]:
+        """Tokens that each expert of a bank got, [copies]."""
+        return np.bincount(self.experts[matrix.module].ravel(), minlength=matrix.copies)
+
+
 @dataclass(frozen=True)
 class Applied:
     """A pass that ran, with all its options."""
@@ -185,7 +284,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class Lever:
-    """A change that takes fewer tiles, checked by running the passes with it."""
+    """A change that takes fewer tiles or fits, checked by running the passes with it."""
 
     change: str
     """As one would type it."""
@@ -193,14 +292,85 @@ class Lever:
     chips: int
     needs: str = ""
     """What the hardware would have to be able to do besides."""
+    macs_lost: float = 0.0
+    """Share of the multiply-accumulates of all matrices that it moves off the tiles."""
 
     def __str__(self) -> str:
+        lost = (
+            f", {100 * self.macs_lost:.1f} % of multiply-accumulates go digital"
+            if self.macs_lost
+            else ""
+        )
         needs = f", if {self.needs}" if self.needs else ""
-        return f"{self.change} ({self.tiles} tiles, {self.chips} chips{needs})"
+        return f"{self.change} ({self.tiles} tiles, {self.chips} chips{lost}{needs})"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a mapping takes of something that a system has only so much of."""
+
+    of: Literal["chips", "crossbars", "cells"]
+    """A tier of a stacked tile is a crossbar; a cell holds one weight."""
+    demand: int
+    supply: int
+
+    @property
+    def left(self) -> int:
+        return max(0, self.supply - self.demand)
+
+    @property
+    def deficit(self) -> int:
+        return max(0, self.demand - self.supply)
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """Why a model does not fit its system, and what would."""
+
+    model: str
+    target: str
+    rule: Rule
+    limits: tuple[Limit, ...]
+    """Of chips, crossbars and cells."""
+    bound: str
+    """Name of the largest lower bound on the crossbars."""
+    at_least: int
+    """Its value: crossbars that these blocks take under this rule, however they are mapped."""
+    levers: tuple[Lever, ...] = ()
+
+    @property
+    def proven(self) -> Literal["all layouts", "this rule"] | None:
+        """What it is proven of that it does not fit; None where a mapping that fits may exist."""
+        if self._limit("cells").deficit:
+            return "all layouts"
+        return "this rule" if self.at_least > self._limit("crossbars").supply else None
+
+    @property
+    def proof(self) -> str:
+        supply, cells = self._limit("crossbars").supply, self._limit("cells")
+        if self.proven == "all layouts":
+            return (
+                f"No layout of these weights fits: they need {cells.demand:,} cells (area), and "
+                f"the system has {cells.supply:,}."
+            )
+        if self.proven == "this rule":
+            return (
+                f"No mapping of these blocks under the rule {self.rule} fits: it takes at least "
+                f"{self.at_least:,} crossbars ({self.bound}), and the system has {supply:,}."
+            )
+        return (
+            f"This is the mapping that was found; one that fits is not ruled out: at least "
+            f"{self.at_least:,} crossbars are needed ({self.bound}), and the system has {supply:,}."
+        )
+
+    def _limit(self, of: str) -> Limit:
+        return next(limit for limit in self.limits if limit.of == of)
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
+    """Tables cannot be written to once they are in a program: copy one to change it."""
+
     model: Model
     matrices: tuple[Matrix, ...]
     """In dataflow order."""
@@ -208,15 +378,24 @@ class Program:
     """What the graph does besides, all of it digital."""
     calibration: Calibration | None = None
     """None when every range came with the model, or the target's converters are perfect."""
+    routing: Routing | None = None
+    """None where there are no banks of experts, or no text to see them at work on."""
     digital: Mapping[str, str] | None = None
     """Matrix name to reason, once `partition` has run."""
     groups: tuple[Group, ...] = ()
     """Analog matrices by shared input, once `merge` has run."""
     blocks: Table = field(default_factory=lambda: np.zeros(0, BLOCK))
+    replication: Replication | None = None
+    """None where nobody asked for replicas."""
     allocation: Allocation | None = None
     allocations: Table = field(default_factory=lambda: np.zeros(0, ALLOCATION))
     placements: Table = field(default_factory=lambda: np.zeros(0, PLACEMENT))
+    placing: Placing | None = None
     applied: tuple[Applied, ...] = ()
+
+    def __post_init__(self) -> None:
+        for table in (self.blocks, self.allocations, self.placements):
+            table.flags.writeable = False
 
     def matrix(self, name: str) -> Matrix:
         return self.by_name[name]
@@ -224,6 +403,16 @@ class Program:
     @cached_property
     def by_name(self) -> dict[str, Matrix]:
         return {matrix.name: matrix for matrix in self.matrices}
+
+    def uses_of(self, group: Group) -> tuple[Fraction, ...]:
+        """Products of each copy for one token, as the routing has it, or all copies alike."""
+        matrix = self.by_name[group.members[0]]
+        # A quotient of two counts that went through floating point is that quotient again.
+        uses = Fraction(matrix.per_token).limit_denominator(1_000_000)
+        if self.routing is None or matrix.module not in self.routing.experts:
+            return (uses / group.copies,) * group.copies
+        counts = self.routing.counts(matrix).tolist()
+        return tuple(uses * Fraction(count, sum(counts)) for count in counts)
 
     @property
     def analog(self) -> tuple[Matrix, ...]:

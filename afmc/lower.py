@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import io
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,21 +19,28 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
+from torch.fx import Node
 
-from afmc.conditions import Condition
+from afmc.conditions import Condition, format_time
 from afmc.defects import Defects
 from afmc.errors import ModelError
 from afmc.frontends.matrices import find_products
-from afmc.ir import Group, Program
+from afmc.ir import Matrix, Program
+from afmc.passes.partition import is_bank
 from afmc.simulator.cells import streams_of, write
 from afmc.simulator.correction import Correction
 from afmc.simulator.device import device_of
+from afmc.simulator.experts import GroupedExperts, TileBank, banks_of, by_expert
 from afmc.simulator.layer import TileLinear
 from afmc.simulator.random import Address, generator_at
+from afmc.simulator.replicas import Layer, Replicas, replicas_of
 from afmc.simulator.tiles import FRESH, Piece, program, touches
 from afmc.targets import Target, load_target
 
-Tiles = Mapping[str, TileLinear]
+Tiles = Mapping[str, Layer]
+
+# Numbers of a group, a copy and a replica, as in the table of blocks.
+Owner = tuple[int, int, int]
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
 
 
@@ -43,13 +50,7 @@ def mvm(x: Tensor, matrix: str, cols: int) -> Tensor:
 
     Which tiles these are is decided where the graph runs: inside `bind_tiles`.
     """
-    tiles = _bound.get()
-    if tiles is None:
-        raise RuntimeError(
-            "afmc::mvm has no tiles: run the graph with afmc.load(DIR).graph(), or inside "
-            "afmc.lower.bind_tiles(...)"
-        )
-    return tiles[matrix].multiply(x).clone()
+    return _bound_to("afmc::mvm")[matrix].multiply(x).clone()
 
 
 @mvm.register_fake
@@ -57,9 +58,33 @@ def _(x: Tensor, matrix: str, cols: int) -> Tensor:
     return x.new_empty(*x.shape[:-1], cols)
 
 
+@torch.library.custom_op("afmc::grouped_mvm", mutates_args=())
+def grouped_mvm(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
+    """The same for a bank of experts: rows [rows, inputs] sorted by expert, of which up to row
+    ``ends[e]`` are those of the experts up to e, to [rows, cols].
+    """
+    tiles = _bound_to("afmc::grouped_mvm")
+    return by_expert(x, ends, cols, lambda e, rows: tiles[expert_name(matrix, e)].multiply(rows))
+
+
+@grouped_mvm.register_fake
+def _(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
+    return x.new_empty(len(x), cols)
+
+
+def _bound_to(operator: str) -> Tiles:
+    tiles = _bound.get()
+    if tiles is None:
+        raise RuntimeError(
+            f"{operator} has no tiles: run the graph with afmc.load(DIR).graph(), or inside "
+            f"afmc.lower.bind_tiles(...)"
+        )
+    return tiles
+
+
 @contextmanager
 def bind_tiles(tiles: Tiles) -> Iterator[None]:
-    """Within it, `afmc::mvm` multiplies on these tiles."""
+    """Within it, `afmc::mvm` and `afmc::grouped_mvm` multiply on these tiles."""
     token = _bound.set(tiles)
     try:
         yield
@@ -67,30 +92,62 @@ def bind_tiles(tiles: Tiles) -> Iterator[None]:
         _bound.reset(token)
 
 
-def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, TileLinear]:
-    """A layer of tiles, not yet written, for every analog matrix."""
-    tiles = {}
+def expert_name(bank: str, expert: int) -> str:
+    """Name in `Tiles` of one expert's layer: ``layers.0.mlp.experts.down_proj[3]``."""
+    return f"{bank}[{expert}]"
+
+
+def names_in_tiles(matrix: Matrix) -> list[str]:
+    """Names in `Tiles` of the layers that hold a matrix, by copy."""
+    if is_bank(matrix):
+        return [expert_name(matrix.name, expert) for expert in range(matrix.copies)]
+    return [matrix.name]
+
+
+def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, Layer]:
+    """A layer of tiles, not yet written, for every copy of every analog matrix."""
+    tiles: dict[str, Layer] = {}
+    replicas = {
+        name: group.replicas or (1,) * group.copies
+        for group in program.groups
+        for name in group.members
+    }
     for matrix in program.analog:
         try:
-            layer = module.get_submodule(matrix.module)
+            weights, biases = _tensors(module, matrix)
         except AttributeError as error:
             raise ModelError(
                 f"the model has no module {matrix.module!r}, which the program has; compile again."
             ) from error
-        tiles[matrix.name] = TileLinear.unwritten(
-            layer.weight,  # type: ignore[arg-type]  # partition leaves only Linear and Conv1D
-            layer.bias,  # type: ignore[arg-type]
-            target,
-            matrix.input_range,
-            transposed=matrix.stored == "rows_cols",
-        )
+        names, times = names_in_tiles(matrix), replicas[matrix.name]
+        for name, weight, bias, count in zip(names, weights, biases, times, strict=True):
+            layers = [
+                TileLinear.unwritten(
+                    weight,
+                    bias,
+                    target,
+                    matrix.input_range,
+                    transposed=matrix.stored == "rows_cols",
+                )
+                for _ in range(count)
+            ]
+            tiles[name] = layers[0] if count == 1 else Replicas(layers)
     return tiles
+
+
+def _tensors(module: nn.Module, matrix: Matrix) -> tuple[Iterable[Tensor], Iterable[Tensor | None]]:
+    """Weight and bias of every copy."""
+    if is_bank(matrix):
+        weights = module.get_parameter(matrix.name).detach()
+        biases = module.get_parameter(matrix.bias).detach() if matrix.bias else None
+        return weights, [None] * matrix.copies if biases is None else biases
+    layer = module.get_submodule(matrix.module)
+    return [layer.weight], [layer.bias]  # type: ignore[list-item]  # Linear and Conv1D have both
 
 
 def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
     """The module with its analog layers replaced; it shares all parameters with the original."""
-    shared = [*module.parameters(), *module.buffers()]
-    twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    twin = grouped(module, program.matrices, tiles)
     by_weight = {id(layer.weight): layer for layer in tiles.values()}
     kinds = {matrix.layer for matrix in program.analog}
     for path, layer in list(twin.named_modules(remove_duplicate=False)):
@@ -98,6 +155,32 @@ def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
             parent, _, name = path.rpartition(".")
             setattr(twin.get_submodule(parent), name, by_weight[id(layer.weight)])
     return twin
+
+
+def grouped(module: nn.Module, matrices: Sequence[Matrix], tiles: Tiles) -> nn.Module:
+    """The module with its experts as a product of banks: on tiles those that are there, and in
+    digital arithmetic the others. It shares all parameters with the original.
+    """
+    shared = [*module.parameters(), *module.buffers()]
+    twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    banks: dict[str, dict[str, nn.Module]] = {}
+    for matrix in filter(is_bank, matrices):
+        path, _, parameter = matrix.name.rpartition(".")
+        mine = banks.setdefault(path, banks_of(module.get_submodule(path)))
+        names = names_in_tiles(matrix)
+        if names[0] in tiles:
+            mine[parameter] = TileBank([tiles[name] for name in names])
+    for path, of_module in banks.items():
+        parent, _, name = path.rpartition(".")
+        experts = GroupedExperts(twin.get_submodule(path), of_module)
+        setattr(twin.get_submodule(parent), name, experts)
+    return twin
+
+
+def bank_path(matrix: Matrix) -> str:
+    """Path of the module in `grouped` that multiplies by a bank."""
+    path, _, parameter = matrix.name.rpartition(".")
+    return f"{path}.banks.{parameter}"
 
 
 def full_name_of(kind: type) -> str:
@@ -119,17 +202,18 @@ def write_instance(
     With probes in the condition, columns are measured just after programming and corrected.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
-    corrections: dict[str, Correction] = {}
+    corrections: dict[tuple[str, int], Correction] = {}
     if condition.probes:
         writer.write(FRESH, {})
-        for matrix in program_.analog:
-            draws = writer.generator(matrix.name, "probes")
-            corrections[matrix.name] = tiles[matrix.name].measure(condition.probes, draws)
+        for name, layer in tiles.items():
+            for number, replica in enumerate(replicas_of(layer)):
+                draws = writer.generator(name, number, "probes")
+                corrections[name, number] = replica.measure(condition.probes, draws)
     writer.write(condition, corrections)
 
 
 def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """What the target's devices do not do under these conditions, in sentences.
+    """Conditions that leave the target's devices as they were when programmed, in sentences.
 
     Raises TargetError, in the device model's sentence, where it does not know a condition.
     """
@@ -139,26 +223,32 @@ def check_conditions(target: Target, conditions: Sequence[Condition]) -> tuple[s
     streams = streams_of(0, 0, Address(0, 0, 0, 0, 0))
     some = torch.linspace(-1, 1, 9).unsqueeze(0)
     written = write(some, torch.ones(1), target, device, streams)
-    found = {}
+    plain = load_target(target, {"device.read_noise": "none"})
+    fresh = written.at(plain, device, FRESH, streams)
+    unchanged: list[str] = []
     for condition in conditions:
-        for key, alone in (
-            ("time", Condition(at_s=condition.at_s)),
-            ("temperature", Condition(temperature_C=condition.temperature_C)),
+        for alone, text in (
+            (Condition(at_s=condition.at_s), f"after {format_time(condition.at_s)}"),
+            (
+                Condition(temperature_C=condition.temperature_C),
+                f"at {condition.temperature_C:g} C",
+            ),
         ):
-            plain = load_target(target, {"device.read_noise": "none"})
             states = written.at(plain, device, alone, streams)
-            fresh = written.at(plain, device, FRESH, streams)
             same = all(torch.equal(s.mean, f.mean) for s, f in zip(states, fresh, strict=True))
-            if alone != FRESH and same:
-                found[key] = f"{type(device).__name__} has no model of what {key} does to it"
+            if alone != FRESH and same and text not in unchanged:
+                unchanged.append(text)
         written.at(target, device, condition, streams)
-    return tuple(found.values())
+    if not unchanged:
+        return ()
+    name = type(device).__name__
+    return (f"by its model, {name} is {', '.join(unchanged)} what it was just programmed",)
 
 
 def count_hits(program_: Program, target: Target, defects: Defects) -> int:
     """Lines of a map that are about cells of some block."""
     hit = np.zeros(len(defects.stuck), dtype=bool)
-    for pieces in _pieces(program_):
+    for pieces in _pieces(program_).values():
         for piece in pieces:
             hit |= touches(defects, piece)
     devices = target.device.devices_per_polarity
@@ -183,44 +273,45 @@ class _Writer:
         self.pieces = _pieces(program_)
         self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
-            name: self.pieces[index][0].address
-            for index, group in enumerate(program_.groups)
-            for name in group.members
+            (name, replica): pieces[0].address
+            for (group, copy_, replica), pieces in self.pieces.items()
+            for name in _members(program_, group, copy_)
         }
 
-    def generator(self, matrix: str, purpose: str) -> torch.Generator:
-        """For draws that belong to a matrix as a whole, at its first block."""
-        return generator_at(self.seed, self.instance, self.place[matrix], f"{purpose} {matrix}")
+    def generator(self, layer: str, replica: int, purpose: str) -> torch.Generator:
+        """For draws that belong to a replica of a layer as a whole, at its first block."""
+        place = self.place[layer, replica]
+        return generator_at(self.seed, self.instance, place, f"{purpose} {layer}")
 
-    def write(self, condition: Condition, corrections: Mapping[str, Correction]) -> None:
-        """All groups, the largest first, one a core at a time."""
-        groups = sorted(
-            zip(self.pieces, self.program.groups, strict=True), key=lambda each: -len(each[0])
-        )
+    def write(
+        self, condition: Condition, corrections: Mapping[tuple[str, int], Correction]
+    ) -> None:
+        """All replicas of all copies of all groups, the largest first, one a core at a time."""
+        largest_first = sorted(self.pieces, key=lambda which: -len(self.pieces[which]))
         cores = torch.get_num_threads()
 
-        def write(each: tuple[list[Piece], Group]) -> None:
-            self._write(*each, condition, corrections)
+        def write(owner: Owner) -> None:
+            self._write(owner, condition, corrections)
 
         try:
-            # Blocks are too small to share: each thread works by itself, on a group of its own.
+            # Blocks are too small to share: each thread works by itself, on a replica.
             with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
-                deque(pool.map(write, groups), maxlen=0)
+                deque(pool.map(write, largest_first), maxlen=0)
         finally:
             torch.set_num_threads(cores)
 
     def _write(
         self,
-        pieces: list[Piece],
-        group: Group,
+        owner: Owner,
         condition: Condition,
-        corrections: Mapping[str, Correction],
+        corrections: Mapping[tuple[str, int], Correction],
     ) -> None:
-        members = [self.program.matrix(name) for name in group.members]
-        weights = [self.tiles[m.name].ideal for m in members]
+        group, copy_, replica = owner
+        names = _members(self.program, group, copy_)
+        layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
         written = program(
-            weights[0] if len(weights) == 1 else torch.cat(weights),
-            pieces,
+            _side_by_side([layer for _, layer in layers]),
+            self.pieces[owner],
             self.target,
             self.device,
             seed=self.seed,
@@ -230,44 +321,58 @@ class _Writer:
             defects=self.defects,
         )
         first = 0
-        for matrix in members:
-            part = written.columns(slice(first, first + matrix.cols))
+        for name, layer in layers:
+            last = first + layer.out_features
+            part = written.columns(slice(first, last))
             # Not by the correction: with and without it the same noise is read.
             moment = f"{condition.at_s!r} {condition.temperature_C!r}"
-            reads = self.generator(matrix.name, f"reads {moment}")
-            self.tiles[matrix.name].write(part, reads, corrections.get(matrix.name))
-            first += matrix.cols
+            reads = self.generator(name, replica, f"reads {moment}")
+            layer.write(part, reads, corrections.get((name, replica)))
+            first = last
 
 
-def _pieces(program_: Program) -> list[list[Piece]]:
-    """The pieces of every group, from the tables."""
+def _members(program_: Program, group: int, copy_: int) -> list[str]:
+    """Names in `Tiles` of the layers that share the blocks of a group's copy."""
+    members = program_.groups[group].members
+    return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
+
+
+def _side_by_side(layers: Sequence[Layer]) -> Tensor:
+    """[cols, rows]: what tiles that several layers share are to hold."""
+    weights = [layer.ideal for layer in layers]
+    return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+
+def _pieces(program_: Program) -> dict[Owner, list[Piece]]:
+    """The pieces of every replica of every copy of a group, from the tables."""
     placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
     blocks = program_.blocks[placed["block"]]
-    pieces: list[list[Piece]] = [[] for _ in program_.groups]
+    pieces: dict[Owner, list[Piece]] = {}
     for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
-        group, _, _, row, col, rows, cols = block
-        pieces[group].append(Piece(row, col, rows, cols, Address(*place[1:])))
+        group, copy_, replica, row, col, rows, cols = block
+        piece = Piece(row, col, rows, cols, Address(*place[1:]))
+        pieces.setdefault((group, copy_, replica), []).append(piece)
     return pieces
 
 
 def _crossbar_maxima(
-    program_: Program, target: Target, tiles: Tiles, pieces: list[list[Piece]]
+    program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
 ) -> dict[tuple[int, int, int], float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
     if target.device.scale == "column" and target.output.range == "column":
         return None
     maxima: dict[tuple[int, int, int], float] = {}
-    for index, group in enumerate(program_.groups):
-        members = [program_.matrix(name) for name in group.members]
-        weight = torch.cat([tiles[m.name].ideal for m in members])
-        for piece in pieces[index]:
+    for (group, copy_, _), mine in pieces.items():
+        weight = _side_by_side([tiles[name] for name in _members(program_, group, copy_)])
+        for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)
     return maxima
 
 
 def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram:
-    """The exported graph with `afmc::mvm` in the place of every analog product.
+    """The exported graph with `afmc::mvm` in the place of every analog product, and
+    `afmc::grouped_mvm` in that of a bank's.
 
     Weights that only tiles read are no longer part of it; biases are added digitally. Takes over
     the graph of `exported`, which must not be used afterwards.
@@ -281,15 +386,19 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         node, cols = product.node, analog[product.matrix].cols
         inside = node.graph  # of the program, or of a region such as autocast
         with inside.inserting_before(node):
-            arguments = (product.activation, product.matrix, cols)
-            result = inside.call_function(torch.ops.afmc.mvm.default, arguments)
+            ends = () if product.ends is None else (product.ends,)
+            operator = torch.ops.afmc.grouped_mvm if ends else torch.ops.afmc.mvm
+            arguments = (product.activation, *ends, product.matrix, cols)
+            result = inside.call_function(operator.default, arguments)
             result.meta = dict(node.meta)
             if product.bias is not None:
                 result = inside.call_function(torch.ops.aten.add.Tensor, (result, product.bias))
                 result.meta = dict(node.meta)
         node.replace_all_uses_with(result)
         signature.replace_all_uses(node.name, result.name)
+        operands = node.all_input_nodes
         graph.erase_node(node)
+        _erase_unread(operands)
     unread = {n.name for n in graph.nodes if n.op == "placeholder" and not n.users}
     kept: list[InputSpec] = []
     dropped: list[InputSpec] = []
@@ -314,6 +423,15 @@ def lower_graph(exported: ExportedProgram, program_: Program) -> ExportedProgram
         constants=exported.constants,
         verifiers=exported.verifiers,
     )
+
+
+def _erase_unread(nodes: Iterable[Node]) -> None:
+    """What only rearranged a weight that is no longer read."""
+    for node in nodes:
+        if node.op == "call_function" and not node.users:
+            operands = node.all_input_nodes
+            node.graph.erase_node(node)
+            _erase_unread(operands)
 
 
 def save_graph(graph: ExportedProgram, path: Path) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from afmc.errors import CapacityError, OptionError, PassError, did_you_mean
-from afmc.ir import Applied, Lever, Program
+from afmc.errors import OptionError, PassError, did_you_mean
+from afmc.ir import Applied, Objective, Program
 from afmc.passes import Pass, name_of, options_of
 from afmc.problems import problems
 from afmc.targets import Target
 
-PIPELINE = ("partition", "merge", "split", "allocate", "place")
+PIPELINE = ("partition", "merge", "split", "replicate", "allocate", "place")
+
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
 
 Observer = Callable[[str], None]
 
@@ -52,7 +54,8 @@ def load_passes(names: Sequence[str] = PIPELINE) -> list[Pass]:
 def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pass]:
     """The passes with options set: ``{"allocate.rule": "parallel"}``.
 
-    Values may be strings, as from the command line. Raises OptionError in one sentence.
+    Values may be strings, as from the command line. An option that follows another one takes its
+    value where it is not set itself. Raises OptionError in one sentence.
     """
     configured = list(passes)
     for key, value in settings.items():
@@ -65,7 +68,35 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
             )
         index = known.index(name)
         configured[index] = _with_option(configured[index], key, option, value)
-    return configured
+    return [_following(step, settings, configured) for step in configured]
+
+
+def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
+    """The passes, each of which that decides by an objective by this one. Raises OptionError."""
+    if objective not in OBJECTIVES:
+        known = f"{', '.join(map(repr, OBJECTIVES[:-1]))} or {OBJECTIVES[-1]!r}"
+        raise OptionError(
+            f"--objective must be {known}, but is {objective!r}."
+            f"{did_you_mean(objective, OBJECTIVES)}"
+        )
+    names = [name_of(step) for step in passes if "objective" in options_of(step)]
+    if not names:
+        known = ", ".join(name_of(step) for step in passes)
+        raise OptionError(f"none of the passes {known} decides by an objective.")
+    return configure(passes, {f"{name}.objective": objective for name in names})
+
+
+def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:
+    """The pass with the options that follow those set for other passes."""
+    if not is_dataclass(step) or isinstance(step, type):
+        return step
+    by_name = {name_of(each): each for each in passes}
+    for option in fields(step):
+        leader = option.metadata.get("follows", "")
+        if leader in settings and f"{name_of(step)}.{option.name}" not in settings:
+            name, _, its_option = leader.partition(".")
+            step = replace(step, **{option.name: getattr(by_name[name], its_option)})
+    return step
 
 
 def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
@@ -79,7 +110,8 @@ def _with_option(step: Pass, key: str, option: str, value: object) -> Pass:
     try:
         checked = kind.validate_python(value)
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
+        reason, *others = (each["msg"] for each in error.errors())
+        reason = " or ".join([reason, *(each.removeprefix("Input should be ") for each in others)])
         raise OptionError(f"--set {key}={value}: {reason[0].lower()}{reason[1:]}.") from error
     assert is_dataclass(step) and not isinstance(step, type)
     return replace(step, **{option: checked})
@@ -95,85 +127,20 @@ def run_passes(
 
     Raises PassError, for the author of the pass, when a rule is broken.
     """
+    legal = None
     for step in passes:
         name = name_of(step)
         observe(name)
         result = step(program, target)
         if not isinstance(result, Program):
             raise PassError(f"the pass '{name}' returned {type(result).__name__}, not a Program.")
-        broken = list(problems(result, target))
+        broken = list(problems(result, target, legal))
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
             raise PassError(f"after the pass '{name}': {broken[0]}{more}")
         applied = (*result.applied, Applied(name, options_of(step)))
-        program = replace(result, applied=applied)
+        program = legal = replace(result, applied=applied)
     return program
-
-
-def levers(start: Program, target: Target, passes: Sequence[Pass]) -> list[Lever]:
-    """Single changes of options, each checked, that need fewer tiles than the passes do as given.
-
-    `start` is the program before the first pass. The number of chips is not limited here.
-    """
-    open_ended = target.model_copy(
-        update={"system": target.system.model_copy(update={"chips": None})}
-    )
-    now = run_passes(start, open_ended, passes)
-    assert now.allocation is not None
-    found = []
-    for change, settings in _candidates(now, passes):
-        try:
-            changed = run_passes(start, open_ended, configure(passes, settings))
-        except OptionError:
-            continue  # for instance nothing would be left for the tiles
-        if changed.allocation and changed.allocation.tiles < now.allocation.tiles:
-            beyond = changed.allocation.rule != target.tile.co_location
-            needs = f"{target.name} can share tiles" if beyond else ""
-            found.append(Lever(change, changed.allocation.tiles, chips_used(changed), needs))
-    return sorted(found, key=lambda lever: lever.tiles)
-
-
-def _candidates(now: Program, passes: Sequence[Pass]) -> list[tuple[str, dict[str, object]]]:
-    options = {name_of(step): options_of(step) for step in passes}
-    candidates: list[tuple[str, dict[str, object]]] = []
-    for key, value in (
-        ("merge.enabled", True),
-        ("split.style", "full"),
-        ("allocate.rule", "parallel"),
-    ):
-        name, option = key.split(".")
-        if option in options.get(name, {}) and options[name][option] != value:
-            text = str(value).lower() if isinstance(value, bool) else value
-            candidates.append((f"--set {key}={text}", {key: value}))
-    if "digital" in options.get("partition", {}) and now.analog:
-        digital = tuple(options["partition"]["digital"])
-        largest = max(now.analog, key=lambda matrix: matrix.weights)
-        pattern = largest.module or largest.name
-        candidates.append(
-            (f"--digital {pattern}", {"partition.digital": (*digital, pattern)}),
-        )
-    if len(candidates) > 1:
-        together = {key: value for _, settings in candidates for key, value in settings.items()}
-        candidates.append((" ".join(change for change, _ in candidates), together))
-    return candidates
-
-
-def fit_or_explain(
-    start: Program, target: Target, passes: Sequence[Pass], observe: Observer = lambda name: None
-) -> Program:
-    """`run_passes`; when the system has too few chips the error says what would fit, checked."""
-    try:
-        return run_passes(start, target, passes, observe)
-    except CapacityError as error:
-        fitting = [
-            str(lever)
-            for lever in levers(start, target, passes)
-            if lever.chips <= error.chips_available
-        ]
-        more_chips = f"--set target.system.chips={error.chips_needed}"
-        raise CapacityError(
-            error.message, error.chips_needed, error.chips_available, [*fitting, more_chips]
-        ) from error
 
 
 def chips_used(program: Program) -> int:

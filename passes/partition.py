@@ -13,23 +13,30 @@ from afmc.targets import Target
 # Layers that compute x @ W + b and nothing else, so that a tile can stand in for them.
 REPLACEABLE = ("torch.nn.modules.linear.Linear", "transformers.pytorch_utils.Conv1D")
 
+# Products of a bank of experts with tokens that are sorted by expert.
+GROUPED = ("transformers.grouped_mm_fallback.default", "aten._grouped_mm.default")
+
 
 @dataclass(frozen=True)
 class Partition:
     digital: tuple[str, ...] = ()
     """Patterns of more matrices to keep digital: a module's path, its last part or a parameter's
-    name, with ``*`` and ``?``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``."""
+    name, with ``*``, ``?`` and ``[0-9]``. ``lm_head``, ``*.o_proj``, ``model.layers.0.*``. For a
+    bank of experts also the last part of the parameter's name: ``down_proj``."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         digital: dict[str, str] = {}
         for matrix in program.matrices:
-            if matrix.layer not in REPLACEABLE:
+            if matrix.chooses:
+                digital[matrix.name] = (
+                    "what it computes is ranked, as a router's scores are: noise would change the "
+                    "choice"
+                )
+            elif not fits_tiles(matrix):
                 kind = matrix.layer.rpartition(".")[2] or "the model itself"
                 digital[matrix.name] = (
                     f"its product is part of {kind}, which a tile cannot stand in for"
                 )
-            elif matrix.copies > 1:
-                digital[matrix.name] = "a bank of experts is not lowered yet"
         for pattern in self.digital:
             chosen = [m for m in program.matrices if _matches(m, pattern)]
             if not chosen:
@@ -48,8 +55,19 @@ class Partition:
         return replace(program, digital=digital)
 
 
+def is_bank(matrix: Matrix) -> bool:
+    """Whether it is a bank of experts in a module as transformers has them, which are all alike."""
+    return matrix.operation in GROUPED and matrix.layer.startswith("transformers.models.")
+
+
+def fits_tiles(matrix: Matrix) -> bool:
+    """Whether tiles can do what the model does with it."""
+    return matrix.layer in REPLACEABLE or is_bank(matrix)
+
+
 def _names(matrix: Matrix) -> Iterable[str]:
-    return (matrix.module, matrix.module.rsplit(".", 1)[-1], matrix.name)
+    parts = (matrix.module, matrix.name) if is_bank(matrix) else (matrix.module,)
+    return (matrix.module, *(part.rsplit(".", 1)[-1] for part in parts), matrix.name)
 
 
 def _matches(matrix: Matrix, pattern: str) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Counts = NDArray[np.int64]
+from afmc.ir import Rule
+from afmc.passes.demand import Counts
 
 
 def capacity(shapes: Counts, tile: tuple[int, int], used: Counts | None = None) -> Counts:
@@ -19,10 +20,14 @@ def capacity(shapes: Counts, tile: tuple[int, int], used: Counts | None = None) 
     return np.maximum((free // shapes).min(axis=1), 0)
 
 
-def fits_with_another(shapes: Counts, demand: Counts, tile: tuple[int, int]) -> NDArray[np.bool_]:
+def fits_with_another(
+    shapes: Counts, demand: Counts, tile: tuple[int, int], rule: Rule
+) -> NDArray[np.bool_]:
     """Whether a block of a type can share a tile with any other block of the model."""
-    pair = shapes[:, None, :] + shapes[None, :, :]
-    fits: NDArray[np.bool_] = np.all(pair <= np.asarray(tile), axis=2)
+    pair = shapes[:, None, :] + shapes[None, :, :] <= np.asarray(tile)
+    # diagonally, or side by side in one direction
+    enough = 2 if rule == "parallel" else 1
+    fits: NDArray[np.bool_] = pair.sum(axis=2) >= enough
     fits[np.diag_indices_from(fits)] &= demand > 1
     return np.asarray(np.any(fits, axis=1))
 

@@ -2,62 +2,106 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from afmc.ir import BLOCK, Program, Table
+from afmc.errors import OptionError
+from afmc.ir import BLOCK, Group, Objective, Program, Rule, Table
+from afmc.passes.choose import Company, choose, rule_for, ways
+from afmc.passes.cuts import STYLES, StyleOption, Styles, cut
+from afmc.passes.packed import Limits
+from afmc.passes.units import inputs_of
 from afmc.targets import Target
-
-Style = Literal["full", "balanced"]
 
 
 @dataclass(frozen=True)
 class Split:
-    style: Style = "full"
-    """``full``: whole tiles and a remainder, which packs best. ``balanced``: pieces of nearly equal
-    size, as AIHWKIT cuts, which gives every partial sum the same statistics."""
+    style: StyleOption = "auto"
+    """``full``: whole tiles and a remainder. ``balanced``: pieces of nearly equal size, as AIHWKIT
+    cuts, which gives every partial sum the same statistics. ``halved``: as full, but a remainder
+    of more than half a tile is cut once more. ``auto``: for row cuts and for column cuts of each
+    kind of matrix the one that is best for the objective."""
+    objective: Objective = field(default="tiles", metadata={"follows": "merge.objective"})
+    """What to cut for: that of `merge`."""
+    rule: Rule | None = field(default=None, metadata={"follows": "allocate.rule"})
+    """Which blocks may share a tile, to decide by; that of `allocate`, or else the target's."""
+    time_limit_s: float = field(
+        default=Limits.time_limit_s, metadata={"follows": "allocate.time_limit_s"}
+    )
+    """Deterministic seconds of CP-SAT, to decide in; that of `allocate`."""
 
     def __call__(self, program: Program, target: Target) -> Program:
-        members: dict[tuple[int, int, int], list[int]] = {}
-        for index, group in enumerate(program.groups):
-            members.setdefault((group.rows, group.cols, group.copies), []).append(index)
-        tables = [
-            _stamp(self._grid(rows, cols, target), np.asarray(indices, "<i4"), copies)
-            for (rows, cols, copies), indices in members.items()
+        _check_count(program, target)
+        together: dict[int, list[int]] = {}
+        for index, read in enumerate(inputs_of(program).tolist()):
+            together.setdefault(read, []).append(index)
+        companies = {
+            indices: _company([program.groups[index] for index in indices], program)
+            for indices in map(tuple, together.values())
+        }
+        styles = self._styles(Counter(companies.values()), target)
+        cuts: dict[int, tuple[int, int, Styles]] = {}
+        for indices, company in companies.items():
+            for index, each in zip(indices, styles[company], strict=True):
+                group = program.groups[index]
+                cuts[index] = (group.rows, group.cols, each)
+        grids = {each: _grid(*each, target) for each in set(cuts.values())}
+        sizes = [group.copies * len(grids[cuts[i]]) for i, group in enumerate(program.groups)]
+        blocks = np.zeros(sum(sizes), BLOCK)
+        start = 0
+        for index, (group, size) in enumerate(zip(program.groups, sizes, strict=True)):
+            mine = blocks[start : start + size].reshape(group.copies, -1)
+            mine[:] = grids[cuts[index]]
+            mine["group"], mine["copy"] = index, np.arange(group.copies)[:, None]
+            start += size
+        return replace(program, blocks=blocks)
+
+    def _styles(self, count: Counter[Company], target: Target) -> dict[Company, tuple[Styles, ...]]:
+        """How each group of companies of each kind is cut."""
+        if self.style != "auto":
+            same = (self.style, self.style)
+            return {company: (same,) * len(company.cols) for company in count}
+        tile = (target.crossbar.rows, target.crossbar.columns)
+        rule = rule_for(self.objective, self.rule or target.tile.co_location)
+        alternatives = [
+            (ways(company, (False,), STYLES, tile, rule), number)
+            for company, number in count.items()
         ]
-        blocks = np.concatenate(tables) if tables else np.zeros(0, BLOCK)
-        order = np.lexsort([blocks[key] for key in ("col", "row", "replica", "copy", "group")])
-        return replace(program, blocks=blocks[order])
-
-    def _grid(self, rows: int, cols: int, target: Target) -> Table:
-        row_sizes = cut(rows, target.crossbar.rows, self.style)
-        col_sizes = cut(cols, target.crossbar.columns, self.style)
-        row, col = np.meshgrid(np.arange(len(row_sizes)), np.arange(len(col_sizes)), indexing="ij")
-        grid = np.zeros(row.size, BLOCK)
-        grid["rows"] = row_sizes[row.ravel()]
-        grid["cols"] = col_sizes[col.ravel()]
-        grid["row"] = (np.cumsum(row_sizes) - row_sizes)[row.ravel()]
-        grid["col"] = (np.cumsum(col_sizes) - col_sizes)[col.ravel()]
-        return grid
+        chosen = choose(alternatives, tile, rule, self.objective, Limits(self.time_limit_s))
+        return {company: way.styles for company, way in zip(count, chosen, strict=True)}
 
 
-def cut(length: int, limit: int, style: Style) -> NDArray[np.int64]:
-    """Sizes of the pieces of `length` lines, none over `limit`, and as few as can be.
-
-    ``balanced`` is the rule of AIHWKIT and AIHWKIT-Lightning: the first pieces are one longer.
-    """
-    pieces = -(-length // limit)
-    if style == "balanced":
-        size, longer = divmod(length, pieces)
-        return np.asarray([size + 1] * longer + [size] * (pieces - longer))
-    return np.asarray([limit] * (pieces - 1) + [length - limit * (pieces - 1)])
+def _company(groups: Sequence[Group], program: Program) -> Company:
+    """Groups that read one input; each is one matrix, whatever it was merged from."""
+    uses = program.matrix(groups[0].members[0]).per_token
+    return Company(groups[0].rows, tuple(group.cols for group in groups), groups[0].copies, uses)
 
 
-def _stamp(grid: Table, groups: NDArray[np.int32], copies: int) -> Table:
-    blocks = np.tile(grid, len(groups) * copies)
-    blocks["group"] = np.repeat(groups, len(grid) * copies)
-    blocks["copy"] = np.tile(np.repeat(np.arange(copies), len(grid)), len(groups))
-    return blocks
+def _check_count(program: Program, target: Target) -> None:
+    """Raises OptionError for more blocks than the tables have numbers for."""
+    height, width = target.crossbar.rows, target.crossbar.columns
+    least = sum(
+        group.copies * -(-group.rows // height) * -(-group.cols // width)
+        for group in program.groups
+    )
+    most = int(np.iinfo(BLOCK["group"]).max)
+    if least > most:
+        raise OptionError(
+            f"{program.model.name} is cut into at least {least:,} blocks of {height} x {width}, "
+            f"but a program counts no more than {most:,}: take a target with larger crossbars."
+        )
+
+
+def _grid(rows: int, cols: int, styles: Styles, target: Target) -> Table:
+    row_sizes = cut(rows, target.crossbar.rows, styles[0])
+    col_sizes = cut(cols, target.crossbar.columns, styles[1])
+    row, col = np.meshgrid(np.arange(len(row_sizes)), np.arange(len(col_sizes)), indexing="ij")
+    grid = np.zeros(row.size, BLOCK)
+    grid["rows"] = row_sizes[row.ravel()]
+    grid["cols"] = col_sizes[col.ravel()]
+    grid["row"] = (np.cumsum(row_sizes) - row_sizes)[row.ravel()]
+    grid["col"] = (np.cumsum(col_sizes) - col_sizes)[col.ravel()]
+    return grid

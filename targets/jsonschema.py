@@ -10,12 +10,13 @@ from pydantic import BaseModel
 
 from afmc.targets import schema, tables
 from afmc.targets.schema import Baseline, Change, Description, Mode, Target
-from afmc.targets.tables import Origin
+from afmc.targets.tables import Origin, Table
+from afmc.targets.units import unit_of
 
 
 def json_schema() -> dict[str, Any]:
-    """Of analog targets and digital baselines, with a description for every key: the sentence under
-    its field in `schema.py` or `tables.py`."""
+    """Of analog targets and digital baselines, with a description for every key, the sentence under
+    its field in `schema.py` or `tables.py`, and its unit where it has one."""
     # pydantic can do this by itself, but then reads its sources at every start of the program.
     kinds = (Target, Baseline)
     schemas = {kind: _of(kind) for kind in kinds}
@@ -41,6 +42,10 @@ def _of(kind: type[Description]) -> dict[str, Any]:
         for base in reversed(model.__mro__):
             for key, sentence in described.get(base.__name__, {}).items():
                 properties[key]["description"] = sentence
+        if issubclass(model, Table):
+            for key in model.keys():
+                if unit := unit_of(key):
+                    properties[key]["unit"] = unit
     for key in ("overrides", "mode"):
         result["properties"].pop(key, None)
     if kind is Target:  # no other names than those of the pattern

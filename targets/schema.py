@@ -17,6 +17,7 @@ from afmc.targets.tables import (
     Device,
     Die,
     Input,
+    Links,
     Memory,
     Optics,
     Origin,
@@ -72,6 +73,8 @@ class Mode(Strict):
     """Figures of [tile]."""
     chip: Change | None = None
     """Figures of [chip]."""
+    links: Change | None = None
+    """Figures of [links]."""
     system: Change | None = None
     """Figures of [system]."""
 
@@ -155,6 +158,7 @@ class Target(Description):
     optics: Optics | None = None
     tile: Tile
     chip: Chip
+    links: Links | None = None
     system: System
     modes: dict[Name, Mode] = Field(default_factory=dict)
     """Other ways to use the hardware, by name: `--target NAME:MODE`."""
@@ -189,6 +193,30 @@ class Target(Description):
         return self
 
     @model_validator(mode="after")
+    def _columns_are_of_tiles(self) -> Self:
+        if self.links is not None and (self.links.columns or 0) > self.chip.tiles:
+            raise PydanticCustomError(
+                "figure",
+                "is {columns}, but a chip has {tiles} tiles.",
+                {
+                    "key": "links.columns",
+                    "columns": self.links.columns,
+                    "tiles": self.chip.tiles,
+                },
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _crossbars_can_be_counted(self) -> Self:
+        if self.chip.tiles * self.tile.tiers > 2**31 - 1:
+            raise PydanticCustomError(
+                "figure",
+                "times chip.tiles, {tiles}, is more than {most} crossbars a chip.",
+                {"key": "tile.tiers", "tiles": self.chip.tiles, "most": 2**31 - 1},
+            )
+        return self
+
+    @model_validator(mode="after")
     def _a_read_is_long_enough(self) -> Self:
         read = self.tile.read_latency_ns
         for key, one_ns, turns in self._turns_of_a_read():
@@ -220,6 +248,22 @@ class Target(Description):
             yield "output.integration_ns", self.output.integration_ns, turns
         if encoding == "pulse_width" and self.input.step_ns and self.input.steps:
             yield "input.step_ns", self.input.step_ns, {"steps": self.input.steps // 2, **turns}
+
+    @property
+    def time_of_a_read_ns(self) -> float:
+        """Integration and conversions of a read, one after the other, as far as they are given."""
+        return sum(
+            one_ns * math.prod(turns.values())
+            for key, one_ns, turns in self._turns_of_a_read()
+            if key.startswith("output.")
+        )
+
+    @property
+    def longest_pulse_ns(self) -> float | None:
+        """Of an input at full scale; None where inputs are not widths of pulses."""
+        if self.input.encoding != "pulse_width" or not (self.input.step_ns and self.input.steps):
+            return None
+        return self.input.step_ns * (self.input.steps // 2)
 
     @property
     def needs_input_range(self) -> bool:

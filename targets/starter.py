@@ -15,6 +15,7 @@ from typing import Any
 from afmc.errors import TargetError
 from afmc.targets.jsonschema import json_schema
 from afmc.targets.schema import Target
+from afmc.targets.tables import LARGEST
 from afmc.targets.units import unit_of
 
 FILL_IN = "fill in"
@@ -43,6 +44,10 @@ _EXAMPLES: dict[str, object] = {
     "chip.tiles": 64,
     "chip.area_mm2": 100.0,
     "chip.power_W": 5.0,
+    "links.columns": 8,
+    "links.hop_energy_pJ_bit": 0.08,
+    "links.hop_latency_ns": 5.0,
+    "links.bandwidth_GB_s": 1.0,
     "optics.rin_dB_Hz": -150.0,
 }
 """Plausible values. A key that is not here has its default, or the first value that it may have."""
@@ -177,7 +182,8 @@ def _type(schema: Mapping[str, Any], unit: str) -> str:
         parts.append("from 1 on")  # up to what 32 bits hold
     else:
         words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "up to"}
-        parts += [f"{word} {given[key]:g}" for key, word in words.items() if key in given]
+        limits = {key: given[key] for key in words if given.get(key, LARGEST) < LARGEST}
+        parts += [f"{words[key]} {limit:g}" for key, limit in limits.items()]
     return " ".join(parts) + (f", in {unit}" if unit else "")
 
 

@@ -46,8 +46,10 @@ Text = Annotated[str, Field(min_length=1)]
 # Tables of blocks and placements count in 32 bits.
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 Bits = Annotated[int, Field(ge=2, le=16)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+LARGEST = 1e36
+"""No figure is larger: beyond it the simulator's single precision is at its end."""
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Scalar = Annotated[Value, BeforeValidator(_scalar)]
@@ -145,11 +147,15 @@ class Crossbar(Table):
     """Outputs, in weights."""
     active_rows: Count | None = None
     """Rows that are driven at a time; each group is converted and added digitally, the other rows
-    at 0 V. Omitted: all."""
+    as `selector` says. Omitted: all."""
     wire_row_ohm: NotNegative | None = None
     """Of a row's wire, from one device to the next, at 25 degrees Celsius. Omitted: none."""
     wire_column_ohm: NotNegative | None = None
     """Of a column's wire, from one device to the next, at 25 degrees Celsius. Omitted: none."""
+    selector: Literal["none", "transistor"] = "none"
+    """What cells of a row do that is not driven, because no block is there or another group of rows
+    (`active_rows`) has its turn. none: they are held at 0 V and load the wires. transistor: they
+    are disconnected."""
     sense: Literal["one_end", "both_ends"] = "one_end"
     """Where the current of a column is read."""
     read_voltage_V: Positive | None = None
@@ -287,7 +293,7 @@ class Device(Table):
     """differential: a weight is the difference of a positive and a negative polarity. offset: it is
     one polarity less a reference column at the middle of the range, subtracted before the
     converter."""
-    devices_per_polarity: Count
+    devices_per_polarity: Annotated[int, Field(gt=0, le=64)]
     """Devices that share the weight on the positive side, and as many on the negative side."""
     significance: Annotated[float, Field(ge=1)] = 1.0
     """How much more than the next a device of a polarity counts. At 1 each holds an equal share;
@@ -442,6 +448,34 @@ class Chip(Table):
     """The whole die."""
     power_W: Positive | None = None
     """With every tile busy."""
+
+
+class Links(Table):
+    """What joins the tiles of a chip."""
+
+    topology: Literal["mesh", "bus"]
+    """mesh: tiles are row after row on a grid, each joined to those beside, above and below it.
+    bus: every tile reaches every other one in one step."""
+    columns: Count | None = None
+    """Tiles beside one another, when the topology is mesh."""
+    hop_energy_pJ_bit: NotNegative | None = None
+    """To move one bit over one link of the mesh, or over the bus."""
+    hop_latency_ns: NotNegative | None = None
+    """Of the output of a tile, over one link of the mesh, or over the bus."""
+    bandwidth_GB_s: Positive | None = None
+    """Of one link of the mesh, or of the bus."""
+
+    @model_validator(mode="after")
+    def _a_mesh_has_columns(self) -> Self:
+        if self.topology == "mesh" and self.columns is None:
+            raise PydanticCustomError(
+                "figure", "is missing: a mesh has a number of columns.", {"key": "columns"}
+            )
+        if self.topology == "bus" and self.columns is not None:
+            raise PydanticCustomError(
+                "figure", "is given, but a bus has none (topology).", {"key": "columns"}
+            )
+        return self
 
 
 class System(Table):

@@ -23,6 +23,7 @@ UNITS = {
     "ohm": "ohm",
     "pJ": "pJ",
     "pJ_B": "pJ/B",
+    "pJ_bit": "pJ/bit",
     "std": "",  # relative
     "steps": "steps",
     "uS": "uS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from models import tiny_model, tiny_tokenizer
 
@@ -96,6 +98,35 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert (workplace / "out/json" / "program.json").read_bytes() == first
 
 
+def test_shapes_only(afmc: Run, workplace: Path) -> None:
+    config = workplace / "tiny" / "config.json"
+    (workplace / "shapes.json").write_bytes(config.read_bytes())
+    arguments = ("compile", "shapes.json", "--shapes-only", "-t", AFM, *SMALL)
+    compiled = parsed(afmc(*arguments, "--json"))
+    written = workplace / f"shapes.{AFM}"
+    assert sorted(path.name for path in written.iterdir()) == [
+        *("blocks.npz", "compile.json", "program.json"),
+    ]
+    inspected = parsed(afmc("inspect", written.name, "--json"))
+    assert compiled["shapes_only"] is inspected["shapes_only"] is True
+    weights = parsed(afmc("inspect", f"tiny.{AFM}", "--json"))
+    assert weights["shapes_only"] is False
+    same = ("matrices_analog", "weights_analog", "weights_digital", "blocks", "tiles_used", "gap")
+    assert {key: compiled[key] for key in same} == {key: weights[key] for key in same}
+    assert compiled["model_sha256"] == hashlib.sha256(config.read_bytes()).hexdigest()
+    shown = afmc("inspect", written.name).stdout
+    assert "weights; shapes only, no weights were read" in " ".join(shown.split())
+    assert "none: shapes only" in shown
+    sentence = (
+        "error: shapes.json was compiled from its shapes only, and {} needs its weights: compile "
+        "the folder or id that holds them, without --shapes-only.\n"
+    )
+    for command, options in (("validate", ()), ("run", ("the quick",))):
+        result = afmc(command, written.name, *options)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr == sentence.format(command)
+
+
 def test_inspect_for_a_person(afmc: Run) -> None:
     shown = afmc("inspect", f"tiny.{AFM}").stdout
     assert "overridden" in shown and "crossbar.rows=20, crossbar.columns=24" in shown
@@ -111,7 +142,7 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     assert right.stdout.splitlines()[-1] == (
         f"tiny.{AFM} on {AFM}: 17 checks, 17 passed, 0 failed, 0 skipped."
     )
-    assert "summary: not verified: bound_is_over." in right.stdout
+    assert "summary: not verified: bound_is_over" in right.stdout
     data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
     assert data["passed"] and len(data["checks"]) == 17
 
@@ -131,6 +162,17 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     assert other.returncode == 0
     assert f"target: the program is for {AFM}, not for moe-3d." in other.stdout
     shutil.rmtree(workplace / "wrong")
+
+
+def test_a_model_that_does_not_fit_as_json(afmc: Run, workplace: Path) -> None:
+    limits = ("--set", "target.chip.tiles=1", "--set", "target.system.chips=30")
+    result = afmc("compile", "tiny", "-t", "ideal-512", *SMALL, *limits, "-o", "big", "--json")
+    assert result.returncode == 2 and not (workplace / "big").exists()
+    data = json.loads(result.stdout)
+    assert data["fits"] is False and data["limits"][0]["deficit"] == 24
+    assert data["proof"]["holds_for"] == "all layouts"
+    assert data["message"] in result.stderr and data["proof"]["sentence"] in result.stderr
+    assert all(lever["change"] in result.stderr for lever in data["levers"])
 
 
 def test_validate(afmc: Run) -> None:
@@ -169,7 +211,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
     shown = afmc(*arguments, "--instances", "1", *fewer).stdout
     assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
-    assert "AfmScriptPcm has no model of what time does" in shown
+    assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
 
 
@@ -235,6 +277,10 @@ def prepare_bad_files(folder: Path) -> None:
     (folder / "empty.txt").write_text(" \n")
     (folder / "typo.toml").write_text("schema_version = 1\n[crossbar]\nrow = 5\n")
     (folder / "noise.gguf").write_bytes(b"GGUF" + os.urandom(100))
+    (folder / "config.json").write_text("{}")
+    (folder / "broken.json").write_text("{")
+    (folder / "layerless.json").write_text('{"model_type": "gpt2", "n_layer": 0}')
+    np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
     for name in ("truncated", "pickled"):
@@ -260,12 +306,28 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "pickled", "-t", AFM), "pickle"),
     (("compile", "noise.gguf", "-t", AFM), "noise.gguf"),
     (("compile", "text.txt", "-t", AFM), "text.txt is not a kind of file that is read now"),
+    (("compile", "config.json", "-t", AFM), "config.json is a configuration without weights: add "
+     "--shapes-only (shapes_only=True) to map its shapes alone, or give the folder that holds the "
+     "weights."),
+    (("compile", "broken.json", "-t", AFM, "--shapes-only"), "broken.json is not valid JSON: "),
+    (("compile", "config.json", "-t", AFM, "--shapes-only"), "config.json has no model_type, so it "
+     "is not a transformers configuration."),
+    (("compile", "layerless.json", "-t", AFM, "--shapes-only"), "layerless.json has n_layer 0: it "
+     "must be at least 1."),
+    (("compile", "smollm2-135m", "-t", AFM, "--shapes-only"), "smollm2-135m is a .gguf file, whose "
+     "shapes are not read without its weights"),
     (("compile", "tiny", "-t", AFM, "--text", "none.txt"), "the text none.txt does not "
      "exist."),
     (("compile", "tiny", "-t", AFM, "--text", "latin1.txt"), "the text latin1.txt is not "
      "UTF-8 (byte 3); convert it first."),
     (("compile", "tiny", "-t", AFM, "--text", "empty.txt"), "the text empty.txt is empty."),
     (("compile", "tiny", "-t", AFM, "--calibration", "max"), "calibration 'max' is not "),
+    (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
+     "exist."),
+    (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
+     "file of arrays of integers."),
+    (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
+     "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
      "did not write; name another folder with -o."),
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
@@ -278,7 +340,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "'smash'"),
     (("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "target.chip.tiles=1", "--set",
       "target.system.chips=3"), "tiny needs 54 chips of ideal-512 (54 tiles, 1 a chip), but the "
-     "system has 3: 51 missing. What would fit: --set target.system.chips=54."),
+     "system has 3: 51 missing. No layout of these weights fits: they need 17,280 cells (area), "
+     "and the system has 1,440. What would fit: --set target.system.chips=54 (54 tiles, 54 chips); "
+     "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
+     "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),

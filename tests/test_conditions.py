@@ -56,8 +56,14 @@ BAD: list[tuple[Callable[[], object], str]] = [
         "time '' is not a number with one of the units s, min, h, d, mo, y, for instance "
         "1s, 1h, 1d, 30d or 1y.",
     ),
-    (lambda: parse_time("-1d"), "time -1d is not 0 or more seconds after programming."),
-    (lambda: parse_time("1e999s"), "time 1e999s is not 0 or more seconds after programming."),
+    (
+        lambda: parse_time("-1d"),
+        "time -1d is not between 0 and 1e+10 seconds (about 300 years) after programming.",
+    ),
+    (
+        lambda: parse_time("1e999s"),
+        "time 1e999s is not between 0 and 1e+10 seconds (about 300 years) after programming.",
+    ),
     (
         lambda: parse_temperature("85"),
         "temperature '85' is not a number with C or K, for instance 85C.",

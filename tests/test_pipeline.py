@@ -29,8 +29,9 @@ def test_the_program_records_every_pass_with_all_options() -> None:
         smollm2(), load_target("afm-512-projected"), configure(load_passes(), settings)
     )
     assert [step.name for step in program.applied] == list(PIPELINE)
-    assert program.applied[3].options == {
+    assert program.applied[4].options == {
         "rule": "parallel",
+        "objective": "tiles",
         "time_limit_s": 5.0,
         "max_patterns": 20_000,
     }
@@ -82,21 +83,26 @@ BAD: list[tuple[dict[str, object], str]] = [
     (
         {"alocate.rule": "parallel"},
         "--set alocate.rule: there is no pass 'alocate' in this pipeline (partition, merge, split, "
-        "allocate, place), and it does not begin with 'target.'. Did you mean 'allocate'?",
+        "replicate, allocate, place), and it does not begin with 'target.'. "
+        "Did you mean 'allocate'?",
     ),
     (
         {"allocate.rules": "parallel"},
-        "--set allocate.rules: no such option; its options are rule, time_limit_s, max_patterns. "
-        "Did you mean 'rule'?",
+        "--set allocate.rules: no such option; its options are rule, objective, time_limit_s, "
+        "max_patterns. Did you mean 'rule'?",
     ),
-    ({"place.rule": 1}, "--set place.rule: no such option; it has no options."),
+    (
+        {"place.rule": 1},
+        "--set place.rule: no such option; its options are strategy, effort, tokens, seed.",
+    ),
     (
         {"allocate.rule": "dense"},
         "--set allocate.rule=dense: input should be 'exclusive', 'parallel' or 'serial'.",
     ),
     (
         {"merge.enabled": "perhaps"},
-        "--set merge.enabled=perhaps: input should be a valid boolean, unable to interpret input.",
+        "--set merge.enabled=perhaps: input should be 'auto' or a valid boolean, unable to "
+        "interpret input.",
     ),
     (
         {"allocate.time_limit_s": "soon"},
@@ -126,7 +132,7 @@ def test_an_unknown_pass() -> None:
     with pytest.raises(OptionError) as caught:
         load_passes(["partition", "splitt"])
     assert str(caught.value) == (
-        "there is no pass 'splitt'; there are allocate, merge, partition, place, split. "
+        "there is no pass 'splitt'; there are allocate, merge, partition, place, replicate, split. "
         "Did you mean 'split'?"
     )
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from programs import compiled, program_of
 
 from afmc.errors import PassError
-from afmc.ir import Matrix, Program
+from afmc.ir import Matrix, Program, Routing
 from afmc.pipeline import load_passes, run_passes
 from afmc.problems import problems
 from afmc.targets import Target, load_target
@@ -29,7 +30,7 @@ def program() -> Program:
     return compiled(program_of(matrices), TARGET)
 
 
-def edit(table: str, index: int, /, **values: int) -> Callable[[Program], Program]:
+def edit(table: str, index: int | slice, /, **values: int) -> Callable[[Program], Program]:
     def change(program: Program) -> Program:
         changed = getattr(program, table).copy()
         for key, value in values.items():
@@ -65,6 +66,32 @@ def same_rows(program: Program) -> Program:
     return replace(program, placements=changed)
 
 
+def replicated(program: Program) -> Program:
+    """The same matrices, each there three times."""
+    options = {"replicate.tiles": 30, "replicate.tokens": 3}
+    return compiled(program_of(program.matrices), TARGET, options)
+
+
+def once(change: Callable[[Program], Program]) -> Callable[[Program], Program]:
+    return lambda program: change(replicated(program))
+
+
+def promise(**values: object) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        assert program.replication is not None
+        return replace(program, replication=replace(program.replication, **values))  # type: ignore[arg-type]
+
+    return once(change)
+
+
+def regroup(**values: object) -> Callable[[Program], Program]:
+    def change(program: Program) -> Program:
+        first, *rest = program.groups
+        return replace(program, groups=(replace(first, **values), *rest))  # type: ignore[arg-type]
+
+    return once(change)
+
+
 BROKEN: list[tuple[Callable[[Program], Program], str]] = [
     (lambda p: replace(p, matrices=(*p.matrices, p.matrices[0])), "1 matrices have a name that"),
     (lambda p: replace(p, digital={"nobody": "?"}), "1 digital matrices do not exist, nobody"),
@@ -90,6 +117,19 @@ BROKEN: list[tuple[Callable[[Program], Program], str]] = [
     (same_address, "pairs of blocks overlap on a crossbar"),
     (same_rows, "share rows without sharing an input"),
     (claim(rule="exclusive"), "blocks share a crossbar, but the rule is exclusive"),
+    (regroup(replicas=(2,)), "the replication says 1 turns, but its replicas need 2"),
+    (regroup(replicas=(2,)), "the blocks belong to 9 matrices, but 8 are analog"),
+    (regroup(replicas=(1, 1)), "a has 1 copies, but replicas (1, 1)"),
+    (regroup(replicas=(0,)), "a has 1 copies, but replicas (0,)"),
+    (once(edit("blocks", slice(4, 8), replica=5)), "replicas of a are not numbered from 0 on"),
+    (once(edit("blocks", slice(4, 8), replica=0)), "belong to 8 matrices, but 9 are analog"),
+    (promise(tokens=4), "the replication says 1 turns, but its replicas need 2"),
+    (promise(objective="latency"), "the replication says 1 turns, but its replicas need 3"),
+    (promise(crossbars=17), "the replication says 17 blocks, but there are 18"),
+    (promise(budget=17), "the replication takes 18 crossbars of 17"),
+    (promise(lower_bound=2), "the bound of 2 turns is above the 1"),
+    (promise(status="FEASIBLE"), "status FEASIBLE with 1 turns and bound 1"),
+    (once(lambda p: replace(p, replication=None)), "there are replicas, but no word of why"),
 ]
 
 
@@ -97,6 +137,49 @@ def test_a_legal_program_has_no_problems(program: Program) -> None:
     assert len(program.blocks) == 6
     assert program.allocation is not None and program.allocation.tiles == 4
     assert list(problems(program, TARGET)) == []
+    assert len(replicated(program).blocks) == 18
+    assert list(problems(replicated(program), TARGET)) == []
+
+
+def test_blocks_may_be_in_any_order(program: Program) -> None:
+    last = len(program.blocks) - 1
+    tables = {"blocks": program.blocks[::-1].copy()}
+    for name in ("allocations", "placements"):
+        tables[name] = getattr(program, name).copy()
+        tables[name]["block"] = last - tables[name]["block"]
+    assert list(problems(replace(program, **tables), TARGET)) == []  # type: ignore[arg-type]
+    broken = edit("blocks", 1, rows=511)(replace(program, **tables))  # type: ignore[arg-type]
+    assert any("do not cover it exactly once" in found for found in problems(broken, TARGET))
+
+
+def test_crossbars_far_apart(program: Program) -> None:
+    """More addresses than there is room to count them one by one."""
+    large = load_target("ideal-512", {**TARGET.overrides, "chip.tiles": 2**31 - 1})
+    changed = program.placements.copy()
+    changed["tile"] = 2**31 - 2 - changed["tile"]
+    changed["chip"] += changed["tile"].max() - changed["tile"]
+    assert list(problems(replace(program, placements=changed, placing=None), large)) == []
+    changed = changed.copy()
+    changed["tile"], changed["chip"] = 2**31 - 2, 0
+    found = list(problems(replace(program, placements=changed, placing=None), large))
+    assert "the blocks are on 1 crossbars, but 4 were allocated." in found
+    assert any("pairs of blocks overlap on a crossbar" in each for each in found)
+
+
+def test_what_was_legal_is_not_looked_at_again(program: Program) -> None:
+    broken = edit("blocks", 1, cols=87)(program)
+    sentence = "the 4 blocks of a do not cover it exactly once."
+    assert sentence in problems(broken, TARGET)
+    assert sentence in problems(broken, TARGET, program)
+    assert sentence not in problems(broken, TARGET, broken)
+    copied = replace(broken, blocks=broken.blocks.copy())
+    assert sentence in problems(copied, TARGET, broken)
+
+
+def test_tables_cannot_be_written_to(program: Program) -> None:
+    for name in ("blocks", "allocations", "placements"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(program, name)[0] = 0
 
 
 @pytest.mark.parametrize(("change", "sentence"), BROKEN)
@@ -104,6 +187,41 @@ def test_each_rule_fires(
     program: Program, change: Callable[[Program], Program], sentence: str
 ) -> None:
     assert any(sentence in found for found in problems(change(program), TARGET))
+
+
+def routing(
+    module: str = "experts",
+    table: ArrayLike = ((0, 3), (2, 1), (0, 2)),
+    dtype: type = np.int32,
+) -> Routing:
+    """Of three tokens, two experts each of four."""
+    return Routing("by hand", {module: np.asarray(table, dtype)})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (routing(), None),
+        (routing("router"), "the routing has router, which is no bank of experts."),
+        (routing(dtype=np.int64), "the routing of experts is 3 x 2 of int64, but should be 32-bit"),
+        (routing(table=[[1], [2]]), "is 2 x 1 of int32, but should be 32-bit integers, 2 a token."),
+        (routing(table=[0, 1]), "the routing of experts is 2 of int32, but should be"),
+        (routing(table=np.zeros((0, 2))), "the routing of experts has no tokens."),
+        (routing(table=[[0, 4], [-1, 4]]), "experts has 3 experts outside 0 to 3."),
+        (routing(table=[[1, 1], [0, 1]]), "1 tokens go to an expert of experts twice."),
+    ],
+)
+def test_rules_of_routing(given: Routing, sentence: str | None) -> None:
+    bank = Matrix("experts.up", 8, 8, "x", copies=4, per_token=2, module="experts")
+    router = Matrix("router.weight", 8, 4, "y", module="router")
+    found = list(problems(replace(program_of([router, bank]), routing=given), TARGET))
+    assert len(found) == (sentence is not None)
+    assert sentence is None or sentence in found[0]
+
+
+def test_popularity_follows_from_routing() -> None:
+    bank = Matrix("experts.up", 8, 8, "x", copies=4, per_token=2, module="experts")
+    assert routing().shares(bank).tolist() == [2 / 6, 1 / 6, 2 / 6, 1 / 6]
 
 
 def test_more_chips_than_the_system_has(program: Program) -> None:

@@ -10,7 +10,7 @@ import typer
 
 import afmc
 from afmc.cli import output, targets
-from afmc.errors import AfmcError
+from afmc.errors import AfmcError, CapacityError
 
 app = typer.Typer(
     name="afmc",
@@ -54,7 +54,8 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file.",
+            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file; with --shapes-only "
+            "also a .json configuration.",
         ),
     ],
     target: Annotated[
@@ -65,6 +66,14 @@ def compile(
         Path | None,
         typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
     ] = None,
+    shapes_only: Annotated[
+        bool,
+        typer.Option(
+            "--shapes-only",
+            help="Read the configuration and no weights: the same mapping, at any size, of which "
+            "nothing can be simulated. MODEL may be a config.json.",
+        ),
+    ] = False,
     digital: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,9 +91,28 @@ def compile(
             "(K standard deviations) or percentile:P (of absolute values).",
         ),
     ] = "std:18",
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Which experts a sample of tokens goes to: an array [tokens, experts of a token] "
+            "for each experts' module, by its path. Seen on the text without it.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What merging, cutting and packing are to be best in: tiles (fewest, the "
+            "default), latency (no turns on a tile), energy (fewest tile reads) or accuracy "
+            "(fewest row cuts).",
+        ),
+    ] = None,
     passes: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="[default: partition,merge,split,allocate,place]"),
+        typer.Option(
+            metavar="NAMES", help="[default: partition,merge,split,replicate,allocate,place]"
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -92,7 +120,8 @@ def compile(
             "--set",
             metavar="PASS.OPTION=V",
             help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
-            "merge.enabled=false) or a figure of the target (target.crossbar.rows=1152).",
+            "merge.enabled=false, replicate.tiles=2000) or a figure of the target "
+            "(target.crossbar.rows=1152).",
         ),
     ] = None,
     revision: Annotated[
@@ -101,11 +130,15 @@ def compile(
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
-    """Map a model onto tiles and write program, weights and graph to a folder."""
+    """Map a model onto tiles and write program, weights and graph to a folder.
+
+    With --shapes-only it writes the program alone.
+    """
     from afmc.artifact import check_writable
     from afmc.cli.settings import parse_settings
     from afmc.frontends.source import resolve
-    from afmc.inspect import inspect_json, render
+    from afmc.inspect import inspect_json, misfit_json, render
+    from afmc.routing import read_routing
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -115,28 +148,37 @@ def compile(
         target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
     )
     name = Path(target).name.replace(".toml", "").replace(":", "-")
-    directory = directory or Path(f"{Path(model).name}.{name}")
+    directory = directory or Path(f"{Path(model).name.removesuffix('.json')}.{name}")
     check_writable(directory)
-    resolve(model)
-    source = read_text(text, "calibration")
+    resolve(model, shapes_only=shapes_only)
+    source = None if shapes_only and text is None else read_text(text, "calibration")
+    sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
         progress("import", 0, 0)
         from afmc import compiled
         from afmc.pipeline import load_passes
 
-        result = compiled.compile(
-            model,
-            target,
-            digital=digital or (),
-            text=source,
-            calibration=calibration,
-            settings=pairs,
-            passes=load_passes(passes.split(",")) if passes else None,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            progress=progress,
-        )
+        try:
+            result = compiled.compile(
+                model,
+                target,
+                digital=digital or (),
+                text=source,
+                calibration=calibration,
+                routing=sample,
+                objective=objective,
+                settings=pairs,
+                passes=load_passes(passes.split(",")) if passes else None,
+                shapes_only=shapes_only,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                progress=progress,
+            )
+        except CapacityError as error:
+            if json and error.report is not None:
+                output.print_json(misfit_json(error))
+            raise
         progress("save", 0, 0)
         result.save(directory)
     kept = result.as_artifact()
@@ -240,7 +282,7 @@ def validate(
 
     Of several times, temperatures and compensations every combination is measured.
     """
-    from afmc.artifact import read
+    from afmc.artifact import read, require_weights
     from afmc.cli.settings import parse_overrides
     from afmc.conditions import conditions_of
     from afmc.defects import load_defects
@@ -248,6 +290,7 @@ def validate(
     from afmc.text import read_text
 
     kept = read(directory)  # before anything that takes long
+    require_weights(kept.program, "validate")
     overrides = parse_overrides(settings or [])
     several: dict[str, Any] = {
         "at": _listed(at),
@@ -309,10 +352,11 @@ def run(
     trust_remote_code: Trust = False,
 ) -> None:
     """Text from the model on noisy tiles, the likeliest token each time."""
-    from afmc.artifact import read
+    from afmc.artifact import read, require_weights
     from afmc.conditions import conditions_of
 
     kept = read(directory)
+    require_weights(kept.program, "run")
     kinds = [] if compensation is None else [compensation]
     [condition] = conditions_of(kept.target, [at], [temperature], kinds)
     with output.progress() as progress:
@@ -357,6 +401,9 @@ def main() -> None:
         app()
     except AfmcError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError:
+        print("error: this takes more memory than the machine has.", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()

@@ -8,6 +8,7 @@ nodes are listed, and the operation as a whole reads its operands.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -29,10 +30,10 @@ _SAME_VALUES = {
     "aten.unsqueeze", "aten.view",
 }  # fmt: skip
 
-_TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T"}
+_TRANSPOSES = {"aten.t", "aten.transpose", "aten.permute", "aten.numpy_T", "aten.mT"}
 
-# Operations that only rearrange a parameter on its way to the one that computes with it.
-_CARRIES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
+# Operations that only rearrange what they are given, perhaps on its way to one that computes.
+REARRANGES = _SAME_VALUES | _TRANSPOSES | {"aten.expand", "aten.select", "aten.split", "aten.chunk"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Dataflow:
     activations: frozenset[Node]
     """Nodes that depend on the model's input."""
     labels: Mapping[Node, str]
-    """``module.path:node``, unique."""
+    """``module.path:operator``, with ``_1`` for the second of a module: unique, and independent of
+    what the graph holds besides that module. A node of no module goes by its own name."""
     tensors: Mapping[str, torch.Tensor]
     """Parameters and buffers by name."""
 
@@ -77,7 +79,7 @@ class Dataflow:
         while isinstance(node, Node):
             if (name := self.constant(node)) is not None:
                 return name
-            node = node.args[0] if operation(node) in _CARRIES else None
+            node = node.args[0] if operation(node) in REARRANGES else None
         return None
 
 
@@ -148,13 +150,29 @@ def shape_of(node: Node) -> tuple[str, ...] | None:
 
 
 def transposed(node: Node) -> Node | None:
-    """The 2-D operand that this node transposes, or None."""
+    """The operand, a matrix or a stack of them, whose rows and columns this node swaps, or None."""
     shape, operand = shape_of(node), node.args[0] if node.args else None
-    if operation(node) not in _TRANSPOSES or shape is None or len(shape) != 2:
+    if operation(node) not in _TRANSPOSES or shape is None or len(shape) not in (2, 3):
         return None
-    dims = [int(str(dim)) % 2 for dim in _flat(node.args[1:])]
-    swaps = not dims or dims == [1, 0] or (dims == [0, 1] and operation(node) == "aten.transpose")
+    axes = list(range(len(shape)))
+    dims = [int(str(dim)) % len(shape) for dim in _flat(node.args[1:])]
+    if operation(node) == "aten.transpose":
+        swaps = sorted(dims) == axes[-2:]
+    elif dims:
+        swaps = dims == [*axes[:-2], axes[-1], axes[-2]]
+    else:
+        swaps = len(shape) == 2 or operation(node) == "aten.mT"
     return operand if swaps and isinstance(operand, Node) else None
+
+
+def chosen(node: Node) -> Node | None:
+    """The operand of which this node takes some along the first dimension, or None."""
+    first = operation(node) == "aten.select" and node.args[1] == 0
+    if operation(node) == "aten.index":
+        indices = node.args[1]
+        first = isinstance(indices, (tuple, list)) and len(indices) == 1
+    operand = node.args[0] if first else None
+    return operand if isinstance(operand, Node) else None
 
 
 def _flat(values: object) -> Iterator[object]:
@@ -173,6 +191,7 @@ class _Builder:
         self.inner: list[Inner] = []
         self.same: list[tuple[Node, Node]] = []
         self.labels: dict[Node, str] = {}
+        self.seen: Counter[str] = Counter()
 
     def add(self, module: GraphModule, prefix: str) -> None:
         outputs: dict[Node, list[object]] = {}  # seen-through region -> its results
@@ -187,8 +206,7 @@ class _Builder:
                 outputs[node] = self._see_through(node, region, prefix)
             self.edges.add_node(node)
             self.order.append(node)
-            path, _ = module_of(node)
-            self.labels[node] = f"{path}:{prefix}{node.name}" if path else prefix + node.name
+            self.labels[node] = self._label(node, prefix)
             if (operand := _forwards(node)) is not None:
                 self.same.append((node, operand))
             elif node.target is operator.getitem and node.args[0] in outputs:
@@ -198,6 +216,15 @@ class _Builder:
             elif node.op == "call_function" and region is None:
                 for name, branch in _branches(node):
                     self._list(branch, f"{prefix}{name}")
+
+    def _label(self, node: Node, prefix: str) -> str:
+        path, _ = module_of(node)
+        if not path:
+            return prefix + node.name
+        label = f"{path}:{operation(node).rpartition('.')[2]}"
+        before = self.seen[label]
+        self.seen[label] += 1
+        return f"{label}_{before}" if before else label
 
     def _reads(self, node: Node, operands: Iterable[Node]) -> None:
         self.edges.add_edges_from((o, node) for o in operands if o.op != "get_attr")

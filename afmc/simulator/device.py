@@ -7,6 +7,7 @@ weights. Models come in by the entry-point group `afmc.devices`, or as `package.
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -79,10 +80,26 @@ def device_of(target: Target) -> Device | None:
         device: Device = factory(**target.device.options)
     except (TypeError, ValueError) as error:
         raise TargetError(f"{where}: {factory.__name__} refuses its options: {error}.") from error
-    except Exception as error:  # whatever a plug-in raises
+    except (Exception, SystemExit) as error:  # whatever a plug-in raises
         raise TargetError(f"{where}: {factory.__name__} failed: {error!r}.") from error
     _check_range(device, target)
     return device
+
+
+def _check_figure(device: Device, key: str, where: str) -> None:
+    """What a device model says of itself is a number above 0, if it says it."""
+    name = type(device).__name__
+    try:
+        value: Any = getattr(device, key, None)
+    except Exception as error:  # whatever a plug-in's property raises
+        raise TargetError(f"{where}: {key} of {name} failed: {error!r}.") from error
+    whole = key == "devices"
+    if value is None and not whole:
+        return
+    kinds = (int,) if whole else (int, float)
+    if type(value) not in kinds or not 0 < value < math.inf:
+        wish = "a whole number above 0" if whole else "a number above 0"
+        raise TargetError(f"{where}: {key} of {name} must be {wish}, but is {value!r}.")
 
 
 def class_of(given: str, where: str) -> type[Any]:
@@ -104,7 +121,7 @@ def class_of(given: str, where: str) -> type[Any]:
         raise TargetError(
             f"{where} names {path}, but {module_name} has no {class_name}."
         ) from error
-    except Exception as error:  # a plug-in's module may raise anything
+    except (Exception, SystemExit) as error:  # a plug-in's module may raise anything
         raise TargetError(f"{where} names {path}, whose module failed: {error!r}.") from error
     missing = [name for name in METHODS if not callable(getattr(factory, name, None))]
     if not isinstance(factory, type) or "program" in missing:
@@ -120,6 +137,8 @@ def class_of(given: str, where: str) -> type[Any]:
 def _check_range(device: Device, target: Target) -> None:
     """A model of one conductance range is not a model of another."""
     described = target.device
+    for key in ("devices", "g_min_uS", "g_max_uS"):
+        _check_figure(device, key, f"{target.name}:device.noise")
     if described.devices_per_polarity % device.devices:
         raise TargetError(
             f"{target.name}:device.devices_per_polarity is {described.devices_per_polarity}, but "

@@ -26,6 +26,22 @@ def behind_wires(
     )
     if not row_ohm and not column_ohm:
         return plus, minus
+    active = crossbar.active_rows
+    if crossbar.selector == "transistor" and active and plus.shape[1] > active:
+        # Each group of rows by itself: the others are disconnected while it is driven.
+        parts = [
+            behind_wires(
+                plus[:, first : first + active],
+                minus[:, first : first + active],
+                target,
+                row=row + first,
+                column=column,
+                temperature_C=temperature_C,
+            )
+            for first in range(0, plus.shape[1], active)
+        ]
+        left_plus, left_minus = zip(*parts, strict=True)
+        return torch.cat(left_plus, dim=1), torch.cat(left_minus, dim=1)
     around = wires.Wires(
         crossbar.rows,
         crossbar.columns,
@@ -33,6 +49,7 @@ def behind_wires(
         column_ohm,
         both_ends=crossbar.sense == "both_ends",
         idle_uS=target.device.state_min,
+        selector=crossbar.selector == "transistor",
     )
     if target.device.encoding == "differential":
         return wires.effective_pair(plus, minus, around, row=row, column=column)

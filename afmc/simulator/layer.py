@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from afmc.conditions import Condition
 from afmc.errors import OptionError
-from afmc.passes.split import Style, cut
+from afmc.passes.cuts import Style, cut
 from afmc.simulator.converters import codes, digits_of
 from afmc.simulator.correction import Correction, measure
 from afmc.simulator.device import device_of

@@ -22,7 +22,8 @@ Nodes = NDArray[np.int64]
 def effective(g_uS: Tensor, wires: Wires, *, row: int = 0, column: int = 0) -> Tensor:
     """Effective conductances of a block, [columns, rows] in float64, like `wires.effective`."""
     below, right = margins(g_uS, wires, row, column)
-    cells = pad(g_uS.to(torch.float64), (row, below, column, right), value=wires.idle_uS)
+    beside = pad(g_uS.to(torch.float64), (0, 0, column, right), value=wires.idle_uS)
+    cells = pad(beside, (row, below), value=0.0 if wires.selector else wires.idle_uS)
     block = _crossbar(cells.numpy() * 1e-6, wires)[column:, row:][: len(g_uS), : g_uS.shape[1]]
     return torch.from_numpy(block * 1e6)
 

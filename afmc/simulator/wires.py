@@ -6,7 +6,7 @@ nothing at run time.
 
 Row i is driven before column 0. Column j ends at a virtual ground after the last row and, if it is
 read at both ends, at another before row 0. From an end to the first cell is one pitch, as it is
-from a cell to the next. Rows that are not driven are at 0 V.
+from a cell to the next. Rows that are not driven are at 0 V or, with a selector, disconnected.
 
 Let C_ik and R_lj be the resistance that the paths of two cells to the end of their wire share. On a
 row it is R_lj = row_ohm (min(l, j) + 1); on a column of N cells
@@ -29,7 +29,7 @@ over the columns and q over the rows of the block, each with the idle cells befo
 1 - x is the [1/1] Padé approximant of a column by itself, 1 - y of a row by itself. The last term
 is current that leaves a row by other columns and comes back to column j by other rows; a cell that
 does not conduct has it too. m_ij is the mean conductance of the cells on that detour: the block's
-mean and idle_uS, weighted by the block's shares of (C p)_i and (q R)_j. To first order in the
+mean and that of idle cells, by the block's shares of (C p)_i and (q R)_j. To first order in the
 resistance T is exact for all conductances, for equal ones to third.
 
 The form was chosen by its error against nodal analysis. Worst of four kinds of 128 x 128 cells read
@@ -75,6 +75,8 @@ class Wires:
     """Columns are read at both ends, not only after the last row."""
     idle_uS: float = 0.0
     """Conductance of the cells outside a block."""
+    selector: bool = False
+    """Whether rows that are not driven are disconnected: then only cells beside a block conduct."""
 
 
 def wire_ohm(ohm_at_25C: float, temperature_C: float) -> float:
@@ -98,14 +100,16 @@ def effective(g_uS: Tensor, wires: Wires, *, row: int = 0, column: int = 0) -> T
     """
     below, right = margins(g_uS, wires, row, column)
     ends: Ends = "both" if wires.both_ends else "last"
-    on_column = _Place(row, below, wires.idle_uS, ends, wires.column_ohm)
+    idle_rows_uS = 0.0 if wires.selector else wires.idle_uS
+    on_column = _Place(row, below, idle_rows_uS, ends, wires.column_ohm)
     on_row = _Place(column, right, wires.idle_uS, "first", wires.row_ohm)
     down, s, inside_rows = _divider(g_uS, g_uS.mean(0), on_column)
     # Sums across the order of memory take ten times as long: a copy in the other order, and back.
     along, t, inside_columns = _divider(g_uS.T.contiguous(), g_uS.mean(1), on_row)
     along, t = along.T.contiguous(), t.unsqueeze(1)
     x, y = (1 - down).div_(s), (1 - along).div_(t)
-    m = torch.outer(inside_columns * (g_uS.mean() - wires.idle_uS), inside_rows).add_(wires.idle_uS)
+    beside = inside_columns * (g_uS.mean() - wires.idle_uS) + wires.idle_uS
+    m = torch.outer(beside - idle_rows_uS, inside_rows).add_(idle_rows_uS)
     detour = m.mul_(x).mul_(y).mul_(down).mul_(along)
     kept = x.sub_(1).clamp_max_(0).mul_(y.sub_(1).clamp_max_(0))  # two minus signs
     return kept.mul_(g_uS).add_(detour)

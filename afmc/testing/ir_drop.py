@@ -17,16 +17,23 @@ def ir_drop(target: Target) -> tuple[float, float] | None:
     """Largest loss of a large cell, and the closed form's error; None without wires.
 
     The array is smaller than the crossbar and its wires have as much more resistance, so that they
-    take about as much. The error is the root mean square over random inputs, relative to that of
-    the outputs, against the exact solution of the network.
+    take about as much. Of rows with selectors only those of one group conduct. The error is the
+    root mean square over random inputs, relative to that of the outputs, against the exact solution
+    of the network.
     """
     crossbar, device = target.crossbar, target.device
     if not (crossbar.wire_row_ohm or crossbar.wire_column_ohm):
         return None
     rows, columns = min(_SIDE, crossbar.rows), min(_SIDE, crossbar.columns)
+    selector = crossbar.selector == "transistor"
+    driven = rows
+    if selector and crossbar.active_rows:
+        driven = -(-rows * crossbar.active_rows // crossbar.rows)
+    # The group of rows that loses most: far from the end, or between both.
+    first = (rows - driven) // 2 if crossbar.sense == "both_ends" else 0
     pairs = 2 if device.encoding == "differential" else 1
     generator = torch.Generator().manual_seed(0)
-    weights = torch.randn(columns, rows, generator=generator, dtype=torch.float64)
+    weights = torch.randn(columns, driven, generator=generator, dtype=torch.float64)
     weights /= weights.abs().amax()
     span = device.state_max - device.state_min
     if pairs == 2:
@@ -40,11 +47,13 @@ def ir_drop(target: Target) -> tuple[float, float] | None:
         (crossbar.wire_row_ohm or 0.0) * (crossbar.columns / columns) ** 2,
         (crossbar.wire_column_ohm or 0.0) * (crossbar.rows / rows) ** 2,
         both_ends=crossbar.sense == "both_ends",
+        selector=selector,
     )
-    exact, closed = nodal.effective(cells, around), wires.effective(cells, around)
+    exact = nodal.effective(cells, around, row=first)
+    closed = wires.effective(cells, around, row=first)
     large = cells > device.state_min + span / 2
     loss = float((1 - exact / cells)[large].max())
-    inputs = torch.randn(rows, 200, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(driven, 200, generator=generator, dtype=torch.float64)
     signs = torch.tensor([1.0, -1.0], dtype=torch.float64) if pairs == 2 else torch.ones(1)
 
     def product(left: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from afmc.ir import Matrix, Model, Program
 from afmc.lower import make_tiles, write_instance
 from afmc.pipeline import load_passes, run_passes
 from afmc.simulator.device import Device, device_of
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.replicas import Layer
 from afmc.targets import Baseline, Target, load_description, load_target
 from afmc.targets.starter import FILL_IN
 from afmc.targets.tables import Basis, Table
@@ -30,17 +31,18 @@ class Finding:
     text: str
 
 
-def check_target(target: str | Path | Target) -> list[Finding]:
+def check_target(target: str | Path | Target | Baseline) -> list[Finding]:
     """What is right, suspicious and wrong with a target, and what is different in its modes.
 
     Raises TargetError, in one sentence, for a description that cannot be read, and for a device
     model that does not exist or refuses its options.
     """
-    found = target if isinstance(target, Target) else load_description(target)
+    given = isinstance(target, Target | Baseline)
+    found = target if isinstance(target, Target | Baseline) else load_description(target)
     if isinstance(found, Baseline):
         return [*_baseline(found), *_origins(found), *_to_fill_in(found)]
     findings = [*_check(found), *_origins(found), *_to_fill_in(found)]
-    modes = [] if isinstance(target, Target) or found.mode is not None else [*found.modes]
+    modes = [] if given or found.mode is not None else [*found.modes]
     return findings + [each for mode in modes for each in _mode(f"{target}:{mode}", findings)]
 
 
@@ -65,6 +67,8 @@ def _check(target: Target) -> Iterator[Finding]:
     if not any(each.kind == "wrong" for each in of_device):
         yield from _accuracy(target)
     yield from _wires(target)
+    yield from _times_of_a_read(target)
+    yield from _without_effect(target)
     yield from _costs(target)
 
 
@@ -218,13 +222,15 @@ def _accuracy(target: Target) -> Iterator[Finding]:
             return
         off = max(_relative_error(layer) for layer in tiles.values())
         text = f"with {name} a product is off by {100 * off:.2g} % (root mean square)"
-        if off > 0.5:
+        if not math.isfinite(off):
+            yield Finding("wrong", f"with {name} a product is no finite number")
+        elif off > 0.5:
             yield Finding("suspicious", text + ": converters or devices leave little of it")
         else:
             yield Finding("passed", text)
 
 
-def _relative_error(layer: TileLinear) -> float:
+def _relative_error(layer: Layer) -> float:
     x = torch.randn(256, layer.in_features, generator=torch.Generator().manual_seed(1))
     exact = nn.functional.linear(x, layer.weight)
     return float((layer(x) - exact).norm() / exact.norm())
@@ -310,6 +316,54 @@ def _wires(target: Target) -> Iterator[Finding]:
     if loss > MEANT_FOR:
         text += f"; it is meant for up to {100 * MEANT_FOR:g} %"
     yield Finding("suspicious" if loss > MEANT_FOR else "passed", text)
+
+
+def _times_of_a_read(target: Target) -> Iterator[Finding]:
+    """Parts of a read that together do not fit into it, or into one another."""
+    needed = target.time_of_a_read_ns
+    read = target.tile.read_latency_ns
+    if read is not None and needed > read * (1 + 1e-9):
+        yield Finding(
+            "suspicious",
+            f"integration and conversions one after the other take {needed:g} ns, but a read "
+            f"(tile.read_latency_ns) takes {read:g}: do they overlap?",
+        )
+    pulse, window = target.longest_pulse_ns, target.output.integration_ns
+    if pulse is not None and window is not None and pulse > window * (1 + 1e-9):
+        yield Finding(
+            "suspicious",
+            f"the longest pulse of an input lasts {pulse:g} ns, but a column is integrated for "
+            f"{window:g} (output.integration_ns)",
+        )
+
+
+def _without_effect(target: Target) -> Iterator[Finding]:
+    """Figures that do nothing because of others."""
+    given, encoding = target.model_dump(exclude_unset=True), target.input.encoding
+    volt, window = target.crossbar.read_voltage_V, target.output.integration_ns
+    for key, idle, why in (
+        ("input.step_ns", encoding != "pulse_width", f"input.encoding is '{encoding}'"),
+        ("input.slice_bits", encoding != "bit_serial", f"input.encoding is '{encoding}'"),
+        ("crossbar.read_voltage_V", window is None, "output.integration_ns is not given"),
+        (
+            "crossbar.selector",
+            target.crossbar.active_rows is None and not target.device.state_min,
+            "all rows are driven and idle cells do not conduct",
+        ),
+        (
+            "output.bound",
+            target.output.bits is None,
+            "output.bits is not given",
+        ),
+    ):
+        table, figure = key.split(".")
+        if idle and given[table].get(figure) not in (None, "none"):
+            yield Finding("suspicious", f"{key} has no effect: {why}")
+    if volt is None and window is not None and target.device.g_max_uS is not None:
+        yield Finding(
+            "passed",
+            "thermal and shot noise are left out: crossbar.read_voltage_V is not given",
+        )
 
 
 def _costs(target: Target) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from models import ARCHITECTURES
 from torch import nn
 from torch.export import ExportedProgram
 from torch.nn import functional as F
@@ -44,7 +45,8 @@ def test_every_operation_is_counted_once(architecture: str, exports: Exports) ->
     _, exported = exports(architecture)
     matrices, remainder = find_matrices(exported)
     calls = sum(node.op == "call_function" for node in exported.graph.nodes)
-    assert sum(m.per_token for m in matrices) + sum(r.count for r in remainder) == calls
+    uses = sum(1 if m.copies > 1 else m.per_token for m in matrices)  # a bank's are one operation
+    assert uses + sum(r.count for r in remainder) == calls
 
 
 def test_every_operation_has_a_rule(architecture: str, exports: Exports) -> None:
@@ -63,28 +65,73 @@ PER_LAYER = {
     "phi3": ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"],
     "gpt2": ["c_attn", "c_proj", "c_fc", "c_proj"],
     "bert": ["query", "key", "value", "dense", "dense", "dense"],
-    "mixtral": ["q_proj", "k_proj", "v_proj", "o_proj", "gate"],
+    "mixtral": ["q_proj", "k_proj", "v_proj", "o_proj", "gate", "gate_up_proj", "down_proj"],
 }
 PER_LAYER |= {"qwen2": PER_LAYER["llama"], "gemma3": PER_LAYER["llama"]}
 AT_THE_END = {"bert": ["dense", "decoder"]}
+LATENT = ["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"]
+DENSE = ["gate_proj", "up_proj", "down_proj"]
+MIXTURE = PER_LAYER["mixtral"]
+WHOLE = {
+    "qwen3_moe": [*MIXTURE, "lm_head"],
+    "gpt_oss": [*MIXTURE[:4], "router", *MIXTURE[5:], "lm_head"],
+    "deepseek_v3": [*LATENT, *DENSE, *LATENT, *MIXTURE[4:], *DENSE, "lm_head"],
+}
 
 
 def test_matrices_in_dataflow_order(architecture: str, exports: Exports) -> None:
     matrices, _ = find_matrices(exports(architecture)[1])
-    expected = PER_LAYER[architecture] * 2 + AT_THE_END.get(architecture, ["lm_head"])
-    assert [m.name.split(".")[-2] for m in matrices] == expected
-    assert [m.module + ".weight" for m in matrices] == [m.name for m in matrices]
+    expected = WHOLE.get(architecture) or (
+        PER_LAYER[architecture] * 2 + AT_THE_END.get(architecture, ["lm_head"])
+    )
+    names = [m.name.removesuffix(".weight") for m in matrices]
+    assert [name.rpartition(".")[2] for name in names] == expected
+    for name, matrix in zip(names, matrices, strict=True):
+        assert matrix.module == (name.rpartition(".")[0] if matrix.copies > 1 else name)
 
 
 def test_who_shares_an_input(exports: Exports) -> None:
     matrices, _ = find_matrices(exports("llama")[1])
     assert [m.input for m in matrices[:7]] == [
-        *["model.layers.0.input_layernorm:mul_4"] * 3,
+        *["model.layers.0.input_layernorm:mul_1"] * 3,
         "model.layers.0.self_attn:reshape_3",
-        *["model.layers.0.post_attention_layernorm:mul_18"] * 2,
-        "model.layers.0.mlp:mul_19",
+        *["model.layers.0.post_attention_layernorm:mul_1"] * 2,
+        "model.layers.0.mlp:mul",
     ]
     assert len({m.input for m in matrices}) == 2 * 4 + 1
+
+
+def test_where_inputs_come_from(exports: Exports) -> None:
+    """Of the residual stream what was added last, and through attention all of q, k and v."""
+    matrices, _ = find_matrices(exports("llama")[1])
+    q, k, v, o, gate, up, down = (m.name for m in matrices[:7])
+    assert [m.sources for m in matrices[:8]] == [
+        *[()] * 3,
+        (q, k, v),
+        *[(o,)] * 2,
+        (gate, up),
+        (down,),
+    ]
+    assert [m.sources for m in matrices[7:10]] == [(down,)] * 3
+    assert matrices[-1].sources == (matrices[-2].name,)
+    assert matrices[-2].name == "model.layers.1.mlp.down_proj.weight"
+
+
+def test_where_the_inputs_of_experts_come_from(exports: Exports) -> None:
+    matrices, _ = find_matrices(exports("deepseek_v3")[1])
+    sources = {
+        m.name.removeprefix("model.layers.1.").removesuffix(".weight"): [
+            source.removeprefix("model.layers.1.").removesuffix(".weight") for source in m.sources
+        ]
+        for m in matrices
+    }
+    assert sources["self_attn.o_proj"] == [
+        *("self_attn.q_b_proj", "self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj")
+    ]
+    assert sources["mlp.experts.gate_up_proj"] == ["self_attn.o_proj", "mlp.gate"]  # the router
+    assert sources["mlp.experts.down_proj"] == ["mlp.experts.gate_up_proj"]
+    assert sources["mlp.shared_experts.up_proj"] == ["self_attn.o_proj"]
+    assert sources["lm_head"] == ["mlp.experts.down_proj", "mlp.shared_experts.down_proj"]
 
 
 def test_tied_head(exports: Exports) -> None:
@@ -130,10 +177,84 @@ def test_tied_bias_of_bert(exports: Exports) -> None:
     assert matrices[-1].tied_to == "bert.embeddings.word_embeddings.weight"
 
 
-def test_expert_banks_are_not_dropped(exports: Exports) -> None:
-    _, remainder = find_matrices(exports("mixtral")[1])
-    banks = [r for r in remainder if r.reason.startswith("expert bank")]
-    assert [(r.count, r.weights) for r in banks] == [(4, 2 * 4 * 3 * 32 * 48)]
+@pytest.mark.parametrize(
+    ("architecture", "layers", "copies", "top_k", "wide"),
+    [
+        ("mixtral", (0, 1), 4, 2, 48),
+        ("qwen3_moe", (0,), 4, 2, 24),
+        ("deepseek_v3", (1,), 8, 3, 24),
+        ("gpt_oss", (0,), 4, 2, 48),
+    ],
+)
+def test_banks_of_experts(
+    exports: Exports, architecture: str, layers: tuple[int, ...], copies: int, top_k: int, wide: int
+) -> None:
+    matrices, _ = find_matrices(exports(architecture)[1])
+    banks = [m for m in matrices if m.copies > 1]
+    assert len(banks) == 2 * len(layers)
+    up, down = banks[-2:]
+    experts = f"model.layers.{layers[-1]}.mlp.experts"
+    other = architecture == "gpt_oss"  # the other way round, and with biases
+    for matrix, name, rows, cols in (
+        (up, "gate_up_proj", 32, 2 * wide),
+        (down, "down_proj", wide, 32),
+    ):
+        assert matrix == Matrix(
+            name=f"{experts}.{name}",
+            rows=rows,
+            cols=cols,
+            input=matrix.input,
+            copies=copies,
+            per_token=top_k,
+            module=experts,
+            layer=matrix.layer,
+            operation="transformers.grouped_mm_fallback.default",
+            stored="rows_cols" if other else "cols_rows",
+            bias=f"{experts}.{name}_bias" if other else None,
+        )
+    assert up.layer == down.layer and up.layer.endswith("Experts")
+    assert up.input.startswith(f"{experts}:index")  # the tokens by expert
+    assert down.input.startswith(f"{experts}:mul")  # gate times up
+
+
+@pytest.mark.parametrize(
+    ("architecture", "routers"),
+    [
+        ("llama", []),
+        ("mixtral", ["model.layers.0.mlp.gate.weight", "model.layers.1.mlp.gate.weight"]),
+        ("deepseek_v3", ["model.layers.1.mlp.gate.weight"]),
+        ("gpt_oss", ["model.layers.0.mlp.router.weight"]),
+    ],
+)
+def test_routers(exports: Exports, architecture: str, routers: list[str]) -> None:
+    matrices, _ = find_matrices(exports(architecture)[1])
+    assert [m.name for m in matrices if m.chooses] == routers
+
+
+def test_banks_without_weights_and_in_half_precision() -> None:
+    """On the meta device, where torch has an operator for bfloat16. The router computes in float32,
+    so that it multiplies by no stored weight, and nothing before it is taken for a router.
+    """
+    with torch.device("meta"):
+        module = ARCHITECTURES["deepseek_v3"]().to(torch.bfloat16).eval()
+    matrices, remainder = find_matrices(export(module))
+    up, down = [m for m in matrices if m.copies > 1]
+    for matrix, rows, cols in ((up, 32, 48), (down, 24, 32)):
+        assert (matrix.rows, matrix.cols, matrix.copies, matrix.per_token) == (rows, cols, 8, 3)
+        assert matrix.operation == "aten._grouped_mm.default"
+    assert [m.name for m in matrices if "gate.weight" in m.name or m.chooses] == []
+    computed = [r for r in remainder if r.reason.startswith("its constant operand is computed")]
+    assert [(r.operation, r.count) for r in computed] == [("aten.linear.default", 1)]
+    account, model = counted(module, matrices, remainder)
+    assert account == model
+
+
+def test_experts_are_grouped_for_the_graph_and_left_as_they_were(tiny: Tiny) -> None:
+    module = tiny("mixtral")
+    module.set_experts_implementation("eager")  # type: ignore[operator]  # transformers is untyped
+    matrices, _ = find_matrices(export(module))
+    assert [m.copies for m in matrices if m.copies > 1] == [4] * 4
+    assert module.config._experts_implementation == "eager"  # type: ignore[union-attr]
 
 
 def test_gemmas_norm_scales_are_arithmetic(exports: Exports) -> None:
@@ -244,6 +365,70 @@ class Bank(Toy):
         return torch.bmm(x[:2], self.w)
 
 
+class Loop(Toy):
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.w[0] + x @ self.w[1]
+
+
+class OfSomeTokens(Toy):
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.reshape(-1, 4)
+        total = x.new_zeros(len(x), 6)
+        for expert in range(2):
+            which = torch.where(x[:, expert] > 0)[0]
+            total = total.index_add(0, which, x[which] @ self.w[expert].mT)
+        return total
+
+
+class Selected(Toy):
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.reshape(-1, 4)
+        return torch.bmm(x.unsqueeze(1), self.w[x.argmax(-1) % 2]).squeeze(1)
+
+
+class AllExperts(Toy):
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(x.reshape(-1, 4), self.w.transpose(-1, -2))
+
+
+class WithBias(Toy):
+    def __init__(self, *shape: int) -> None:
+        super().__init__(*shape)
+        self.b = nn.Parameter(torch.ones(shape[0], shape[2]))
+
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.reshape(-1, 4)
+        which = x.argmax(-1) % 3
+        return torch.bmm(x.unsqueeze(1), self.w[which]) + self.b[which].unsqueeze(1)
+
+
+@pytest.mark.parametrize(
+    ("module", "copies", "stored", "uses", "inputs"),
+    [
+        (Bank(2, 4, 6), 2, "rows_cols", 1, "slice_1"),
+        (Loop(2, 4, 6), 2, "rows_cols", 2, "embedding:embedding"),
+        (OfSomeTokens(2, 6, 4), 2, "cols_rows", 2, "index,index_1"),
+        (Selected(2, 4, 6), 2, "rows_cols", 1, "embedding:embedding"),
+        (AllExperts(2, 6, 4), 2, "cols_rows", 2, "embedding:embedding"),
+        (WithBias(3, 4, 6), 3, "rows_cols", 1, "embedding:embedding"),
+    ],
+)
+def test_other_spellings_of_banks(
+    module: Toy, copies: int, stored: str, uses: int, inputs: str
+) -> None:
+    (matrix,), remainder = find_matrices(export(module.eval()))
+    assert (matrix.name, matrix.rows, matrix.cols, matrix.copies) == ("w", 4, 6, copies)
+    assert (matrix.stored, matrix.per_token, matrix.input) == (stored, uses, inputs)
+    assert matrix.bias == ("b" if isinstance(module, WithBias) else None)
+    account, model = counted(module, (matrix,), remainder)
+    assert account == model
+
+
+class ExpertsLost(Toy):
+    def use(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.w.view(4, 12)
+
+
 class Convolution(Toy):
     def use(self, x: torch.Tensor) -> torch.Tensor:
         return F.conv1d(x.transpose(1, 2), self.w, padding=1)
@@ -297,7 +482,8 @@ class Unknown(Toy):
         (Convolution(6, 4, 3), "aten.conv1d.padding", "convolution is not lowered yet"),
         (OnTheLeft(6, 4), "aten.matmul.default",
          "the constant is the left operand: not lowered yet"),
-        (Bank(2, 4, 6), "aten.bmm.default", "expert bank (3-D weight) is not lowered yet"),
+        (ExpertsLost(2, 4, 6), "aten.matmul.default",
+         "expert bank (3-D weight) is not lowered yet"),
         (Buffer(4, 6), "aten.matmul.default",
          "its constant operand is a buffer, not a parameter"),
         (Computed(4, 6), "aten.matmul.default",

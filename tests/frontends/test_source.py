@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from afmc.errors import ModelError
 from afmc.frontends.cache import cache_dir
 from afmc.frontends.source import Source, resolve, sha256_of
 
-READ_NOW = "a Hugging Face folder or id, a .gguf file, or a known name (smollm2-135m)"
+READ_NOW = (
+    "a Hugging Face folder or id, a .gguf file, a .json configuration with --shapes-only, or a"
+    " known name (smollm2-135m)"
+)
 INDEX = "model.safetensors.index.json"
 
 
@@ -127,7 +131,7 @@ def nothing(here: Path) -> None:
         *(
             (name, write(name, b"x"), f"{name} is not a kind of file that is read now:"
              f" give {READ_NOW}.")
-            for name in ("m.onnx", "m.pt2", "config.json", "m.bin", "m.pt", "m.safetensors")
+            for name in ("m.onnx", "m.pt2", "m.bin", "m.pt", "m.safetensors")
         ),
         (
             "m.gguf",
@@ -176,6 +180,53 @@ def test_sentence(here: Path, model: str, prepare: Callable[[Path], None], sente
     assert str(error.value) == sentence
 
 
+def test_a_configuration_is_a_model_of_shapes_only(here: Path) -> None:
+    (here / "any.json").write_text('{"model_type": "any"}')
+    weightless(here)
+    (here / "m/config.json").write_text('{"model_type": "any"}')
+    assert resolve("any.json", shapes_only=True) == Source("any.json", "config", Path("any.json"))
+    assert resolve("m", shapes_only=True) == Source("m", "config", Path("m/config.json"))
+    assert resolve("gpt2", shapes_only=True) == Source("gpt2", "hub", None)
+
+
+NO_SHAPES = (
+    "is a .gguf file, whose shapes are not read without its weights: with --shapes-only give a"
+    " folder or id with a config.json, or a .json configuration."
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "shapes_only", "prepare", "sentence"),
+    [
+        ("any.json", False, write("any.json", b"{}"),
+         "any.json is a configuration without weights: add --shapes-only (shapes_only=True) to map"
+         " its shapes alone, or give the folder that holds the weights."),
+        ("any.json", True, write("any.json", b"{"),
+         "any.json is not valid JSON: Expecting property name enclosed in double quotes: line 1"
+         " column 2 (char 1)."),
+        ("any.json", True, write("any.json", b"[]"),
+         "any.json should hold a JSON object, not a list."),
+        ("any.json", True, write("any.json", b'{"model_type": 3}'),
+         "any.json has no model_type, so it is not a transformers configuration."),
+        ("m", True, weightless,
+         "m/config.json has no model_type, so it is not a transformers configuration."),
+        ("any.json", True, nothing, "any.json does not exist."),
+        (".", True, nothing, ". has no config.json, so it is not a Hugging Face model folder."),
+        ("m.gguf", True, write("m.gguf", b"GGUF"), f"m.gguf {NO_SHAPES}"),
+        ("smollm2-135m", True, nothing, f"smollm2-135m {NO_SHAPES}"),
+        ("m.onnx", True, write("m.onnx", b"x"),
+         f"m.onnx is not a kind of file that is read now: give {READ_NOW}."),
+    ],
+)  # fmt: skip
+def test_sentences_about_configurations(
+    here: Path, model: str, shapes_only: bool, prepare: Callable[[Path], None], sentence: str
+) -> None:
+    prepare(here)
+    with pytest.raises(ModelError) as error:
+        resolve(model, shapes_only=shapes_only)
+    assert str(error.value) == sentence
+
+
 def test_links_of_the_hubs_own_cache_are_followed(here: Path) -> None:
     snapshot = sharded_at(here / "repo/snapshots/1234")
     (here / "repo/blobs").mkdir()
@@ -210,6 +261,14 @@ def test_sha256_of_a_gguf_file_is_the_files_own(here: Path) -> None:
     assert sha256_of(resolve("m.gguf")) == (
         "b83633aa785344791618f2fddf131b010ea04912a60430760b070bad293f65bd"
     )
+
+
+def test_sha256_of_a_configuration_is_the_files_own(here: Path) -> None:
+    content = '{"model_type": "any"}'
+    (folder_at(here / "m") / "config.json").write_text(content)
+    (here / "copy.json").write_text(content)
+    found = {sha256_of(resolve(name, shapes_only=True)) for name in ("m", "copy.json")}
+    assert found == {hashlib.sha256(content.encode()).hexdigest()}
 
 
 def test_sha256_of_a_hub_id_is_refused() -> None:

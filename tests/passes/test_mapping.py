@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from programs import compiled, llama, program_of, smollm2
 
-from afmc.errors import CapacityError, OptionError
+from afmc.errors import OptionError
 from afmc.ir import Matrix, Program
-from afmc.pipeline import chips_used, configure, fit_or_explain, levers, load_passes
+from afmc.pipeline import chips_used
 from afmc.targets import load_target
 
 UNMERGED = {"merge.enabled": False}
@@ -34,15 +34,17 @@ def qwen2() -> Program:
 
 
 # model, crossbar, blocks, proven number of tiles under `parallel`, all without merging:
-# one-block-a-tile counts of every peer, and optima known from enumeration
+# one-block-a-tile counts of every peer. Where blocks had to share neither a row nor a column, it
+# was known to be 2,856, 1,002, 348, 654, 170, 2,322 and 605; neighbours on the same rows with the
+# same input need fewer.
 KNOWN = [
-    (smollm2, 256, 2916, 2856),
-    (smollm2, 512, 1092, 1002),
-    (smollm2, 1024, 348, 348),
+    (smollm2, 256, 2916, 2766),
+    (smollm2, 512, 1092, 942),
+    (smollm2, 1024, 348, 258),
     (gpt2, 512, 678, 654),
     (gpt2, 1024, 170, 170),
-    (qwen2, 512, 2322, 2322),
-    (qwen2, 1024, 605, 605),
+    (qwen2, 512, 2322, 2208),
+    (qwen2, 1024, 605, 581),
 ]
 
 
@@ -85,34 +87,6 @@ def test_hermes_needs_chips() -> None:
     program = compiled(smollm2(), "hermes-64")
     assert chips_used(program) == 45  # 2,826 tiles of 64 a chip
     assert chips_used(compiled(smollm2(), "hermes-64", UNMERGED)) == 46
-
-
-def test_too_few_chips_says_how_many_and_what_would_fit() -> None:
-    target = load_target("hermes-64", {"system.chips": 40})
-    with pytest.raises(CapacityError) as caught:
-        fit_or_explain(smollm2(), target, load_passes())
-    assert str(caught.value) == (
-        "test needs 45 chips of hermes-64 (2826 tiles, 64 a chip), but the system has 40: 5 "
-        "missing. What would fit: --set allocate.rule=parallel --digital lm_head (2220 tiles, 35 "
-        "chips, if hermes-64 can share tiles); --digital lm_head (2250 tiles, 36 chips); --set "
-        "target.system.chips=45."
-    )
-    for lever in caught.value.levers[:2]:  # each does what it says
-        settings = {"partition.digital": ("lm_head",)}
-        if "parallel" in lever:
-            settings |= {"allocate.rule": "parallel"}  # type: ignore[dict-item]
-        fits = fit_or_explain(smollm2(), target, configure(load_passes(), settings))
-        assert f"{chips_used(fits)} chips" in lever
-
-
-def test_no_lever_where_nothing_helps() -> None:
-    one = program_of([Matrix("a", 8, 8, "x", module="a")])
-    assert (
-        levers(
-            one, load_target("afm-512-projected", {"tile.co_location": "parallel"}), load_passes()
-        )
-        == []
-    )
 
 
 def test_tiers_fill_tile_after_tile() -> None:

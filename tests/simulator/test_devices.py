@@ -79,6 +79,18 @@ BAD: list[tuple[dict[str, object], str]] = [
         "hermes-64:device.noise: RaisesWhenMade failed: KeyError('no such chip').",
     ),
     (
+        {"device.noise": "device_plug_ins:NoDevices"},
+        "hermes-64:device.noise: devices of NoDevices must be a whole number above 0, but is 0.",
+    ),
+    (
+        {"device.noise": "device_plug_ins:RangeInWords"},
+        "hermes-64:device.noise: g_max_uS of RangeInWords must be a number above 0, but is '20'.",
+    ),
+    (
+        {"device.noise": "device_plug_ins:RangeRaises"},
+        "hermes-64:device.noise: g_max_uS of RangeRaises failed: LookupError('no data sheet').",
+    ),
+    (
         {"device.noise": "os:mkdir", "device.options.path": "made-by-a-target"},
         "hermes-64:device.noise names os:mkdir, which is not a class with a method 'program'.",
     ),

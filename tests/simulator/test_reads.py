@@ -16,12 +16,13 @@ from afmc.conditions import Condition
 from afmc.simulator import nodal, reference
 from afmc.simulator.converters import ConverterErrors, codes, digits_of
 from afmc.simulator.device import device_of
+from afmc.simulator.devices.polynomial import DAY_S
 from afmc.simulator.layer import pieces_of
 from afmc.simulator.random import Address
 from afmc.simulator.readout import read_noise_of
 from afmc.simulator.tiles import program
 from afmc.simulator.wires import Wires
-from afmc.targets import Target
+from afmc.targets import Target, list_targets, load_description
 
 SMALL = {"crossbar.rows": 40, "crossbar.columns": 30, "tile.read_latency_ns": None}
 READS: dict[str, dict[str, object]] = {
@@ -129,15 +130,76 @@ def test_digits_add_up_to_the_code(bits: int, slice_bits: int, seed: int) -> Non
     assert isinstance(total, Tensor) and torch.equal(total, code)
 
 
-def test_an_error_falls_with_every_bit_of_a_converter(generator: torch.Generator) -> None:
-    linear, x = layer(100, 50, generator), torch.randn(400, 100, generator=generator)
-    other = {"input.bits": "output.bits", "output.bits": "input.bits"}
-    for key in other:
-        errors = []
-        for bits in range(4, 13):
-            figures = SMALL | {key: bits, other[key]: None, "input.step_ns": None}
-            errors.append(error(linear, load_target("hermes-64", figures).without_noise(), x))
-        assert errors == sorted(errors, reverse=True), key
+LAYERS = st.tuples(st.integers(20, 80), st.integers(5, 30), st.integers(0, 2**20))
+"""Inputs, outputs and the seed of the weights."""
+
+
+def drawn(shape: tuple[int, int, int], tokens: int) -> tuple[nn.Linear, Tensor]:
+    """A layer and inputs for it."""
+    rows, cols, seed = shape
+    generator = torch.Generator().manual_seed(seed)
+    return layer(rows, cols, generator), torch.randn(tokens, rows, generator=generator)
+
+
+@given(LAYERS, st.sampled_from([("input.bits", "output.bits"), ("output.bits", "input.bits")]))
+@settings(max_examples=10, deadline=None)
+def test_an_error_falls_with_every_bit_of_a_converter(
+    shape: tuple[int, int, int], keys: tuple[str, str]
+) -> None:
+    linear, x = drawn(shape, 400)
+    errors = []
+    for bits in range(4, 13):
+        figures = SMALL | {keys[0]: bits, keys[1]: None, "input.step_ns": None}
+        errors.append(error(linear, load_target("hermes-64", figures).without_noise(), x))
+    assert errors == sorted(errors, reverse=True)
+
+
+ANALOG = [name for name in list_targets() if isinstance(load_description(name), Target)]
+
+
+@given(LAYERS, st.sampled_from(ANALOG))
+@settings(max_examples=25, deadline=None)
+def test_perfect_converters_on_perfect_devices_are_exact(
+    shape: tuple[int, int, int], name: str
+) -> None:
+    linear, x = drawn(shape, 20)
+    ideal = load_target(load_target(name).without_noise(), {"output.bits": None})
+    if ideal.input.encoding != "level":
+        ideal = load_target(ideal, {"input.encoding": "level", "input.step_ns": None})
+    ideal = load_target(ideal, {"input.bits": None})
+    assert error(linear, ideal, x) < 2e-6
+
+
+@given(LAYERS, st.sampled_from(ANALOG), st.booleans(), st.sampled_from([25.0, 85.0]))
+@settings(max_examples=20, deadline=None)
+def test_no_target_is_better_with_its_noise_than_without(
+    shape: tuple[int, int, int], name: str, a_day_later: bool, temperature_C: float
+) -> None:
+    """On average over instances, whatever its devices, wires, converters and light do."""
+    target = load_target(name)
+    linear, x = drawn(shape, 50)
+    exact = linear(x)
+    pieces = pieces_of(linear.in_features, linear.out_features, target, "full")
+    condition = Condition(DAY_S if a_day_later else 0.0, temperature_C)
+
+    def squares(hardware: Target, instance: int) -> float:
+        draws = torch.Generator().manual_seed(instance)
+        tile = TileLinear(linear, hardware.without_noise(), input_range=4.0)
+        tile.target = hardware
+        held = program(
+            linear.weight,
+            pieces,
+            hardware,
+            device_of(hardware),
+            seed=0,
+            instance=instance,
+            condition=condition,
+        )
+        tile.write(held, draws)
+        return float((tile(x) - exact).square().sum())
+
+    noiseless = squares(target.without_noise(), 0)
+    assert sum(squares(target, instance) for instance in range(3)) / 3 >= noiseless * (1 - 1e-6)
 
 
 IMPERFECT: dict[str, dict[str, object]] = {

@@ -6,7 +6,15 @@ import math
 
 import pytest
 import torch
-from device_plug_ins import NeverAges, Raises, Shrinks, SigmaOfAnotherShape
+from device_plug_ins import (
+    Exits,
+    NeverAges,
+    Raises,
+    SaysMuch,
+    Shrinks,
+    SigmaOfAnotherShape,
+    SigmaOfNoNumber,
+)
 from torch import nn
 
 from afmc import TileLinear, load_target
@@ -184,7 +192,14 @@ def test_a_column_of_zeros_stays_zero(noisy: bool, generator: torch.Generator) -
             SigmaOfAnotherShape(),
             "read_sigma of the device model SigmaOfAnotherShape did not return the shape it got.",
         ),
+        (
+            SigmaOfNoNumber(),
+            "read_sigma of the device model SigmaOfNoNumber gives values that are no finite "
+            "numbers of at least 0.",
+        ),
+        (Exits(), "program of the device model Exits failed: SystemExit(3)."),
         (NeverAges(), "the device model NeverAges: nobody looked after programming."),
+        (SaysMuch(), "the device model SaysMuch: nobody looked."),
     ],
 )
 def test_a_plug_in_device_that_misbehaves(device: Device, sentence: str) -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from afmc.simulator import nodal
+from afmc.simulator.ir_drop import behind_wires
 from afmc.simulator.wires import Wires, effective, effective_pair, wire_ohm
+from afmc.targets import load_target
 
 Solver = Callable[[Tensor, Wires], Tensor]
 
@@ -187,13 +189,18 @@ def test_oblong_crossbars(
 
 
 @pytest.mark.parametrize("both_ends", [False, True])
-@pytest.mark.parametrize("idle_uS", [0.0, 9.0])
+@pytest.mark.parametrize(("idle_uS", "selector"), [(0.0, False), (9.0, False), (9.0, True)])
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (32, 0), (0, 48), (15, 30), (32, 48)])
 def test_a_block_among_idle_cells(
-    row: int, column: int, idle_uS: float, both_ends: bool, generator: torch.Generator
+    row: int,
+    column: int,
+    idle_uS: float,
+    selector: bool,
+    both_ends: bool,
+    generator: torch.Generator,
 ) -> None:
     g_uS = uniform(16, 32, generator)
-    wires = Wires(64, 64, 2.0, 3.0, both_ends, idle_uS)
+    wires = Wires(64, 64, 2.0, 3.0, both_ends, idle_uS, selector)
     exact = nodal.effective(g_uS, wires, row=row, column=column)
     got = effective(g_uS, wires, row=row, column=column)
     assert error(got, exact, g_uS) < 2e-4
@@ -206,6 +213,48 @@ def test_nodal_analysis_of_a_block_is_that_of_its_crossbar(generator: torch.Gene
     whole = nodal.effective(crossbar, filled(crossbar, 50, 70))
     block = nodal.effective(g_uS, Wires(9, 12, 50, 70, idle_uS=3.0), row=2, column=4)
     torch.testing.assert_close(block, whole[4:10, 2:7])
+
+
+def test_nodal_analysis_with_selectors_leaves_out_the_other_rows(
+    generator: torch.Generator,
+) -> None:
+    g_uS = uniform(6, 5, generator)
+    crossbar = torch.zeros(12, 9, dtype=torch.float64)
+    crossbar[:, 2:7] = 3.0  # beside the block
+    crossbar[4:10, 2:7] = g_uS
+    whole = nodal.effective(crossbar, filled(crossbar, 50, 70))
+    wires = Wires(9, 12, 50, 70, idle_uS=3.0, selector=True)
+    block = nodal.effective(g_uS, wires, row=2, column=4)
+    torch.testing.assert_close(block, whole[4:10, 2:7])
+
+
+@pytest.mark.parametrize("selector", ["transistor", "none"])
+def test_with_selectors_each_group_of_rows_has_the_wires_to_itself(
+    selector: str, generator: torch.Generator
+) -> None:
+    target = load_target(
+        "hermes-64",
+        {
+            "crossbar.rows": 32,
+            "crossbar.columns": 8,
+            "crossbar.active_rows": 8,
+            "crossbar.selector": selector,
+            "crossbar.wire_row_ohm": 5.0,
+            "crossbar.wire_column_ohm": 8.0,
+            "tile.read_latency_ns": None,
+        },
+    )
+    plus, minus = pair(8, 30, generator, 2.0, 88.0)
+    got = behind_wires(plus, minus, target, row=1, column=0, temperature_C=25.0)
+    cells = torch.stack((plus, minus), dim=1).reshape(16, 30)
+    exact = torch.empty_like(cells)
+    for first in range(0, 30, 8) if selector == "transistor" else (0,):
+        rows = slice(first, first + 8 if selector == "transistor" else 30)
+        wires = Wires(32, 16, 5.0, 8.0, selector=selector == "transistor")
+        exact[:, rows] = nodal.effective(cells[:, rows], wires, row=1 + first)
+    assert error(got[0], exact[0::2], plus) < 2e-3
+    assert error(got[1], exact[1::2], minus) < 2e-3
+    assert error(plus, exact[0::2], plus) > 0.01  # what the wires take
 
 
 @pytest.mark.parametrize("solve", [nodal.effective, effective])

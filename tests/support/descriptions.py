@@ -54,6 +54,16 @@ load_ohm = 50.0
 bandwidth_GHz = 1.0
 {SOURCED}"""
 
+MESH = (
+    GOOD
+    + f"""
+[links]
+topology = "mesh"
+columns = 2
+hop_energy_pJ_bit = 0.08
+{SOURCED}"""
+)
+
 LIGHT = GOOD.replace(
     "g_max_uS = 25.0\ng_min_uS = 0.5\n", "transmission_max = 1.0\ntransmission_min = 0.01\n"
 ).replace("[tile]", f"{OPTICS}\n[tile]")

@@ -27,21 +27,23 @@ origins = st.fixed_dictionaries({"source": texts, "basis": bases}, optional={"no
 REQUIRED: dict[str, Figures] = {
     "crossbar": {"rows": counts, "columns": counts},
     "output": {"range": scopes, "bound": positive},
-    "device": {"devices_per_polarity": st.integers(2, 2**31 - 1), "scale": scopes},
+    "device": {"devices_per_polarity": st.integers(2, 64), "scale": scopes},
     "optics": {
         "power_mW": positive,
         "responsivity_A_W": positive,
         "load_ohm": positive,
         "bandwidth_GHz": positive,
     },
-    "tile": {"co_location": st.sampled_from(["exclusive", "parallel"])},
-    "chip": {"tiles": counts},
+    "tile": {"co_location": st.sampled_from(["exclusive", "parallel", "serial"])},
+    "chip": {"tiles": st.integers(1, 2**20)},
+    "links": {"topology": st.sampled_from(["mesh", "bus"])},
 }
 """By table; `bound` only where there are bits."""
 
 FREE: dict[str, Figures] = {
     "crossbar": {
         "active_rows": st.just(1),
+        "selector": st.sampled_from(["none", "transistor"]),
         "sense": st.sampled_from(["one_end", "both_ends"]),
     },
     "input": {
@@ -63,7 +65,7 @@ FREE: dict[str, Figures] = {
     },
     "optics": {"rin_dB_Hz": st.floats(-200, -1)},
     "tile": {
-        "tiers": counts,
+        "tiers": st.integers(1, 2**10),
         "read_phases": st.sampled_from([1, 2]),
         # Longer than any of these converters take.
         "read_latency_ns": st.floats(1e30, 1e35),
@@ -71,6 +73,11 @@ FREE: dict[str, Figures] = {
         "area_mm2": positive,
     },
     "chip": {"area_mm2": positive, "power_W": positive},
+    "links": {
+        "hop_energy_pJ_bit": not_negative,
+        "hop_latency_ns": not_negative,
+        "bandwidth_GB_s": positive,
+    },
     "system": {"chips": counts},
 }
 """Figures that go with any others."""
@@ -99,6 +106,7 @@ TOGETHER = {
         "encoding",
         "significance",
     ),
+    "links": ("columns",),
 }
 """Figures that go with some others: `analog` draws them by hand."""
 
@@ -155,6 +163,10 @@ def analog(draw: st.DrawFn) -> dict[str, Any]:
         tables["crossbar"] |= _some(draw, ELECTRICAL)
     if not light or draw(st.booleans()):
         del tables["optics"]
+    if tables["links"]["topology"] == "mesh":
+        tables["links"]["columns"] = 1  # there are as many tiles in any case
+    if draw(st.booleans()):
+        del tables["links"]
     tables["device"] |= _device(draw, light)
     if "bits" in tables["input"]:
         tables["input"] |= _some(

@@ -49,6 +49,9 @@ SETTINGS = st.fixed_dictionaries(
     {
         "merge.enabled": st.booleans(),
         "split.style": st.sampled_from(["full", "balanced"]),
+        "replicate.tiles": st.sampled_from([None, 100_000]),
+        "replicate.objective": st.sampled_from(["throughput", "latency"]),
+        "replicate.tokens": st.integers(1, 3),
         "allocate.max_patterns": st.sampled_from([1, 20_000]),
     }
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from descriptions import DIGITAL, GOOD, LIGHT, MODES, OPTICS, SOURCED, changed
+from descriptions import DIGITAL, GOOD, LIGHT, MESH, MODES, OPTICS, SOURCED, changed
 
 from afmc.errors import TargetError
 from afmc.simulator.device import device_of, list_devices
@@ -279,12 +279,22 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
             f"{OPTICS}\n[tile]\n",
             "optics is given, but the devices hold a conductance (device.g_max_uS).",
         ),
+        (
+            "rows = 64\n",
+            "rows = 64\nwire_row_ohm = 1e39\n",
+            "crossbar.wire_row_ohm must be at most 1e+36, but is 1e+39.",
+        ),
+        (
+            "[tile]\n",
+            "[tile]\ntiers = 1000000000\n",
+            "tile.tiers times chip.tiles, 4, is more than 2147483647 crossbars a chip.",
+        ),
         # Words.
         ('"column"', '"row"', "output.range must be 'column' or 'tile', but is 'row'."),
         (
             '"parallel"',
-            '"serial"',
-            "tile.co_location must be 'exclusive' or 'parallel', but is 'serial'.",
+            '"dense"',
+            "tile.co_location must be 'exclusive', 'parallel' or 'serial', but is 'dense'.",
         ),
         (
             '"measured"',
@@ -553,6 +563,22 @@ def test_a_bad_figure_of_light(write: Write, old: str, new: str, expected: str) 
     assert sentence("my.toml") == f"my.toml:{expected}"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("columns = 2\n", "", "links.columns is missing: a mesh has a number of columns."),
+        ("columns = 2\n", "columns = 5\n", "links.columns is 5, but a chip has 4 tiles."),
+        ("columns = 2\n", "columns = 0\n", "links.columns must be greater than 0, but is 0."),
+        ('"mesh"', '"bus"', "links.columns is given, but a bus has none (topology)."),
+        ('"mesh"', '"ring"', "links.topology must be 'mesh' or 'bus', but is 'ring'."),
+        ("0.08", "-0.08", "links.hop_energy_pJ_bit must be at least 0, but is -0.08."),
+    ],
+)
+def test_bad_links(write: Write, old: str, new: str, expected: str) -> None:
+    write(changed(MESH, (old, new)))
+    assert sentence("my.toml") == f"my.toml:{expected}"
+
+
 def test_light_has_no_voltage_without_a_table_of_optics_either(write: Write) -> None:
     write(changed(LIGHT, (OPTICS, ""), ("columns = 32\n", "columns = 32\nread_voltage_V = 1.0\n")))
     assert sentence("my.toml") == "my.toml:crossbar.read_voltage_V is given, but light has none."
@@ -752,8 +778,8 @@ def test_overrides_of_a_target_in_a_mode(write: Write) -> None:
         "tile.read_phases, set by the user, must be 1, 2 or 4, but is 3."
     )
     assert sentence(target, {"tile.co_location": None}) == (
-        "tile.co_location, taken away by the user, must be 'exclusive' or 'parallel', but is "
-        "nothing."
+        "tile.co_location, taken away by the user, must be 'exclusive', 'parallel' or "
+        "'serial', but is nothing."
     )
     assert sentence(target, {"device.encoding": "offset", "tile.read_phases": 4}) == (
         "tile.read_phases, set by the user, is 4, but only differential devices have polarities "

@@ -77,7 +77,7 @@ def test_a_figure_that_a_mode_takes_away_is_not_known_in_it() -> None:
 def test_what_a_file_does_not_give_is_no_statement_of_its_source() -> None:
     text = page(load_description(FOLDER / "pcm-34.toml"))
     assert "| `output.gain_std` |" not in text
-    assert "hence as the format has it: `crossbar.sense` = one_end" in text
+    assert "hence as the format has it: `crossbar.selector` = none, `crossbar.sense` =" in text
     assert "`tile.area_mm2`" in text.split("Not in the file: ")[1]
     assert "transmission" not in text
 

@@ -165,6 +165,7 @@ def test_the_json_schema_is_one_and_describes_every_key() -> None:
     assert schema["$defs"]["Change"]["properties"].keys() == Change.model_fields.keys()
     crossbar = schema["$defs"]["Crossbar"]["properties"]
     assert crossbar["rows"]["description"] == "Inputs, in weights."
+    assert crossbar["wire_row_ohm"]["unit"] == "ohm" and "unit" not in crossbar["rows"]
 
 
 def described(name: str, properties: dict[str, Any], but: Any = ()) -> None:
@@ -211,7 +212,7 @@ def test_the_json_schema_accepts(text: str) -> None:
         (GOOD, "input", "bits", 17),
         (GOOD, "device", "noise", "two words"),
         (GOOD, "device", "significance", 0.5),
-        (GOOD, "tile", "co_location", "serial"),
+        (GOOD, "tile", "co_location", "dense"),
         (GOOD, "tile", "read_phases", 3),
         (GOOD, "tile", "read_phases", True),
         (GOOD, "chip", "basis", "guessed"),

@@ -89,11 +89,12 @@ class PcmPolynomial(_Pcm):
 
     With x = wanted / g_max:
 
-    * programming: normal, standard deviation in uS a square polynomial of x, then not below zero,
-      so that the mean at zero is above zero. For another g_max it is scaled by g_max / 25 uS.
-    * drift: g (t / t0)^-nu. nu is the absolute value of a normal number; its mean and standard
-      deviation fall with ln x, within limits. t counts from the programming pulse and the
-      programmed state is that of t0 = 20 s: at `t_s` seconds of use t is t_s + t0.
+    * programming: normal, standard deviation 0.26348 + 1.9650 x - 1.1731 x^2 in uS, then not below
+      zero, so that the mean at zero is above zero. For another g_max it is scaled by g_max / 25 uS.
+    * drift: g (t / t0)^-nu. nu is the absolute value of a normal number of mean
+      -0.0155 ln x + 0.0244, within 0.049 and 0.1, and standard deviation -0.0125 ln x - 0.0059,
+      within 0.008 and 0.045. t counts from the programming pulse and the programmed state is that
+      of t0 = 20 s: at `t_s` seconds of use t is t_s + t0.
     * read noise: g Q sqrt(ln((t + t_read) / (2 t_read))), t_read = 250 ns, Q = 0.0088 / x^0.65 and
       at most 0.2. Its t is that of drift, hence a read at t_s = 0 is noisy.
 
@@ -169,14 +170,20 @@ class HermesPcm(_Pcm):
 
     Two devices are one state here, their sum. With x = wanted / g_max:
 
-    * programming: normal, standard deviation in uS a cubic of x, then not below zero, so that the
-      mean at zero is above zero.
-    * drift: g (t / t0)^-nu, t0 = 200 s with one device and 300 s with two. nu is the absolute
-      value of a normal number; its mean and standard deviation fall with ln x, within limits, for
-      small x, and are square polynomials of x above 0.0945 and about 0.305. The programmed state
-      is that of t0: at `t_s` seconds of use t is t_s + t0.
-    * read noise: g Q sqrt(ln((t + t_read) / (2 t_read))), t_read = 512 ns. Q falls with ln x,
-      within limits, for small x, and is a cubic of x above about 0.16. Its t is that of drift.
+    * programming: normal, then not below zero, so that the mean at zero is above zero. Standard
+      deviation in uS, of one device 0.15781817 + 2.32443916 x - 2.16310839 x^2 + 0.68841818 x^3,
+      of two 0.16603222 + 4.71806468 x - 8.48101252 x^2 + 4.68961419 x^3.
+    * drift: g (t / t0)^-nu, t0 = 200 s with one device and 300 s with two. The programmed state is
+      that of t0: at `t_s` seconds of use t is t_s + t0. nu is the absolute value of a normal
+      number. Its mean is -0.0387 ln x - 0.0182, within 0.072 and 0.13, below x = 0.0945, and
+      0.0736 - 0.0126 x - 0.0436 x^2 from there on. Its standard deviation with one device is
+      -0.0120 ln x - 0.0023, within 0.0124 and 0.04, below 0.3039, then
+      0.0104 + 0.0116 x - 0.0165 x^2; with two -0.0117 ln x - 0.0057, within 0.0091 and 0.04, below
+      0.3055, then 0.0073 + 0.0093 x - 0.0118 x^2.
+    * read noise: g Q sqrt(ln((t + t_read) / (2 t_read))), t_read = 512 ns; its t is that of drift.
+      Q with one device is -0.0078 ln x + 0.0038, within 0.0179 and 0.04, below 0.1591, then
+      0.0088 + 0.0768 x - 0.1352 x^2 + 0.0664 x^3; with two -0.0117 ln x - 0.0069, within 0.015 and
+      0.04, below 0.16, then 0.0123 + 0.0211 x - 0.0280 x^2 + 0.0069 x^3.
 
     Q belongs to the state that was wanted, as AIHWKIT documents; its code takes the state that
     resulted (issue #436).
@@ -240,10 +247,11 @@ class HermesPcm(_Pcm):
 class AfmScriptPcm(_Pcm):
     """The programming noise with which analog foundation models are evaluated.
 
-    Conductance is counted in units of g_max / 180. Up to 52.5 units a weight uses one device,
-    above it two, each with its own cubic for the standard deviation; below 0.6 units a cell is
-    erased and exact, so that of a differential pair only the written side is noisy. Nothing is
-    clamped: a conductance may exceed g_max or change its sign, as in the original.
+    A conductance w is counted in units of g_max / 180. Up to 52.5 units a weight uses one device,
+    with the standard deviation 2.5797 + 0.22420 w - 3.7158e-3 w^2 + 2.9398e-5 w^3; above it two,
+    with 2.1103 + 0.24535 w - 3.0550e-3 w^2 + 1.2330e-5 w^3. Below 0.6 units a cell is erased and
+    exact, so that of a differential pair only the written side is noisy. Nothing is clamped: a
+    conductance may exceed g_max or change its sign, as in the original.
 
     The script has neither drift nor read noise. With `drift`, both are those of PcmPolynomial at
     the same g_max, as in the paper's additional experiments, which took them from AIHWKIT: a

@@ -1,0 +1,60 @@
+"""The same weights on several sets of tiles, which share the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from afmc.simulator.layer import TileLinear
+
+
+class Replicas(nn.Module):
+    """Layers that hold the same weight, each on tiles of its own, with errors of its own.
+
+    Token `t` of a call, counted over all dimensions but the last, is served by replica
+    `t % replicas`, so that each has as many as another, or one more.
+    """
+
+    def __init__(self, layers: Sequence[TileLinear]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.weight = layers[0].weight
+        self.bias = layers[0].bias
+        self.in_features = layers[0].in_features
+        self.out_features = layers[0].out_features
+
+    @property
+    def replicas(self) -> list[TileLinear]:
+        return [layer for layer in self.layers if isinstance(layer, TileLinear)]
+
+    @property
+    def ideal(self) -> Tensor:
+        """[outputs, inputs]: what the tiles of each are to hold."""
+        return self.replicas[0].ideal
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """The tiles' part, without the bias: [..., inputs] to [..., outputs]."""
+        tokens = x.reshape(-1, x.shape[-1])
+        layers = self.replicas
+        stride = len(layers)
+        total: Tensor | None = None
+        for first, layer in enumerate(layers[: len(tokens)]):
+            part = layer.multiply(tokens[first::stride])
+            if total is None:
+                total = part.new_empty(len(tokens), part.shape[-1])
+            total[first::stride] = part
+        assert total is not None
+        return total.view(*x.shape[:-1], -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.multiply(x)
+        return y if self.bias is None else y + self.bias
+
+
+Layer = TileLinear | Replicas
+
+
+def replicas_of(layer: Layer) -> list[TileLinear]:
+    """The layer itself, or those that share its tokens."""
+    return layer.replicas if isinstance(layer, Replicas) else [layer]
