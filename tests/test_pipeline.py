@@ -31,6 +31,7 @@ def test_the_program_records_every_pass_with_all_options() -> None:
     assert [step.name for step in program.applied] == list(PIPELINE)
     assert program.applied[4].options == {
         "rule": "parallel",
+        "objective": "tiles",
         "time_limit_s": 5.0,
         "max_patterns": 20_000,
     }
@@ -87,8 +88,8 @@ BAD: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"allocate.rules": "parallel"},
-        "--set allocate.rules: no such option; its options are rule, time_limit_s, max_patterns. "
-        "Did you mean 'rule'?",
+        "--set allocate.rules: no such option; its options are rule, objective, time_limit_s, "
+        "max_patterns. Did you mean 'rule'?",
     ),
     (
         {"place.rule": 1},
@@ -100,7 +101,8 @@ BAD: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"merge.enabled": "perhaps"},
-        "--set merge.enabled=perhaps: input should be a valid boolean, unable to interpret input.",
+        "--set merge.enabled=perhaps: input should be 'auto' or a valid boolean, unable to "
+        "interpret input.",
     ),
     (
         {"allocate.time_limit_s": "soon"},

@@ -30,8 +30,7 @@ _REQUIRED = (
     "utilization",
     "levers",
 )
-_PROSE = "levers"
-"""Not a figure that follows, but looked at."""
+_LEVERS = "levers"
 _NOT_LOWERED = "not lowered yet"
 """In the reason of a product that could go to tiles one day."""
 _KINDS = 2000
@@ -48,7 +47,7 @@ def summary(mapped: Mapped) -> Finding:
                 f"summary.{key} is {_spell(claimed[key])}, but {_spell(value)} is what follows."
             )
     used = len(mapped.crossbars[1])
-    levers = claimed.get(_PROSE, [])
+    levers = claimed.get(_LEVERS, [])
     for index, lever in enumerate(levers if isinstance(levers, list) else [levers]):
         tiles = lever.get("tiles") if isinstance(lever, dict) else None
         if type(tiles) is not int or not 0 <= tiles < used:
@@ -56,7 +55,7 @@ def summary(mapped: Mapped) -> Finding:
                 f"summary.levers[{index}] says that it takes {_spell(tiles)} tiles, which is not "
                 f"fewer than the {used:,} that are used."
             )
-    unknown = sorted(set(claimed) - set(follows) - {_PROSE})
+    unknown = sorted(set(claimed) - set(follows) - {_LEVERS})
     notes = (f"not verified: {', '.join(unknown)}",) if unknown else ()
     return Finding({"figures": len(set(claimed) & set(follows))}, tuple(problems), notes)
 

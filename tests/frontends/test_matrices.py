@@ -211,6 +211,7 @@ def test_banks_of_experts(
             operation="transformers.grouped_mm_fallback.default",
             stored="rows_cols" if other else "cols_rows",
             bias=f"{experts}.{name}_bias" if other else None,
+            sources=matrix.sources,
         )
     assert up.layer == down.layer and up.layer.endswith("Experts")
     assert up.input.startswith(f"{experts}:index")  # the tokens by expert

@@ -14,6 +14,7 @@ from programs import compiled, llama, program_of, smollm2
 
 from afmc.errors import OptionError
 from afmc.ir import Matrix, Program, Routing
+from afmc.passes import Pass
 from afmc.passes.allocate import Allocate
 from afmc.passes.chips import cut_chain
 from afmc.passes.experts import longest_wait, samples_of, swapped
@@ -351,7 +352,7 @@ def test_what_is_said_of_a_placement_is_checked() -> None:
 def test_replicas_share_the_reads() -> None:
     """One block twice, on two tiers of one tile: a token reads one of them."""
     program = program_of([Matrix("a", 16, 16, "in"), Matrix("b", 16, 16, "a", sources=("a",))])
-    passes = [Merge(), Split(), Replicate(tiles=4, tokens=2), Allocate(), Place()]
+    passes: list[Pass] = [Merge(), Split(), Replicate(tiles=4, tokens=2), Allocate(), Place()]
     result = run_passes(replace(program, digital={}), stack(1, 4, 16), passes)
     assert len(result.blocks) == 4 and result.placing is not None
     assert (result.placing.load, result.placing.reads) == (2, 2)

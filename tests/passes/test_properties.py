@@ -68,10 +68,12 @@ def test_parallel_is_optimal_against_brute_force() -> None:
         matrices = [
             Matrix(f"m{i}", r, c, f"x{i}", module=f"m{i}") for i, (r, c) in enumerate(shapes)
         ]
-        proof = compiled(program_of(matrices), target).allocation
-        assert proof is not None
-        assert proof.status == "OPTIMAL"
-        assert proof.tiles == brute_force(shapes, (10, 10))
+        whole = compiled(program_of(matrices), target, {"split.style": "full"}).allocation
+        assert whole is not None
+        assert whole.status == "OPTIMAL"
+        assert whole.tiles == brute_force(shapes, (10, 10))
+        cut = compiled(program_of(matrices), target).allocation  # where more cuts save tiles
+        assert cut is not None and cut.tiles <= whole.tiles
 
 
 def test_maximal_patterns_are_all_and_only_the_maximal_ones() -> None:
