@@ -76,7 +76,8 @@ def mean_squares(
 ) -> dict[str, Tensor]:
     """The mean square of every input that the matrices read, [rows], by activation.
 
-    Arguments as for `input_ranges`.
+    Arguments as for `input_ranges`. Rounded to eight bits, so that programs are equal between
+    machines.
     """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = dict.fromkeys(readers, 0)
@@ -87,7 +88,12 @@ def mean_squares(
         counts[name] += len(rows)
 
     _watch(module, readers, windows, look, observe)
-    return {name: total / counts[name] for name, total in sums.items()}
+    return {name: _rounded(total / counts[name]) for name, total in sums.items()}
+
+
+def _rounded(x: Tensor) -> Tensor:
+    fraction, exponent = torch.frexp(x)
+    return torch.ldexp((fraction * 2**8).round() / 2**8, exponent)
 
 
 def _watch(
