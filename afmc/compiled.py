@@ -296,6 +296,8 @@ class CompiledModel:
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
         notes = lower.check_conditions(self.target, conditions)
+        if self.program.defects is not None:
+            notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
         broken = gather_defects(defects, self.target)
         if broken is not None:
             notes += (lower.check_defects(self.program, self.target, broken),)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from afmc.defects import ALL, OFF, ON, Defects, Entries, Rates
 from afmc.targets import Target
 
+Numbers = NDArray[np.int64]
 Crossbar = tuple[int, int, int]
 """Chip, tile, tier."""
 States = NDArray[np.int8]
@@ -44,24 +45,23 @@ class DefectMap:
         self.rates = defects.rates
         dead = defects.dead
         of_lines = (dead["row"] != ALL) | (dead["column"] != ALL)
-        self._regions = dead[~of_lines]
+        self._regions = _Index(dead[~of_lines], self.shape)
         self._lines = _Index(dead[of_lines], self.shape)
         self._stuck = _Index(defects.stuck, self.shape)
 
-    def crossbars(self, chips: NDArray[np.int64]) -> NDArray[np.void]:
+    def crossbars(self, chips: Numbers) -> NDArray[np.void]:
         """[chips, tiles, tiers] of `CROSSBAR`: whether dead, and how many lines are left."""
         tiles, tiers, rows, columns = self.shape
         table = np.zeros((len(chips), tiles, tiers), CROSSBAR)
-        number = np.arange(table.size).reshape(table.shape)
-        dead = {"row": [np.zeros(0, np.int64)], "column": [np.zeros(0, np.int64)]}
-        for entry in self._regions:
-            table["dead"][_region(entry, chips)] = True
-        for entry in self._lines.entries:
-            here = number[_region(entry, chips)].ravel()
-            if entry["column"] == ALL:
-                dead["row"].append(here * rows + entry["row"])
-            else:
-                dead["column"].append(here * columns + entry["column"])
+        _, number = self._regions.on(chips)
+        table["dead"].reshape(-1)[number] = True
+        which, number = self._lines.on(chips)
+        entries = self._lines.entries[which]
+        by_row = entries["row"] != ALL
+        dead = {
+            "row": [number[by_row] * rows + entries["row"][by_row]],
+            "column": [number[~by_row] * columns + entries["column"][~by_row]],
+        }
         if self.rates is not None:
             for index, chip in enumerate(chips.tolist()):
                 drawn = _drawn(self.rates, self.shape, chip)
@@ -117,7 +117,7 @@ class DefectMap:
         states[cells["column"], cells["row"]] = cells["state"]
         return states
 
-    def entries_at(self, crossbar: Crossbar) -> tuple[NDArray[np.int64], Entries]:
+    def entries_at(self, crossbar: Crossbar) -> tuple[Numbers, Entries]:
         """The entries about stuck cells of a crossbar, with their numbers in `Defects.stuck`."""
         numbers = self._stuck.at(crossbar)
         return numbers, self._stuck.entries[numbers]
@@ -140,7 +140,7 @@ class _Index:
         tiles, tiers, _, _ = self._shape
         return (chip * tiles + tile) * tiers + tier
 
-    def at(self, crossbar: Crossbar) -> NDArray[np.int64]:
+    def at(self, crossbar: Crossbar) -> Numbers:
         """Which entries are about a crossbar, in their order."""
         number = self._number(*crossbar)
         start, end = np.searchsorted(self._numbers, (number, number + 1))
@@ -150,12 +150,25 @@ class _Index:
             fits &= (wild[key] == ALL) | (wild[key] == value)
         return np.sort(np.concatenate([self._exact[start:end], self._wild[fits]]))
 
-
-def _region(
-    entry: np.void, chips: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_] | slice, int | slice, int | slice]:
-    tile, tier = (slice(None) if entry[key] == ALL else int(entry[key]) for key in ("tile", "tier"))
-    return slice(None) if entry["chip"] == ALL else chips == entry["chip"], tile, tier
+    def on(self, chips: Numbers) -> tuple[Numbers, Numbers]:
+        """Every pair of an entry and a crossbar, counted through [chips, tiles, tiers]."""
+        tiles, tiers, _, _ = self._shape
+        order = np.argsort(chips)
+        chip, on_chip = self._numbers // (tiles * tiers), self._numbers % (tiles * tiers)
+        place = np.searchsorted(chips, chip, sorter=order)
+        there = np.isin(chip, chips)
+        which = [self._exact[there]]
+        number = [order[place[there]] * tiles * tiers + on_chip[there]]
+        every = np.arange(len(chips) * tiles * tiers).reshape(len(chips), tiles, tiers)
+        for wild in self._wild.tolist():
+            entry = self.entries[wild]
+            tile, tier = (
+                slice(None) if entry[key] == ALL else int(entry[key]) for key in ("tile", "tier")
+            )
+            here = slice(None) if entry["chip"] == ALL else chips == entry["chip"]
+            number.append(every[here, tile, tier].ravel())
+            which.append(np.full(len(number[-1]), wild))
+        return np.concatenate(which), np.concatenate(number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,9 +177,9 @@ class _Drawn:
 
     dead: NDArray[np.bool_]
     """[tiles, tiers]"""
-    rows: NDArray[np.int64]
+    rows: Numbers
     """Sorted: (tile * tiers + tier) * rows + row."""
-    columns: NDArray[np.int64]
+    columns: Numbers
 
 
 @lru_cache(maxsize=100_000)
@@ -186,7 +199,7 @@ def _drawn(rates: Rates, shape: Shape, chip: int) -> _Drawn:
     )
 
 
-def _some(seed: int, kind: str, chip: int, count: int, rate: float) -> NDArray[np.int64]:
+def _some(seed: int, kind: str, chip: int, count: int, rate: float) -> Numbers:
     """Which of `count` things are dead, each by itself, without drawing for every one of them."""
     if not rate:
         return np.zeros(0, np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -125,14 +125,12 @@ def load_defects(source: str | Path, target: Target) -> Defects:
     file = Path(source)
     try:
         with file.open(encoding="utf-8", newline="") as stream:
-            numbered = list(_rows(csv.reader(stream), str(file)))
+            header, *rows = [*csv.reader(stream)] or [[]]
     except OSError as error:
         raise OptionError(f"{file} cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise OptionError(f"{file} is not a CSV file: {error}.") from error
-    table = np.array([row for _, row in numbered], dtype=DEFECT)
-    _check(table, target, [f"{file}:{number}" for number, _ in numbered])
-    return Defects(table, name=str(file))
+    return Defects(_table(header, rows, target, str(file)), name=str(file))
 
 
 def parse_rates(text: str) -> Defects:
@@ -185,9 +183,9 @@ def _rate(key: str, number: str, text: str) -> float:
     return rate
 
 
-def _rows(reader: Iterator[list[str]], file: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """The lines of a file, each with its number."""
-    header = [name.strip() for name in next(reader, [])]
+def _table(header: list[str], rows: list[list[str]], target: Target, file: str) -> Entries:
+    """The entries of a file. Column by column: a chip's test may list millions of cells."""
+    header = [name.strip() for name in header]
     for name in header:
         if name not in COLUMNS:
             raise OptionError(
@@ -198,30 +196,36 @@ def _rows(reader: Iterator[list[str]], file: str) -> Iterator[tuple[int, tuple[i
             raise OptionError(f"{file}:1 has the column '{name}' twice.")
     if "state" not in header:
         raise OptionError(f"{file}:1 must name the columns, for instance {','.join(COLUMNS)}.")
-    for number, cells in enumerate(reader, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
+    numbered = [(number, row) for number, row in enumerate(rows, start=2) if "".join(row).strip()]
+    for number, row in numbered:
+        if len(row) != len(header):
             raise OptionError(
-                f"{file}:{number} has {len(cells)} cells, but the header has {len(header)}."
+                f"{file}:{number} has {len(row)} cells, but the header has {len(header)}."
             )
-        given = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-        row = tuple(_value(name, given.get(name, "*"), f"{file}:{number}") for name in COLUMNS)
-        yield number, row
+    table = np.full(len(numbered), ALL, DEFECT)
+    where = [f"{file}:{number}" for number, _ in numbered]
+    columns = zip(*(row for _, row in numbered), strict=True)
+    for name, column in zip(header, columns, strict=bool(numbered)):
+        values = {text: _value(name, text.strip()) for text in set(column)}
+        for text, value in values.items():
+            if isinstance(value, str):
+                raise OptionError(f"{where[column.index(text)]}: {value}")
+        table[name] = [values[text] for text in column]
+    _check(table, target, where)
+    return table
 
 
-def _value(name: str, text: str, where: str) -> int:
+def _value(name: str, text: str) -> int | str:
+    """A number, or what is wrong, in a sentence."""
     words = {"polarity": POLARITIES, "state": STATES}.get(name)
     if words is not None:
         if text not in words:
-            raise OptionError(
-                f"{where}: {name} must be one of {', '.join(words)}, but is '{text}'."
-            )
+            return f"{name} must be one of {', '.join(words)}, but is '{text}'."
         return words[text]
     if text == "*":
         return ALL
     if not text.isdecimal() or len(text) > 9:
-        raise OptionError(f"{where}: {name} must be a whole number or *, but is '{text}'.")
+        return f"{name} must be a whole number or *, but is '{text}'."
     return int(text)
 
 

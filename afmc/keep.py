@@ -12,7 +12,7 @@ import numpy as np
 
 from afmc.artifact import Artifact
 from afmc.errors import OptionError, PassError
-from afmc.ir import LINE, ORDER, Program, Routing
+from afmc.ir import LINE, ORDER, Applied, Program, Routing
 from afmc.passes import Pass, name_of, options_of
 from afmc.passes.avoid import move
 from afmc.problems import problems
@@ -41,7 +41,13 @@ def keep(
     if not np.array_equal(moved.placements, kept.program.placements):
         moved = replace(moved, placing=None)  # what it says was of the other placements
     # For the author of `move`: what it makes is held to the rules as a pass's work is.
-    plain = replace(moved, repair=None, orders=np.zeros(0, ORDER), lines=np.zeros(0, LINE))
+    plain = replace(
+        moved,
+        applied=tuple(Applied(name_of(step), options_of(step)) for step in passes),
+        repair=None,
+        orders=np.zeros(0, ORDER),
+        lines=np.zeros(0, LINE),
+    )
     broken = next(problems(plain, target), None)
     if broken:
         raise PassError(f"after moving blocks: {broken}")

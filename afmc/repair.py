@@ -79,15 +79,13 @@ def repair(
         return program
     plain = replace(program, orders=np.zeros(0, ORDER), lines=np.zeros(0, LINE))
     crossbars = _Crossbars(plain, target, tiles, mean_square or {})
-    before = None if kept is None else _Faults(kept, target)
     now = _Faults(plain, target)
-    stay = set() if kept is None else _held_alike(plain, kept)
+    before = _Kept(plain, target, methods, kept)
 
     def solve(crossbar: Crossbar) -> _Solved:
         faulty, weights = now.at(crossbar), crossbars.weights(crossbar)
-        if before is not None and crossbar in stay and before.at(crossbar).same_as(faulty):
-            assert kept is not None
-            return faulty.with_order(weights, methods, kept.order_of.get(crossbar))
+        if before.holds_alike(crossbar, faulty):
+            return faulty.with_order(weights, methods, before.order_of(crossbar))
         return faulty.solve(weights, methods)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -108,21 +106,6 @@ def repair(
             error=sum(each.error for each in solved.values()) / matrices,
         ),
     )
-
-
-def _held_alike(program: Program, kept: Program) -> set[Crossbar]:
-    """Crossbars on which both have the same blocks at the same places."""
-
-    def held(each: Program) -> dict[Crossbar, set[tuple[int, int, int]]]:
-        found: dict[Crossbar, set[tuple[int, int, int]]] = defaultdict(set)
-        for block, chip, tile, tier, row, col in each.placements.tolist():
-            found[chip, tile, tier].add((block, row, col))
-        return found
-
-    earlier = held(kept)
-    return {
-        crossbar for crossbar, blocks in held(program).items() if earlier.get(crossbar) == blocks
-    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +135,9 @@ class _Crossbars:
         }
         self._power = {
             m.name: sum(
-                float((tiles[name].ideal.square() @ self._mean_square[m.name]).sum())
+                float(
+                    (tiles[name].ideal.double().square() @ self._mean_square[m.name].double()).sum()
+                )
                 for name in names_in_tiles(m)
             )
             for m in program.analog
@@ -242,6 +227,41 @@ class _Faults:
             for name in self._faults.names
         ]
         return _Faulty(live, self._faults.names, np.stack(states), self._target)
+
+
+class _Kept:
+    """An earlier program, as far as it was repaired by the same methods."""
+
+    def __init__(
+        self,
+        program: Program,
+        target: Target,
+        methods: Sequence[RepairMethod],
+        kept: Program | None,
+    ) -> None:
+        self._kept = kept
+        self._alike: set[Crossbar] = set()
+        if kept is None or kept.repair is None or kept.repair.methods != tuple(methods):
+            return
+        self._faults = _Faults(kept, target)
+        earlier, now = _held(kept), _held(program)
+        self._alike = {crossbar for crossbar in now if earlier.get(crossbar) == now[crossbar]}
+
+    def holds_alike(self, crossbar: Crossbar, faulty: _Faulty) -> bool:
+        """Whether it has the same blocks and the same defects there."""
+        return crossbar in self._alike and self._faults.at(crossbar).same_as(faulty)
+
+    def order_of(self, crossbar: Crossbar) -> Order | None:
+        assert self._kept is not None
+        return self._kept.order_of.get(crossbar)
+
+
+def _held(program: Program) -> dict[Crossbar, set[tuple[int, int, int]]]:
+    """Block, row and column of what is on each crossbar."""
+    found: dict[Crossbar, set[tuple[int, int, int]]] = defaultdict(set)
+    for block, chip, tile, tier, row, col in program.placements.tolist():
+        found[chip, tile, tier].add((block, row, col))
+    return found
 
 
 @dataclass(frozen=True, eq=False)

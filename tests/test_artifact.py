@@ -9,13 +9,20 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from written import TARGET, program, write
 
 from afmc import artifact
+from afmc.defects import ALL, DEAD, DEFECT, ON, Defects, Rates
 from afmc.errors import ArtifactError
+from afmc.inspect import summarise
+from afmc.ir import LINE, ORDER, Repair
+
+MEASURED = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
@@ -35,6 +42,37 @@ def test_the_same_program_is_the_same_bytes(tmp_path: Path) -> None:
     first, second = write(tmp_path / "one"), write(tmp_path / "two")
     for name in (artifact.PROGRAM, artifact.TABLES):
         assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_defects_and_orders_are_read_as_they_were_written(tmp_path: Path) -> None:
+    entries = np.array([(90, 3, *[ALL] * 5, DEAD), (0, 0, 0, 1, 2, 0, 0, ON)], DEFECT)
+    mapped = replace(
+        program(),
+        defects=Defects(entries, Rates(cells_off=0.001, seed=5), "map.csv"),
+        repair=Repair(("permute",), "text", 12, 0.1, 0.01),
+    )
+    place = mapped.placements[0]
+    rows, cols = (int(mapped.blocks[place["block"]][key]) for key in ("rows", "cols"))
+    crossbar = tuple(int(place[key]) for key in ("chip", "tile", "tier"))
+    mapped = replace(
+        mapped,
+        orders=np.array([(*crossbar, rows, cols)], ORDER),
+        lines=np.concatenate([np.arange(rows)[::-1], np.arange(cols)]).astype(LINE),
+    )
+    for folder in ("one", "two"):
+        artifact.write(
+            tmp_path / folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: MEASURED
+        )
+        kept = artifact.read(tmp_path / folder).program
+        assert kept.defects is not None and mapped.defects is not None
+        assert kept.defects.table.tobytes() == mapped.defects.table.tobytes()
+        assert (kept.defects.rates, kept.defects.name) == (mapped.defects.rates, "map.csv")
+        assert kept.repair == mapped.repair
+        assert kept.order_of.keys() == {crossbar}
+        for table in ("orders", "lines"):
+            assert getattr(kept, table).tobytes() == getattr(mapped, table).tobytes()
+    for name in (artifact.PROGRAM, artifact.TABLES):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_replaces_an_older_program_and_nothing_else(tmp_path: Path) -> None:

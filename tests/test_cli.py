@@ -215,6 +215,38 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     assert "digital multiply-accumulates" in shown
 
 
+def test_broken_hardware(afmc: Run, workplace: Path) -> None:
+    """A random map and a file; then one tile more is dead."""
+    (workplace / "dead.csv").write_text("chip,tile,state\n0,5,dead\n")
+    rates = "cells_off=0.03,cells_on=0.03,seed=2"
+    arguments = ("compile", "tiny", "-t", "ideal-512", "--text", "text.txt", *SMALL)
+    data = parsed(
+        afmc(*arguments, "-o", "broken", "--defects", "dead.csv", "--defects", rates, "--json")
+    )
+    found = data["defects"]
+    assert found["map"] == f"dead.csv + {rates}" and found["dead_crossbars"] == 1
+    repair = found["repair"]
+    assert repair["methods"] == ["permute", "pair"] and repair["inputs"] == "text.txt"
+    assert repair["error"] < 0.1 * repair["error_without"]
+    shown = afmc("inspect", "broken").stdout
+    assert "1 dead crossbars passed by" in shown and "permute and pair" in shown
+    (workplace / "dead.csv").write_text("chip,tile,state\n0,5,dead\n0,7,dead\n")
+    more = ("--defects", "dead.csv", "--defects", rates, "--keep", "broken", "-o", "mended")
+    data = parsed(afmc(*arguments, *more, "--json"))
+    assert data["defects"]["dead_crossbars"] == 2
+    moved = sum(
+        one != other
+        for one, other in zip(
+            *(np.load(workplace / d / "blocks.npz")["placements"] for d in ("broken", "mended")),
+            strict=True,
+        )
+    )
+    assert moved == 1
+    measured = ("--text", "text.txt", "--tokens", "64", "--window", "32", "--instances", "1")
+    data = parsed(afmc("validate", "mended", *measured, "--json"))
+    assert data["defects"] == f"dead.csv + {rates}"
+
+
 def test_run_prints_text(afmc: Run) -> None:
     first = afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8")
     assert first.returncode == 0 and len(first.stdout) > 4
@@ -371,6 +403,19 @@ BAD: list[tuple[tuple[str, ...], str]] = [
       "--set", "target.device.g_max_uS=225", "--set", "target.device.g_min_uS=50",
       "--set", "target.device.devices_per_polarity=1"),
      "the device model RramMilo: "),
+    (("compile", "tiny", "-t", AFM, "--defects", "none.csv"), "none.csv cannot be read: No such "
+     "file or directory."),
+    (("compile", "tiny", "-t", AFM, "--defects", "tiles=2"), "the random map 'tiles=2': tiles must "
+     "be between 0 and 1, but is '2'."),
+    (("compile", "tiny", "-t", AFM, "--defects", "tiles=0.1", "--repair", "glue"), "--repair glue: "
+     "'glue' is not one of permute, pair, and 'none' stands alone."),
+    (("compile", "tiny", "-t", "ideal-512", "--defects", "tiles=1"), "tiny needs 15 tiles of "
+     "ideal-512, but tiles=1,seed=0 breaks so much that even 16 chips, 16 times as many as without "
+     "defects, are not enough."),
+    (("compile", "tiny", "-t", AFM, "--keep", "occupied"), "occupied is not a finished afmc "
+     "compile: it has no program.json"),
+    (("compile", "tiny", "-t", AFM, "--keep", f"tiny.{AFM}"), f"--keep tiny.{AFM}: it was compiled "
+     "with target.crossbar.rows=20, not 512; compile without --keep."),
     (("run", f"tiny.{AFM}", "the", "--at", "1s,1d"), "time '1s,1d' is not a number"),
     (("validate", f"tiny.{AFM}", "--text", "none.txt"), "the text none.txt does not exist."),
     (("validate", f"tiny.{AFM}", "--window", "9999", "--tokens", "9999"), "--window 9999: "

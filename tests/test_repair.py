@@ -23,6 +23,7 @@ from afmc.frontends.huggingface import from_module
 from afmc.problems import problems
 from afmc.repair import _Faulty, _Weights, parse_repair, repair
 from afmc.simulator.calibrate import mean_squares
+from afmc.simulator.replicas import replicas_of
 from afmc.simulator.row_slice import RowSlice
 from afmc.text import Text
 

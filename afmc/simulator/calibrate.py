@@ -102,7 +102,7 @@ def mean_squares(
 ) -> dict[str, Tensor]:
     """The mean square of every input that the matrices read, [rows], by activation.
 
-    Arguments as for `look_at`.
+    Arguments as for `look_at`. Rounded to eight bits, so that programs are equal between machines.
     """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = dict.fromkeys(readers, 0)
@@ -114,7 +114,12 @@ def mean_squares(
 
     looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
     _watch(module, looks, windows, observe)
-    return {name: total / counts[name] for name, total in sums.items() if counts[name]}
+    return {name: _rounded(total / counts[name]) for name, total in sums.items()}
+
+
+def _rounded(x: Tensor) -> Tensor:
+    fraction, exponent = torch.frexp(x)
+    return torch.ldexp((fraction * 2**8).round() / 2**8, exponent)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""SmolLM2-135M with stuck cells: perplexity without repair, permuted, and made up for.
+
+    python tests/benchmarks/defects.py [--target ideal-512] [--digital PATTERN]... [--text FILE]
+
+Half of the stuck devices stay at the smallest state, half at the largest. One line for each share,
+method and map, with the squared error of products (mean over matrices, derived).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+
+import afmc
+from afmc.compiled import CompiledModel
+from afmc.defects import parse_rates
+from afmc.evaluate import tokenise, windows_of
+from afmc.frontends.huggingface import from_module, load
+from afmc.frontends.source import resolve
+from afmc.repair import parse_repair, repair
+from afmc.simulator.calibrate import mean_squares
+from afmc.text import read_text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", default="ideal-512")
+    parser.add_argument("--digital", action="append", default=[])
+    parser.add_argument("--text")
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--shares", default="0.01,0.05,0.10")
+    parser.add_argument("--repair", default="none;permute;pair;permute,pair")
+    parser.add_argument("--seeds", default="0", help="of the random maps")
+    options = parser.parse_args()
+    source = load(resolve("smollm2-135m"))
+    model = afmc.compile(
+        source.module, options.target, tokenizer=source.tokenizer, digital=options.digital
+    )
+    text = read_text(None, "calibration")
+    windows = list(windows_of(tokenise(source.tokenizer, text.content, 1024), 1024))
+    readers = {matrix.input: matrix.module for matrix in model.program.analog}
+    squares = mean_squares(source.module, readers, windows)
+    print(f"{options.target}: {len(model.program.analog)} matrices on tiles", flush=True)
+    for share in options.shares.split(","):
+        for seed in options.seeds.split(","):
+            half = float(share) / 2
+            defects = parse_rates(f"cells_off={half},cells_on={half},seed={seed}")
+            for methods in options.repair.split(";"):
+                start = time.process_time()
+                program = repair(
+                    replace(model.program, defects=defects),
+                    model.target,
+                    model.tiles,
+                    parse_repair(methods),
+                    squares,
+                    text.name,
+                )
+                seconds = time.process_time() - start
+                broken = CompiledModel(
+                    program, model.target, from_module(source.module, source.tokenizer)
+                )
+                result = broken.validate(
+                    options.text, tokens=options.tokens, window=options.tokens, instances=1
+                )
+                assert program.repair is not None
+                print(
+                    f"{100 * float(share):4.1f} % stuck, map {seed}, {methods:12} "
+                    f"error {program.repair.error:.5f} of {program.repair.error_without:.5f} | "
+                    f"perplexity digital {result.digital_perplexity:.3f} "
+                    f"analog {result.perplexity.mean:,.3f} KL {result.kl_divergence.mean:.4f} | "
+                    f"{seconds:.0f} s of processor time to repair",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
