@@ -232,8 +232,8 @@ class _Trials:
         except AfmcError:
             return
         assert program.allocation is not None
-        missing = program.allocation.tiles - crossbars
-        if not self.counting:
+        missing = max(1, program.allocation.tiles - crossbars)
+        if not self.counting and program.defects is None:
             missing = ceil(program.allocation.tiles * (1 - self.share_that_fits))
         for _ in range(_ROUNDS):
             patterns = offload(program, missing)

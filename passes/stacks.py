@@ -87,7 +87,7 @@ class Stacks:
         slot = in_order.copy()
         begin = np.searchsorted(free["chip"], np.arange(len(cuts)))
         alike: dict[bytes, tuple[Held, list[int]]] = {}
-        for k in range(len(cuts) - 1):
+        for k in np.flatnonzero(np.diff(cuts)).tolist():  # a dead chip holds nothing
             held = self._held(int(cuts[k]), int(cuts[k + 1]), free[begin[k] : begin[k + 1]])
             alike.setdefault(held.name(), (held, []))[1].append(k)
         banks = sum(len(_banks(held)) for held, _ in alike.values())

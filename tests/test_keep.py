@@ -70,7 +70,7 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
         afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options)
     assert str(caught.value) == (
-        f"--keep {tmp_path / 'first'}: it was compiled with split.style=full, not balanced; "
+        f"--keep {tmp_path / 'first'}: it was compiled with split.style=auto, not balanced; "
         f"compile without --keep."
     )
 
@@ -117,12 +117,13 @@ def test_another_compile_is_refused_in_one_sentence() -> None:
     assert refused(target=load_target(TARGET, {"system.chips": 9})) == (
         "with target.system.chips=null, not 9"
     )
-    assert refused(settings={"merge.enabled": False}) == "with merge.enabled=true, not false"
+    assert refused(settings={"merge.enabled": False}) == "with merge.enabled=auto, not false"
     assert refused(settings={"partition.digital": ("m0",)}) == (
         'with partition.digital=[], not ["m0"]'
     )
     assert refused(passes=load_passes()[:-1]) == (
-        "with the passes partition,merge,split,allocate,place, not partition,merge,split,allocate"
+        "with the passes partition,merge,split,replicate,allocate,place, not "
+        "partition,merge,split,replicate,allocate"
     )
     assert refused(calibrated=("std:9", "0" * 64)) == "with --calibration std:18, not std:9"
     assert refused(calibrated=("std:18", "1" * 64)) == (

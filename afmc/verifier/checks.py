@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afmc.targets import Target, load_target
-from afmc.verifier import blocks, checkpoint, claims, layout, matrices
+from afmc.verifier import blocks, broken, checkpoint, claims, layout, matrices
 from afmc.verifier.disk import (
     PROGRAM,
     TABLES,
@@ -66,6 +66,12 @@ RULES = (
     _Rule("once", "every block is allocated once and placed once", layout.once),
     _Rule("crossbars", "every block is inside its crossbar", layout.inside, ("once",)),
     _Rule("chips", "chips, tiles and tiers are there", layout.places, ("once",)),
+    _Rule(
+        "defects",
+        "no block is on a crossbar that is listed as dead; orders have every line once",
+        broken.defects,
+        ("once",),
+    ),
     _Rule("overlap", "no two blocks are on the same cells", layout.overlaps, ("once",)),
     _Rule(
         "co-location",
@@ -140,25 +146,29 @@ def _read(
 ) -> tuple[Mapped | None, Check, tuple[str, ...]]:
     """What is on disk, unless a file is damaged; the check of the files; and where a target that
     the user gave is not the program's own."""
-    problems, program, own, tables = [], None, None, None
+    problems, program, own, tables, lines = [], None, None, None, None
     try:
         program = read_program(data)
         own = read_target(data)
     except Damaged as error:
         problems.append(str(error))
     try:
-        tables = read_tables(directory)
+        tables, lines = read_tables(directory)
     except Damaged as error:
         problems.append(str(error))
     others = sorted(
         p.name for p in directory.iterdir() if p.name not in (PROGRAM, TABLES, checkpoint.MODEL)
     )
     notes = (f"not read: {', '.join(others)}",) if others else ()
-    counts = {} if tables is None else {name: len(table["row"]) for name, table in tables.items()}
+    counts = (
+        {}
+        if tables is None
+        else {name: len(next(iter(table.values()))) for name, table in tables.items()}
+    )
     check = _made(FILES, "the files are whole", Finding(counts, tuple(problems), notes))
-    if program is None or own is None or tables is None:
+    if program is None or own is None or tables is None or lines is None:
         return None, check, ()
-    mapped = Mapped(directory, program, own, given or own, **tables)
+    mapped = Mapped(directory, program, own, given or own, lines=lines, **tables)
     return mapped, check, () if given is None else _differences(own, given)
 
 

@@ -28,7 +28,11 @@ _COLUMNS = {
     "blocks": ("group", "copy", "replica", "row", "col", "rows", "cols"),
     "allocations": ("block", "tile", "row", "col"),
     "placements": ("block", "chip", "tile", "tier", "row", "col"),
+    "orders": ("chip", "tile", "tier", "rows", "cols"),
+    "defects": ("chip", "tile", "tier", "row", "column", "polarity", "device", "state"),
 }
+_LINES = "lines"
+"""An array without columns: the lines of crossbars in the orders in which they are filled."""
 _MOST = 2**31 - 1
 """Tables count in 32 bits."""
 
@@ -86,6 +90,15 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """The map of defects for which the program was made."""
+
+    name: str
+    rates: Mapping[str, Any] | None
+    """Of a random map besides what is listed."""
+
+
+@dataclass(frozen=True)
 class Program:
     """What `program.json` says, as far as it is verified."""
 
@@ -97,6 +110,7 @@ class Program:
     remainder: tuple[tuple[str, int], ...]
     """Reason and weights of the operations that no matrix covers."""
     proof: Proof
+    defects: Broken | None
     summary: Mapping[str, Any]
     options: tuple[Mapping[str, Any], ...]
     """Of each pass that ran."""
@@ -170,6 +184,7 @@ def read_program(data: Mapping[str, Any]) -> Program:
             for each in program.objects("remainder")
         ),
         proof=_proof(program.object("allocation")),
+        defects=_broken(program.object("defects")) if program.has("defects") else None,
         summary=program.object("summary").values,
         options=tuple(each.object("options").values for each in program.objects("passes")),
     )
@@ -211,6 +226,10 @@ def _group(one: _Object) -> Group:
     if not group.members:
         raise Damaged(f"{one.where}.members is empty.")
     return group
+
+
+def _broken(one: _Object) -> Broken:
+    return Broken(one.text("name"), one.object("rates").values if one.has("rates") else None)
 
 
 def _proof(one: _Object) -> Proof:
@@ -315,12 +334,13 @@ def _spell(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def read_tables(directory: Path) -> dict[str, Table]:
-    """The three tables by name, each by column. Raises Damaged."""
+def read_tables(directory: Path) -> tuple[dict[str, Table], Numbers]:
+    """The tables by name, each by column, and the lines of orders. Raises Damaged."""
     try:
         with (directory / TABLES).open("rb") as file:
             stored = np.load(file, allow_pickle=False)
             tables = {name: _columns(stored, name) for name in _COLUMNS}
+            lines = _lines(stored)
     except FileNotFoundError:
         raise Damaged(f"{TABLES} is not there.") from None
     except Damaged:
@@ -335,7 +355,19 @@ def read_tables(directory: Path) -> dict[str, Table]:
         raise Damaged(
             f"{TABLES}: block {empty[0]} is {size}, but must be at least 1 x 1{more(len(empty))}"
         )
-    return tables
+    return tables, lines
+
+
+def _lines(stored: Any) -> Numbers:
+    if _LINES not in stored.files:
+        raise Damaged(f"{TABLES} has no table {_LINES}.")
+    lines = stored[_LINES]
+    if lines.dtype != np.dtype("<i4") or lines.ndim != 1:
+        raise Damaged(
+            f"{TABLES}: the table {_LINES} must be 32-bit whole numbers in one dimension, but is "
+            f"{lines.dtype} in {lines.ndim}."
+        )
+    return np.asarray(lines, np.int64)
 
 
 def _columns(stored: Any, name: str) -> Table:

@@ -24,6 +24,9 @@ class Mapped:
     blocks: Table
     allocations: Table
     placements: Table
+    orders: Table
+    defects: Table
+    lines: Numbers
 
     @cached_property
     def areas(self) -> Numbers:

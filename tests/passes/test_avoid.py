@@ -36,6 +36,9 @@ def squares(*sizes: int) -> Program:
     return program_of(matrices)
 
 
+IN_ORDER: dict[str, object] = {"place.strategy": "in_order"}
+
+
 def places(program: Program) -> list[tuple[int, ...]]:
     placed = np.sort(program.placements, order="block")
     return placed[["chip", "tile", "tier"]].tolist()
@@ -43,11 +46,11 @@ def places(program: Program) -> list[tuple[int, ...]]:
 
 def test_dead_chips_tiles_and_tiers_are_passed_by() -> None:
     broken = dead((0, 1, ALL, ALL, ALL), (1, ALL, ALL, ALL, ALL))
-    program = compiled(replace(squares(*[512] * 5), defects=broken), FOUR)
+    program = compiled(replace(squares(*[512] * 5), defects=broken), FOUR, IN_ORDER)
     assert places(program) == [(0, 0, 0), (0, 2, 0), (0, 3, 0), (2, 0, 0), (2, 1, 0)]
     assert list(problems(program, FOUR)) == []
     broken = dead((0, 1, 0, ALL, ALL), (0, 0, 1, ALL, ALL))
-    program = compiled(replace(squares(*[512] * 3), defects=broken), STACKED)
+    program = compiled(replace(squares(*[512] * 3), defects=broken), STACKED, IN_ORDER)
     assert places(program) == [(0, 0, 0), (0, 1, 1), (1, 0, 0)]
 
 
@@ -153,7 +156,7 @@ def test_everything_is_dead() -> None:
 
 
 def test_move_moves_what_is_hit_and_nothing_else() -> None:
-    program = compiled(squares(512, 512, 300, 512, 512, 512), FOUR)
+    program = compiled(squares(512, 512, 300, 512, 512, 512), FOUR, IN_ORDER)
     hit = replace(program, defects=dead((0, 1, ALL, ALL, ALL), (0, 2, 0, 100, ALL)))
     moved = move(hit, FOUR)
     before, after = places(program), places(moved)

@@ -45,7 +45,8 @@ SIZES = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 12)), min_size=1, 
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Mapped:
     folder, hardware = write(tmp_path_factory.mktemp("kept") / "out"), target("parallel")
     program = read_program(read_json(folder / PROGRAM))
-    return Mapped(folder, program, hardware, hardware, **read_tables(folder))
+    tables, lines = read_tables(folder)
+    return Mapped(folder, program, hardware, hardware, lines=lines, **tables)
 
 
 @settings(max_examples=100, deadline=None)
