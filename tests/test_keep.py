@@ -70,7 +70,7 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
     with pytest.raises(OptionError) as caught:
         afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options)
     assert str(caught.value) == (
-        f"--keep {tmp_path / 'first'}: it was compiled with split.style=auto, not balanced; "
+        f"--keep {tmp_path / 'first'}: it was compiled with merge.style=auto, not balanced; "
         f"compile without --keep."
     )
 

@@ -137,9 +137,11 @@ def test_capacity_counts_what_is_left() -> None:
     start = replace(squares(*[512] * 7), defects=dead((ALL, 1, ALL, ALL, ALL)))
     assert explained(start, chip__tiles=4, system__chips=2) == (
         "test needs 3 chips of ideal-512 (7 tiles, 4 a chip, of all of which map.csv leaves 6), "
-        "but the system has 2: 1 missing. What would fit: --digital m0 (6 tiles, 2 chips); --set "
-        "allocate.rule=parallel --digital m0 (6 tiles, 2 chips, if ideal-512 can share tiles); "
-        "--set target.system.chips=3."
+        "but the system has 2: 1 missing. No layout of these weights fits: they need 1,835,008 "
+        "cells (area), and the system has 1,572,864. What would fit: --digital m4 (6 tiles, 2 "
+        "chips, 14.3 % of multiply-accumulates go digital); --set target.system.chips=3 (7 tiles, "
+        "3 chips); --set target.tile.tiers=2 (7 tiles, 2 chips, if ideal-512 can stack 2 tiers); "
+        "--set target.chip.tiles=5 (7 tiles, 2 chips, if a chip can have 5 tiles)."
     )
 
 

@@ -34,7 +34,7 @@ def test_compiled_models_pass(tmp_path: Path, architecture: str, rule: Rule) -> 
         "target.crossbar.columns": 24,
         "target.tile.tiers": 3,
         "target.chip.tiles": 4,
-        "target.system.chips": 9,
+        "target.system.chips": 12,
         "target.tile.co_location": rule,
         "split.style": "balanced",
     }
@@ -69,6 +69,26 @@ NOT_VERIFIED = {
     "remainder[].operation",
     "remainder[].count",
     "remainder[].reason",
+    "allocation.mean_turns",
+    "allocation.turns",
+    "matrices[].chooses",
+    "model.shapes_only",
+    "placing",
+    "repair",
+    "replication",
+    "routing",
+    "summary.defects",
+    "summary.limits[].demand",
+    "summary.limits[].left",
+    "summary.limits[].of",
+    "summary.limits[].supply",
+    "summary.mean_turns",
+    "summary.objective",
+    "summary.placing",
+    "summary.replication",
+    "summary.routing",
+    "summary.shapes_only",
+    "summary.turns",
 }
 
 
@@ -391,3 +411,45 @@ def test_damaged_weights(tmp_path: Path, content: bytes, sentence: str) -> None:
     assert report["model folder"].outcome == "failed"
     [found] = report.problems
     assert found.startswith("model/0.safetensors") and sentence in found
+
+
+def test_dead_crossbars_and_orders_of_lines(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out")
+    with np.load(folder / "blocks.npz") as stored:
+        tables = dict(stored)
+    data = json.loads((folder / "program.json").read_text())
+    data["defects"] = {"name": "map.csv", "rates": None}
+    (folder / "program.json").write_text(json.dumps(data))
+    place = tables["placements"][0]
+    at = tuple(int(place[key]) for key in ("chip", "tile", "tier"))
+
+    def found(**changed: np.ndarray) -> tuple[str, ...]:
+        with (folder / "blocks.npz").open("wb") as file:
+            np.savez(file, **{**tables, **changed})
+        return verify(folder)["defects"].problems
+
+    def entry(*where: int, state: int = 2) -> np.ndarray:
+        return np.array([(*where, -1, -1, -1, -1, state)], tables["defects"].dtype)
+
+    assert found() == ()
+    assert found(defects=entry(*at, state=0)) == ()  # stuck cells, not dead
+    assert found(defects=entry(99, -1, -1)) == ()
+    for where in (at, (at[0], at[1], -1), (-1, at[1], at[2]), (-1, -1, -1)):
+        [sentence] = found(defects=entry(*where))
+        assert "which is dead" in sentence
+
+    here = tables["placements"]
+    same = (here["chip"] == at[0]) & (here["tile"] == at[1]) & (here["tier"] == at[2])
+    blocks = tables["blocks"][here["block"][same]]
+    rows = int((here["row"][same] + blocks["rows"]).max())
+    cols = int((here["col"][same] + blocks["cols"]).max())
+    orders = np.array([(*at, rows, cols)], tables["orders"].dtype)
+    lines = np.concatenate([np.arange(rows)[::-1], np.arange(cols)]).astype("<i4")
+    assert found(orders=orders, lines=lines) == ()
+    assert "name" in found(orders=orders, lines=lines[1:])[0]
+    twice = lines.copy()
+    twice[0] = twice[1]
+    assert "twice" in found(orders=orders, lines=twice)[0]
+    fewer = orders.copy()
+    fewer["rows"] -= 1
+    assert "do not fill" in found(orders=fewer, lines=lines[1:])[0]
