@@ -52,12 +52,12 @@ def test_sonos_reads_are_relative_to_the_current() -> None:
 
 
 UNKNOWN = [
-    (Sonos(), 6 * DAY, "Sonos is known up to 5d after programming, not at 6d"),
-    (Sonos(), 5.5 * DAY, "Sonos is known up to 5d after programming, not at 132h"),
+    (Sonos(), 6 * DAY, "it is known up to 5d after programming, not at 6d"),
+    (Sonos(), 5.5 * DAY, "it is known up to 5d after programming, not at 132h"),
     (
         Sonos(32.0, i_max_nA=3200.0),
         DAY,
-        "Sonos is known after programming below 1800 nA, but i_max_nA is 3200",
+        "it is known after programming below 1800 nA, but i_max_nA is 3200",
     ),
 ]
 

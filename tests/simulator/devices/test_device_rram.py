@@ -49,11 +49,11 @@ def test_reads_of_neurram_are_as_noisy_in_every_state() -> None:
 
 
 UNKNOWN = [
-    (RramWan2022(), 3600.0, "RramWan2022 is known at 1s, 1d and 2d after programming, not at 1h"),
-    (RramWan2022(), 0.5, "RramWan2022 is known at 1s, 1d and 2d after programming, not at 0.5s"),
-    (RramWan2022(), 7 * DAY, "RramWan2022 is known at 1s, 1d and 2d after programming, not at 7d"),
-    (RramMilo(), 1.0, "RramMilo is known as programmed, not 1s after programming"),
-    (RramMilo(), 30 * DAY, "RramMilo is known as programmed, not 30d after programming"),
+    (RramWan2022(), 3600.0, "it is known at 1s, 1d and 2d after programming, not at 1h"),
+    (RramWan2022(), 0.5, "it is known at 1s, 1d and 2d after programming, not at 0.5s"),
+    (RramWan2022(), 7 * DAY, "it is known at 1s, 1d and 2d after programming, not at 7d"),
+    (RramMilo(), 1.0, "it is known as programmed, not 1s after programming"),
+    (RramMilo(), 30 * DAY, "it is known as programmed, not 30d after programming"),
 ]
 
 
