@@ -1,6 +1,6 @@
 """Tiles that published models take: one block each, in parallel, and in any layout; with proofs.
 
-    python tests/benchmarks/packing.py [--model NAME]... [--chosen]
+    PYTHONPATH=tests/support python tests/benchmarks/packing.py [--model NAME]... [--chosen]
 
 Embeddings are digital, lm_head is on tiles, nothing is merged, and matrices are cut into whole
 tiles and remainders. ``blocks`` is the count of tools that put one block on a tile; ``known`` are
