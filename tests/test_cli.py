@@ -367,13 +367,17 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", "ideal-512", "--digital", "qproj"), "--digital 'qproj' matches none "
      "of the 15 matrices of tiny. Did you mean 'q_proj'?"),
     (("compile", "tiny", "-t", "ideal-512", "--set", "split.style=half"), "--set split.style=half: "
-     "input should be 'full' or 'balanced'."),
+     "input should be 'auto', 'full', 'balanced' or 'halved'."),
     (("compile", "tiny", "-t", "ideal-512", "--passes", "partition,smash"), "there is no pass "
      "'smash'"),
     (("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "target.chip.tiles=1", "--set",
       "target.system.chips=3"), "tiny needs 54 chips of ideal-512 (54 tiles, 1 a chip), but the "
      "system has 3: 51 missing. No layout of these weights fits: they need 17,280 cells (area), "
-     "and the system has 1,440. What would fit: --set target.system.chips=54 (54 tiles, 54 chips); "
+     "and the system has 1,440. What would fit: --set allocate.rule=serial --digital q_proj "
+     "--digital model.layers.0.self_attn.k_proj --digital v_proj --digital o_proj --digital "
+     "gate_proj --digital up_proj --digital down_proj --digital lm_head (2 tiles, 2 chips, 97.0 % of "
+     "multiply-accumulates go digital, if ideal-512 can share tiles in any layout, where blocks take "
+     "turns); --set target.system.chips=54 (54 tiles, 54 chips); "
      "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
      "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
