@@ -375,9 +375,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "system has 3: 51 missing. No layout of these weights fits: they need 17,280 cells (area), "
      "and the system has 1,440. What would fit: --set allocate.rule=serial --digital q_proj "
      "--digital model.layers.0.self_attn.k_proj --digital v_proj --digital o_proj --digital "
-     "gate_proj --digital up_proj --digital down_proj --digital lm_head (2 tiles, 2 chips, 97.0 % of "
-     "multiply-accumulates go digital, if ideal-512 can share tiles in any layout, where blocks take "
-     "turns); --set target.system.chips=54 (54 tiles, 54 chips); "
+     "gate_proj --digital up_proj --digital down_proj --digital lm_head (2 tiles, 2 chips, 97.0 % "
+     "of multiply-accumulates go digital, if ideal-512 can share tiles in any layout, where blocks "
+     "take turns); --set target.system.chips=54 (54 tiles, 54 chips); "
      "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
      "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
