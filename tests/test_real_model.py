@@ -57,8 +57,9 @@ def test_tiles_without_merging_and_with_it(smollm2: Loaded) -> None:
     look_up = [r for r in found["remainder"] if r["operation"] == "aten.embedding.default"]
     assert [r["reason"] for r in look_up] == ["look-up"]
     levers = {lever["change"]: lever["tiles"] for lever in found["levers"]}
-    assert levers["--set merge.enabled=true"] == 972
-    assert levers["--set allocate.rule=parallel"] == 1002
+    assert levers["--set merge.enabled=auto"] == 972
+    assert levers["--set allocate.rule=parallel"] == 942
+    assert levers["--set allocate.rule=serial"] == 513
     assert min(levers.values()) <= 750
 
 
