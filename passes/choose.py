@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate, islice, product
 from math import prod
 
@@ -96,17 +97,18 @@ def ways(
     for merged in merging:
         cols = (sum(company.cols),) if merged else company.cols
         for grids in _cuttings(company.rows, cols, styles, tile):
-            blocks = Counter(block for grid in grids for block in grid.blocks)
+            blocks = _sum((grid.blocks, 1) for grid in grids)
             side_by_side = _side_by_side(grids, tile[1]) if rule == "parallel" else []
             for units in side_by_side or [blocks]:
                 way = Way(
                     merged=merged,
                     styles=tuple(grid.styles for grid in grids),
                     units=tuple(sorted((shape, n * company.copies) for shape, n in units.items())),
-                    row_cuts=sum((len(g.heights) - 1) * sum(g.widths) for g in grids)
+                    row_cuts=sum((len(grid.heights) - 1) * grid.cols for grid in grids)
                     * company.copies,
                     reads=units.total() * company.per_token,
-                    conversions=sum(width for _, width in blocks.elements()) * company.per_token,
+                    conversions=sum(len(grid.heights) * grid.cols for grid in grids)
+                    * company.per_token,
                 )
                 found.setdefault((way.units, way.reads), way)
     return list(found.values())
@@ -117,12 +119,18 @@ class _Grid:
     """How a matrix is cut."""
 
     styles: Styles
+    cols: int
     heights: tuple[int, ...]
-    widths: tuple[int, ...]
+    """Of its pieces, from the first row to the last."""
+    widths: Counter[int]
 
-    @property
-    def blocks(self) -> Iterator[Shape]:
-        return product(self.heights, self.widths)
+    @cached_property
+    def blocks(self) -> Counter[Shape]:
+        """By shape, because a matrix may be cut into millions."""
+        heights = Counter(self.heights)
+        return Counter(
+            {(row, col): heights[row] * self.widths[col] for row in heights for col in self.widths}
+        )
 
 
 def _cuttings(
@@ -134,8 +142,9 @@ def _cuttings(
         grids: dict[object, _Grid] = {}
         for each in product(styles, styles):
             heights = tuple(cut(rows, tile[0], each[0]).tolist())
-            widths = tuple(cut(width, tile[1], each[1]).tolist())
-            grids.setdefault((heights, widths), _Grid(each, heights, widths))
+            widths = Counter(cut(width, tile[1], each[1]).tolist())
+            key = (heights, frozenset(widths.items()))
+            grids.setdefault(key, _Grid(each, width, heights, widths))
         options[width] = list(grids.values())
     for chosen in islice(product(*options.values()), _MOST_WAYS):
         by_width = dict(zip(options, chosen, strict=True))
@@ -147,14 +156,17 @@ def _side_by_side(grids: Sequence[_Grid], columns: int) -> list[Counter[Shape]]:
 
     None where there are too many ways to list.
     """
-    slices: dict[tuple[int, int], list[int]] = {}
+    slices: dict[tuple[int, int], Counter[int]] = {}
     for grid in grids:
         rows = zip(accumulate(grid.heights, initial=0), grid.heights, strict=False)
         for first, height in rows:
-            slices.setdefault((first, height), []).extend(grid.widths)
-    alike = Counter((height, tuple(sorted(widths))) for (_, height), widths in slices.items())
+            slices.setdefault((first, height), Counter()).update(grid.widths)
+    alike = Counter((height, tuple(sorted(each.items()))) for (_, height), each in slices.items())
     options = [
-        [Counter((height, width) for width in each) for each in _neighbours(widths, columns)]
+        [
+            Counter({(height, width): number for width, number in each.items()})
+            for each in _neighbours(Counter(dict(widths)), columns)
+        ]
         for height, widths in alike
     ]
     if prod(map(len, options)) > _MOST_WAYS:
@@ -170,15 +182,16 @@ def _sum(counted: Iterable[tuple[Counter[Shape], int]]) -> Counter[Shape]:
     return total
 
 
-def _neighbours(widths: Sequence[int], columns: int) -> list[list[int]]:
+def _neighbours(widths: Counter[int], columns: int) -> list[Counter[int]]:
     """Ways to put blocks of these widths side by side."""
-    partial = [width for width in widths if width + min(widths) <= columns]
-    whole = [width for width in widths if width + min(widths) > columns]
-    if len(partial) > LARGEST_FAMILY:
-        return [list(widths)]
+    narrowest = min(widths)
+    partial = Counter({w: n for w, n in widths.items() if w + narrowest <= columns})
+    if partial.total() > LARGEST_FAMILY:
+        return [widths]
+    members = sorted(partial.elements())
     return [
-        whole + [sum(partial[member] for member in group) for group in grouping]
-        for grouping in groupings(partial, columns)
+        widths - partial + Counter(sum(members[i] for i in group) for group in grouping)
+        for grouping in groupings(members, columns)
     ]
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from afmc.errors import OptionError
+from afmc.ir import BLOCK, Group
+from afmc.targets import Target
 
 Style = Literal["full", "balanced", "halved"]
 
@@ -33,3 +38,17 @@ def cut(length: int, limit: int, style: Style) -> NDArray[np.int64]:
     half = limit // 2
     last = [half, rest - half] if style == "halved" and half < rest < limit and half else [rest]
     return np.asarray([limit] * (pieces - 1) + last)
+
+
+def check_count(model: str, groups: Iterable[Group], target: Target) -> None:
+    """Raises OptionError for more blocks, cut into the fewest, than the tables have numbers for."""
+    height, width = target.crossbar.rows, target.crossbar.columns
+    least = sum(
+        group.copies * -(-group.rows // height) * -(-group.cols // width) for group in groups
+    )
+    most = int(np.iinfo(BLOCK["group"]).max)
+    if least > most:
+        raise OptionError(
+            f"{model} is cut into at least {least:,} blocks of {height} x {width}, but a program "
+            f"counts no more than {most:,}: take a target with larger crossbars."
+        )

@@ -13,7 +13,7 @@ from typing import Literal
 
 from afmc.ir import Group, Matrix, Objective, Program, Rule
 from afmc.passes.choose import Company, choose, rule_for, ways
-from afmc.passes.cuts import STYLES, StyleOption
+from afmc.passes.cuts import STYLES, StyleOption, check_count
 from afmc.passes.packed import Limits
 from afmc.targets import Target
 
@@ -41,6 +41,7 @@ class Merge:
             # One row driver has one range, so learned ranges that differ keep matrices apart.
             key = (matrix.input, matrix.rows, matrix.copies, matrix.per_token, matrix.input_range)
             together.setdefault(key, []).append(matrix)
+        check_count(program.model.name, map(_group, together.values()), target)
         merged = self._merged(Counter(map(Company.of, together.values())), target)
         groups = [
             _group(members)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from afmc.errors import OptionError
 from afmc.ir import BLOCK, Group, Objective, Program, Rule, Table
 from afmc.passes.choose import Company, choose, rule_for, ways
-from afmc.passes.cuts import STYLES, StyleOption, Styles, cut
+from afmc.passes.cuts import STYLES, StyleOption, Styles, check_count, cut
 from afmc.passes.packed import Limits
 from afmc.passes.units import inputs_of
 from afmc.targets import Target
@@ -34,7 +33,7 @@ class Split:
     """Deterministic seconds of CP-SAT, to decide in; that of `allocate`."""
 
     def __call__(self, program: Program, target: Target) -> Program:
-        _check_count(program, target)
+        check_count(program.model.name, program.groups, target)
         together: dict[int, list[int]] = {}
         for index, read in enumerate(inputs_of(program).tolist()):
             together.setdefault(read, []).append(index)
@@ -78,21 +77,6 @@ def _company(groups: Sequence[Group], program: Program) -> Company:
     """Groups that read one input; each is one matrix, whatever it was merged from."""
     uses = program.matrix(groups[0].members[0]).per_token
     return Company(groups[0].rows, tuple(group.cols for group in groups), groups[0].copies, uses)
-
-
-def _check_count(program: Program, target: Target) -> None:
-    """Raises OptionError for more blocks than the tables have numbers for."""
-    height, width = target.crossbar.rows, target.crossbar.columns
-    least = sum(
-        group.copies * -(-group.rows // height) * -(-group.cols // width)
-        for group in program.groups
-    )
-    most = int(np.iinfo(BLOCK["group"]).max)
-    if least > most:
-        raise OptionError(
-            f"{program.model.name} is cut into at least {least:,} blocks of {height} x {width}, "
-            f"but a program counts no more than {most:,}: take a target with larger crossbars."
-        )
 
 
 def _grid(rows: int, cols: int, styles: Styles, target: Target) -> Table:
