@@ -141,9 +141,10 @@ def _gain(program: Program) -> str:
 
 
 def _objective(program: Program) -> str | None:
-    """What the first pass that asks was to be best in."""
-    asked = (step.options["objective"] for step in program.applied if "objective" in step.options)
-    return next(asked, None)
+    """What merging, cutting and packing were to be best in; None if no such pass ran."""
+    options = {step.name: step.options for step in program.applied}
+    asked = (options.get(name, {}).get("objective") for name in ("merge", "split", "allocate"))
+    return next(filter(None, asked), None)
 
 
 def _routing(program: Program) -> dict[str, Any] | None:

@@ -72,18 +72,25 @@ def configure(passes: Sequence[Pass], settings: Mapping[str, object]) -> list[Pa
 
 
 def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
-    """The passes, each of which that decides by an objective by this one. Raises OptionError."""
+    """The passes, each of which that merges, cuts or packs by an objective by this one.
+
+    Raises OptionError for an objective that there is not, and where no pass has one.
+    """
     if objective not in OBJECTIVES:
         known = f"{', '.join(map(repr, OBJECTIVES[:-1]))} or {OBJECTIVES[-1]!r}"
         raise OptionError(
             f"--objective must be {known}, but is {objective!r}."
             f"{did_you_mean(objective, OBJECTIVES)}"
         )
-    names = [name_of(step) for step in passes if "objective" in options_of(step)]
-    if not names:
-        known = ", ".join(name_of(step) for step in passes)
+    asked = [
+        f"{name_of(step)}.objective"
+        for step in passes
+        if is_dataclass(step) and get_type_hints(type(step)).get("objective") == Objective
+    ]
+    if not asked:
+        known = ", ".join(map(name_of, passes))
         raise OptionError(f"none of the passes {known} decides by an objective.")
-    return configure(passes, {f"{name}.objective": objective for name in names})
+    return configure(passes, dict.fromkeys(asked, objective))
 
 
 def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:

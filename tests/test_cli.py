@@ -98,6 +98,28 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert (workplace / "out/json" / "program.json").read_bytes() == first
 
 
+def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
+    serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
+    made = {
+        objective: parsed(afmc(*serial, "--objective", objective, "-o", objective, "--json"))
+        for objective in ("tiles", "accuracy", "latency")
+    }
+    assert [found["objective"] for found in made.values()] == list(made)
+    assert [found["rule"] for found in made.values()] == ["serial", "serial", "parallel"]
+    assert made["tiles"]["turns"] > made["latency"]["turns"] == made["latency"]["mean_turns"] == 1
+    used = [found["tiles_used"] for found in made.values()]
+    assert used[0] < used[1] < used[2] < 54
+    options = {step["name"]: step["options"] for step in made["tiles"]["passes"]}
+    assert {options[name]["rule"] for name in ("merge", "split", "allocate")} == {"serial"}
+
+    shown = " ".join(afmc("inspect", "tiles").stdout.split())
+    assert "rule serial; at least" in shown and "OPTIMAL, gap 0.00 %" in shown
+    turns, mean = made["tiles"]["turns"], made["tiles"]["mean_turns"]
+    assert f"{turns} on the tile with most, {mean:.3f} on average" in shown
+    assert "objective tiles" in shown
+    assert afmc("verify", "tiles").returncode == 0
+
+
 def test_shapes_only(afmc: Run, workplace: Path) -> None:
     config = workplace / "tiny" / "config.json"
     (workplace / "shapes.json").write_bytes(config.read_bytes())
@@ -326,6 +348,8 @@ def prepare_bad_files(folder: Path) -> None:
 BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", "afm512"), "unknown target 'afm512': it is neither a .toml file nor "
      f"{KNOWN}."),
+    (("compile", "tiny", "-t", AFM, "--objective", "speed"), "--objective must be 'tiles', "
+     "'latency', 'energy' or 'accuracy', but is 'speed'."),
     (("compile", "tiny", "-t", "nowhere.toml"), "nowhere.toml does not exist: give a .toml file or "
      f"{KNOWN}."),
     (("compile", "tiny", "-t", "typo.toml"), "typo.toml:crossbar.row is not a known key. "

@@ -210,14 +210,33 @@ def test_the_graph_on_disk_is_for_others(tmp_path: Path, ids: torch.Tensor) -> N
         torch.testing.assert_close(graph(ids), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("by", ["column", "tile"])
+def test_blocks_that_take_turns_compute_what_blocks_alone_do(ids: torch.Tensor) -> None:
+    """The same cuts, converters without noise, ranges by column: where blocks sit is no matter."""
+    found = {}
+    for rule in ("exclusive", "serial"):
+        target = load_target(
+            "afm-512-projected",
+            {**SMALL, "tile.co_location": rule, "device.noise": None, "output.range": "column"},
+        )
+        settings = {"merge.enabled": True, "split.style": "full"}
+        model = afmc.compile(
+            tiny_model("llama"), target, tokenizer=tiny_tokenizer(), text=TEXT, settings=settings
+        )
+        proof = model.program.allocation
+        assert proof is not None
+        assert (proof.tiles < len(model.program.blocks)) == (proof.turns > 1) == (rule == "serial")
+        found[rule] = logits(model.write(), ids)
+    torch.testing.assert_close(found["serial"], found["exclusive"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("rule", "by"), [("parallel", "column"), ("serial", "tile")])
 def test_a_compiled_model_multiplies_as_the_reference_does(
-    by: str, generator: torch.Generator
+    rule: str, by: str, generator: torch.Generator
 ) -> None:
     """Merged groups, shared tiles, Conv1D and Linear: each layer, from the program's own tables."""
     target = load_target(
         "hermes-64",
-        {**SMALL, "tile.co_location": "parallel", "output.range": by, "device.scale": by},
+        {**SMALL, "tile.co_location": rule, "output.range": by, "device.scale": by},
     )
     for architecture in ("llama", "gpt2"):
         model = afmc.compile(

@@ -142,6 +142,36 @@ def test_a_legal_program_has_no_problems(program: Program) -> None:
     assert list(problems(replicated(program), TARGET)) == []
 
 
+TURNS: list[tuple[Callable[[Program], Program], str]] = [
+    (same_address, "pairs of blocks overlap on a crossbar"),
+    (claim(turns=1), "the allocation says 1 turns, but 2 blocks share a line."),
+    (claim(mean_turns=1.0), "1.000 turns on average, but they are at least 2.000 and at most 2."),
+    (claim(mean_turns=2.5), "2.500 turns on average, but they are at least 2.000 and at most 2."),
+    (claim(rule="parallel"), "the allocation says 2 turns, but under parallel none are taken."),
+    (claim(rule="parallel", turns=1, mean_turns=1.0), "share rows without sharing an input"),
+]
+
+
+@pytest.fixture
+def turning() -> Program:
+    """Four blocks of different inputs in the corners of one tile."""
+    matrices = [Matrix(f"m{i}", 256, 256, f"x{i}", module=f"m{i}") for i in range(4)]
+    return compiled(program_of(matrices), TARGET, {"allocate.rule": "serial"})
+
+
+def test_blocks_may_take_turns(turning: Program) -> None:
+    assert turning.allocation is not None
+    assert (turning.allocation.tiles, turning.allocation.turns) == (1, 2)
+    assert list(problems(turning, TARGET)) == []
+
+
+@pytest.mark.parametrize(("change", "sentence"), TURNS)
+def test_each_rule_about_turns_fires(
+    turning: Program, change: Callable[[Program], Program], sentence: str
+) -> None:
+    assert any(sentence in found for found in problems(change(turning), TARGET))
+
+
 def test_blocks_may_be_in_any_order(program: Program) -> None:
     last = len(program.blocks) - 1
     tables = {"blocks": program.blocks[::-1].copy()}

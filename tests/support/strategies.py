@@ -40,18 +40,20 @@ def targets(draw: st.DrawFn) -> Target:
             "crossbar.columns": draw(st.sampled_from([16, 32, 64, 100])),
             "tile.tiers": draw(st.integers(1, 3)),
             "chip.tiles": draw(st.integers(1, 9)),
-            "tile.co_location": draw(st.sampled_from(["exclusive", "parallel"])),
+            "tile.co_location": draw(st.sampled_from(["exclusive", "parallel", "serial"])),
         },
     )
 
 
 SETTINGS = st.fixed_dictionaries(
     {
-        "merge.enabled": st.booleans(),
-        "split.style": st.sampled_from(["full", "balanced"]),
+        "merge.enabled": st.sampled_from(["auto", True, False]),
+        "merge.objective": st.sampled_from(["tiles", "latency", "energy", "accuracy"]),
+        "split.style": st.sampled_from(["auto", "full", "balanced", "halved"]),
         "replicate.tiles": st.sampled_from([None, 100_000]),
         "replicate.objective": st.sampled_from(["throughput", "latency"]),
         "replicate.tokens": st.integers(1, 3),
         "allocate.max_patterns": st.sampled_from([1, 20_000]),
+        "allocate.time_limit_s": st.just(0.2),
     }
 )
