@@ -437,7 +437,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "be between 0 and 1, but is '2'."),
     (("compile", "tiny", "-t", AFM, "--defects", "tiles=0.1", "--repair", "glue"), "--repair glue: "
      "'glue' is not one of permute, pair, and 'none' stands alone."),
-    (("compile", "tiny", "-t", "ideal-512", "--defects", "tiles=1"), "tiny needs 15 tiles of "
+    (("compile", "tiny", "-t", "ideal-512", "--defects", "tiles=1"), "tiny needs 9 tiles of "
      "ideal-512, but tiles=1,seed=0 breaks so much that even 16 chips, 16 times as many as without "
      "defects, are not enough."),
     (("compile", "tiny", "-t", AFM, "--keep", "occupied"), "occupied is not a finished afmc "
