@@ -571,7 +571,8 @@ def compile(
         if program.allocation is None or not len(program.placements):
             names = ", ".join(name_of(step) for step in steps)
             raise OptionError(f"the passes {names} do not allocate and place every block.")
-    with clock.stage("passes"):
+    progress("levers", 0, 0)
+    with clock.stage("levers"):
         found = levers(program, start, hardware, steps)
     if broken is not None and broken.has_stuck_cells and not shapes_only:
         with clock.stage("repair"):

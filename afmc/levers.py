@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import ceil
 
 from afmc.errors import AfmcError, CapacityError
@@ -37,7 +38,7 @@ def fit_or_explain(
         return run_passes(start, target, passes, observe)
     except CapacityError as error:
         trials = _Trials(start, target, passes)
-        now = trials.allocated(passes)
+        now = trials.given = trials.allocated(passes)
         if now.allocation is None or target.system.chips is None:
             raise  # somebody else's, of another kind
         trials.counting = start.defects is None and error.chips_needed == _filled(now, target)
@@ -65,6 +66,7 @@ def levers(program: Program, start: Program, target: Target, passes: Sequence[Pa
     assert program.allocation is not None
     system = target.system.model_copy(update={"chips": None})
     trials = _Trials(start, target.model_copy(update={"system": system}), passes)
+    trials.given = program
     trials.counting = start.defects is None and chips_used(program) == _filled(program, target)
     largest = max(program.analog, key=lambda matrix: matrix.weights)
     digital = trials.digital([largest.module or largest.name])
@@ -112,12 +114,14 @@ class _Trials:
     """Runs of the passes with changes, without the rules of a legal program after each.
 
     A run begins where its passes differ from those that were given. Where `counting` is set it
-    ends with the allocation: placed, the tiles take as many chips as they fill.
+    ends with the proof of the allocation: placed, the tiles take as many chips as they fill.
     """
 
     def __init__(self, start: Program, target: Target, passes: Sequence[Pass]) -> None:
         self.target, self.passes = target, passes
         self.counting = False
+        self.given: Program | None = None
+        """What the passes as given make, at least as far as the proof of the allocation."""
         self.share_that_fits = 1.0
         self._before = [start]
         self._options = {name_of(step): options_of(step) for step in passes}
@@ -126,21 +130,31 @@ class _Trials:
     # runs
 
     def allocated(self, passes: Sequence[Pass]) -> Program:
-        """The program after the pass that allocates, or after the last."""
+        """The program with the proof of its allocation, or after the last of the passes."""
         alike = [a == b for a, b in zip(passes, self.passes, strict=True)]
+        if all(alike) and self.given is not None:
+            return self.given
         first = alike.index(False) if False in alike else len(alike)
         program = self._given(first)
         for step in passes[first:]:
-            if program.allocation is None:
-                program = step(program, self.target)
+            program = self._next(program, step)
         return program
 
     def _given(self, count: int) -> Program:
-        """The program after so many of the passes as given, or after that which allocates."""
+        """The program after so many of the passes as given, or with its proof."""
         while len(self._before) <= count and self._before[-1].allocation is None:
             step = self.passes[len(self._before) - 1]
-            self._before.append(step(self._before[-1], self.target))
+            self._before.append(self._next(self._before[-1], step))
         return self._before[: count + 1][-1]
+
+    def _next(self, program: Program, step: Pass) -> Program:
+        """After one more pass, unless the proof is there; of a pass that can `prove` that alone."""
+        if program.allocation is not None:
+            return program
+        prove = getattr(step, "prove", None)
+        if prove is None:
+            return step(program, self.target)
+        return replace(program, allocation=prove(program, self.target))
 
     def lever(self, settings: Settings, needs: str = "") -> Lever | None:
         """What a change does; None where it is refused."""

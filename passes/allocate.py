@@ -41,30 +41,46 @@ class Allocate:
     """Candidates up to which every pattern is listed; beyond it columns are generated."""
 
     def __call__(self, program: Program, target: Target) -> Program:
-        if self.time_limit_s <= 0 or self.max_patterns < 1:
-            raise OptionError("allocate.time_limit_s and allocate.max_patterns must be positive.")
-        rule = rule_for(self.objective, self.rule or target.tile.co_location)
+        rule = self._rule(target)
         if rule == "exclusive":
-            table, proof = _one_block_a_tile(program.blocks)
+            table, proof = _one_block_a_tile(program.blocks), _exclusive(len(program.blocks))
         else:
-            table, proof = self._share(program, target, rule)
+            types, packed, proof = self._packed(program, target, rule)
+            table = _table(program, rule, types, packed)
         return replace(program, allocation=proof, allocations=table)
 
-    def _share(self, program: Program, target: Target, rule: Rule) -> tuple[Table, Allocation]:
+    def prove(self, program: Program, target: Target) -> Allocation:
+        """How many tiles, without saying which block goes where."""
+        rule = self._rule(target)
+        if rule == "exclusive":
+            return _exclusive(len(program.blocks))
+        return self._packed(program, target, rule)[2]
+
+    def _rule(self, target: Target) -> Rule:
+        if self.time_limit_s <= 0 or self.max_patterns < 1:
+            raise OptionError("allocate.time_limit_s and allocate.max_patterns must be positive.")
+        return rule_for(self.objective, self.rule or target.tile.co_location)
+
+    def _packed(
+        self, program: Program, target: Target, rule: Rule
+    ) -> tuple[Types, Packed, Allocation]:
         tile = (target.crossbar.rows, target.crossbar.columns)
         types = Types(program.blocks)
         if rule == "parallel":
             types = Types.by_input(program, target.crossbar.columns)
         limits = Limits(self.time_limit_s, self.max_patterns)
         packed = pack(types.shapes, types.demand, tile, rule, limits)
-        units = types.units(packed.taken)
-        apart = np.ones(len(types.shapes), np.int64)
-        if rule == "serial":
-            several = {of_type for layout in packed.layouts for of_type in _several(layout)}
-            for of_type in several:
-                apart[of_type] = _wanted_together(program, units.kind == of_type)
-        table = stamp(units, packed.layouts, apart)
-        return table, _proof(rule, types, packed, tile)
+        return types, packed, _proof(rule, types, packed, tile)
+
+
+def _table(program: Program, rule: Rule, types: Types, packed: Packed) -> Table:
+    units = types.units(packed.taken)
+    apart = np.ones(len(types.shapes), np.int64)
+    if rule == "serial":
+        several = {of_type for layout in packed.layouts for of_type in _several(layout)}
+        for of_type in several:
+            apart[of_type] = _wanted_together(program, units.kind == of_type)
+    return stamp(units, packed.layouts, apart)
 
 
 def _several(layout: Layout) -> set[int]:
@@ -97,11 +113,14 @@ def _proof(rule: Rule, types: Types, packed: Packed, tile: tuple[int, int]) -> A
     )
 
 
-def _one_block_a_tile(blocks: Table) -> tuple[Table, Allocation]:
+def _one_block_a_tile(blocks: Table) -> Table:
     table = np.zeros(len(blocks), ALLOCATION)
     table["block"] = table["tile"] = np.arange(len(blocks))
-    count = len(blocks)
-    return table, Allocation("exclusive", count, count, "OPTIMAL", {"blocks": count}, 0)
+    return table
+
+
+def _exclusive(blocks: int) -> Allocation:
+    return Allocation("exclusive", blocks, blocks, "OPTIMAL", {"blocks": blocks}, 0)
 
 
 def _wanted_together(program: Program, which: NDArray[np.bool_]) -> int:

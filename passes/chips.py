@@ -23,21 +23,34 @@ def cut_chain(cost: Real, sizes: Whole) -> tuple[Whole, float]:
     assert free >= 0
     behind = np.concatenate([[0], np.cumsum(sizes)])
     start = behind - free  # where the k-th cut is at the earliest; `start + free` at the latest
-    place = start[:, None] + np.arange(free + 1)
-    here = np.where((place >= 0) & (place <= total), cost[np.clip(place, 0, total)], np.inf)
-    here[[0, -1]] = np.where(place[[0, -1]] == [[0], [total]], 0.0, np.inf)  # both ends are free
-    best = here.copy()
-    for k in range(1, chips + 1):
-        best[k] += _least_within(best[k - 1], int(sizes[k - 1]))
+    best = np.empty((chips + 1, free + 1))
+    for place in range(free + 1):
+        cut = start + place
+        possible = (cut >= 0) & (cut <= total)
+        best[:, place] = np.where(possible, cost[np.clip(cut, 0, total)], np.inf)
+    best[[0, -1]] = np.inf
+    best[0, free] = best[-1, 0] = 0.0  # both ends are free
+    for k, size in enumerate(sizes.tolist(), 1):
+        best[k] += _least_within(best[k - 1], size)
     cuts = np.zeros(chips + 1, np.int64)
     cuts[chips], at = total, 0  # the last cut is at the end, which is the earliest place for it
-    for k in range(chips, 1, -1):
-        choices = best[k - 1, at : at + int(sizes[k - 1]) + 1]
-        ties = at + np.flatnonzero(choices == choices.min())
-        even = total * behind[k - 1] / behind[chips]
-        at = int(ties[np.abs(start[k - 1] + ties - even).argmin()])
-        cuts[k - 1] = start[k - 1] + at
+    even = (total * behind / behind[chips] - start).tolist()
+    for k in range(chips - 1, 0, -1):
+        at += _nearest(best[k, at : at + int(sizes[k]) + 1], even[k] - at)
+        cuts[k] = start[k] + at
     return cuts, float(best[chips, 0])
+
+
+def _nearest(choices: Real, wanted: float) -> int:
+    """Of the least ones the nearest to a place, the first of two."""
+    least = choices.min()
+    middle = min(max(round(wanted), 0), len(choices) - 1)
+    if choices[middle] == least:  # as nearly always, and then there is nothing to search
+        if middle and wanted <= middle - 0.5 and choices[middle - 1] == least:
+            return middle - 1
+        return middle
+    ties = np.flatnonzero(choices == least)
+    return int(ties[np.abs(ties - wanted).argmin()])
 
 
 def _least_within(values: Real, size: int) -> NDArray[np.float64]:

@@ -82,6 +82,8 @@ def longest_wait(taken: Real, reads: Whole | Real, besides: Real) -> float:
 
 def least_wait(taken: Real, blocks: Real, tiles: Whole, besides: Real) -> float:
     """No placement onto the same chips waits less: [experts, chips], [chips], [chips]."""
+    if (blocks.sum(axis=0) + besides <= tiles).all() and (blocks.sum(axis=1) > 0).all():
+        return 1.0  # a tile for each block of every expert
     return float(np.ceil((taken @ blocks + besides) / tiles - 1e-9).max(axis=1).mean())
 
 

@@ -10,22 +10,22 @@ decides both the cuts and the tiers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.errors import CapacityError, OptionError
 from afmc.ir import PLACEMENT, Placing, Program, Table
 from afmc.passes.avoid import MORE, Extents, assign, chips_needed, extents, most_chips
 from afmc.passes.chips import cut_chain
-from afmc.passes.experts import Sample, samples_of
+from afmc.passes.experts import samples_of
 from afmc.passes.flow import Flow, Real, Whole, bytes_across, flow_of
 from afmc.passes.positions import on_network
 from afmc.passes.slots import per_chip, slots
 from afmc.passes.stacks import Stacks
-from afmc.passes.waits import Waits, waits_of
+from afmc.passes.waits import Seats, waits_of
 from afmc.targets import Target
 
 
@@ -47,8 +47,11 @@ class Place:
             raise OptionError(
                 "place.effort and place.seed must not be negative, and place.tokens be at least 2."
             )
-        table, needs = program.allocations, extents(program)
-        tiles, chips = len(needs), _chips(program, target, needs)
+        table = program.allocations
+        tiles = int(table["tile"].max(initial=-1)) + 1
+        whole = np.broadcast_to(np.int64(0), (tiles, 2))  # where no crossbar has lost a line
+        needs = whole if program.defects is None else extents(program)
+        chips = _chips(program, target, needs)
         free = slots(target, chips, program.defects)
         flow = flow_of(program)
         sizes = np.bincount(free["chip"], minlength=chips)
@@ -74,14 +77,15 @@ class Place:
             slot = in_order = assign(needs, free)
             cost = _border_cost(program, flow, free["chip"][slot][table["tile"]], chips)
             border = float(cost[1:-1].sum())
-        placements = _placed(table, free[slot])
+        placements = _placed(table, free, slot)
         network = None
         if target.links is not None:
-            whole = len(free) == chips * per_chip(target)  # else positions are not alike
-            effort = self.effort * 1_000_000 if strategy == "balanced" and whole else 0
+            alike = len(free) == chips * per_chip(target)  # positions on all chips
+            effort = self.effort * 1_000_000 if strategy == "balanced" and alike else 0
             network = on_network(program, flow, target, placements, target.links, effort)
             placements = network.placements
-        waits = _waits(program, flow, free, slot, in_order, (samples, source), self.seed)
+        seats = Seats(free, slot, in_order, _tile_of_block(program))
+        waits = waits_of(program, flow, seats, samples, source, self.seed)
         placing = Placing(
             strategy=strategy,
             chips=chips,
@@ -146,40 +150,18 @@ def _border_cost(program: Program, flow: Flow, place: Whole, count: int) -> Real
     return bytes_across(flow, first, last, count)
 
 
-def _placed(table: Table, where: Table) -> Table:
-    """`where` is the slot of each tile of the allocation."""
+def _placed(table: Table, free: Table, slot: Whole) -> Table:
+    """`slot` is where each tile of the allocation is in `free`."""
     placements = np.zeros(len(table), PLACEMENT)
+    here = slot[table["tile"]]
     for key in ("chip", "tile", "tier"):
-        placements[key] = where[key][table["tile"]]
+        placements[key] = free[key][here]
     for key in ("block", "row", "col"):
         placements[key] = table[key]
     return placements
 
 
-def _waits(
-    program: Program,
-    flow: Flow,
-    free: Table,
-    slot: Whole,
-    in_order: Whole,
-    drawn: tuple[Mapping[int, Sample], str],
-    seed: int,
-) -> Waits:
-    """By block: where it is, and where it would be in order."""
-    of_block = np.empty(len(program.blocks), np.int64)
-    of_block[program.allocations["block"]] = program.allocations["tile"]
-    here, there = free[slot[of_block]], free[in_order[of_block]]
-    tiles = int(free["tile"].max(initial=0)) + 1
-    address = free["chip"].astype(np.int64) * tiles + free["tile"]
-    alive = np.bincount(address, minlength=tiles * (int(free["chip"].max(initial=-1)) + 1)) > 0
-    return waits_of(
-        program,
-        flow,
-        chip=here["chip"].astype(np.int64),
-        tile=here["tile"].astype(np.int64),
-        in_order=there["tile"].astype(np.int64),
-        tiles=alive.reshape(-1, tiles).sum(axis=1),
-        samples=drawn[0],
-        source=drawn[1],
-        seed=seed,
-    )
+def _tile_of_block(program: Program) -> NDArray[np.int32]:
+    tile = np.empty(len(program.blocks), np.int32)
+    tile[program.allocations["block"]] = program.allocations["tile"]
+    return tile

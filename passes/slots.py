@@ -26,10 +26,12 @@ def slots(target: Target, chips: int, defects: Defects | None = None) -> Table:
 
     Dead crossbars are left out, and dead lines count neither as rows nor as columns.
     """
-    table = np.zeros(chips * per_chip(target), SLOT)
-    table["chip"], within = np.divmod(np.arange(len(table)), per_chip(target))
-    table["tier"], table["tile"] = np.divmod(within, target.chip.tiles)
-    table["rows"], table["cols"] = target.crossbar.rows, target.crossbar.columns
+    every = np.zeros((chips, target.tile.tiers, target.chip.tiles), SLOT)
+    every["chip"] = np.arange(chips)[:, None, None]
+    every["tier"] = np.arange(target.tile.tiers)[:, None]
+    every["tile"] = np.arange(target.chip.tiles)
+    every["rows"], every["cols"] = target.crossbar.rows, target.crossbar.columns
+    table = every.ravel()
     if defects is None:
         return table
     crossbars = DefectMap(defects, target).crossbars(np.arange(chips))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
-from afmc.ir import ExpertWaits, Program
+from afmc.ir import ExpertWaits, Program, Table
 from afmc.passes.experts import Sample, at_random, least_wait, longest_wait
 from afmc.passes.flow import Flow, Real, Whole
+
+_SPARSE = 8  # times as many numbers as values, up to which they are counted in an array
 
 
 @dataclass(frozen=True)
@@ -24,39 +28,38 @@ class Waits:
 def waits_of(
     program: Program,
     flow: Flow,
-    chip: Whole,
-    tile: Whole,
-    in_order: Whole,
-    tiles: Whole,
+    seats: Seats,
     samples: Mapping[int, Sample],
     source: str,
     seed: int,
 ) -> Waits:
-    """`chip`, `tile` and `in_order` (another tile on that chip) are of each block, `tiles` how many
-    each chip has."""
-    group, copy = program.blocks["group"], program.blocks["copy"].astype(np.int64)
-    width = int(max(tile.max(initial=0), in_order.max(initial=0))) + 1
-    address, other = chip * width + tile, chip * width + in_order
-    share = flow.share(group, program.blocks["copy"])
-    uses = flow.uses[group] * share
-    load = _totals(address, uses, 0)
-    per_chip = _totals(chip, uses, len(tiles))
+    """Stage by stage, so that memory does not grow with the number of blocks."""
+    tiles = seats.tiles
+    load, per_chip = np.zeros(len(tiles) * seats.width), np.zeros(len(tiles))
+    least, most = np.inf, 0.0
     reads = bound = 0.0
     waits = np.zeros(4)  # placed, bound, in order, at random
     tokens = 0
-    by_stage = np.argsort(flow.stage[group], kind="stable")
-    ends = np.searchsorted(flow.stage[group][by_stage], np.unique(flow.stage[group]))
-    for members in np.split(by_stage, ends[1:]):
-        banks = [each for each in np.unique(group[members]).tolist() if each in samples]
-        plain = members[~np.isin(group[members], banks)] if banks else members
+    rows = _rows_of_groups(program)
+    for stage in np.unique(flow.stage[[index for index, mine in enumerate(rows) if len(mine)]]):
+        groups = [g for g in np.flatnonzero(flow.stage == stage).tolist() if len(rows[g])]
+        banks = [each for each in groups if each in samples]
+        plain = [each for each in groups if each not in samples]
+        besides = _Blocks.of(program, flow, seats, rows, plain)
+        held = [
+            _Blocks.of(program, flow, seats, rows, same)  # gate and up apart: one routing for both
+            for same in _alike(banks, samples)
+        ]
+        for blocks in (besides, *held):
+            np.add.at(load, blocks.address, blocks.uses)
+            np.add.at(per_chip, blocks.chip, blocks.uses)
+            least = min(least, float(blocks.uses.min(initial=np.inf)))
+            most = max(most, float(blocks.uses.max(initial=0.0)))
         if not banks:
-            reads += float(_sums(address[plain], uses[plain])[1].max(initial=0.0))
-            bound += _least(uses[plain], chip[plain], tiles)
-            continue
-        columns = (chip, copy, uses, share, address, other, tiles)
-        for same in _alike(banks, samples):  # gate and up apart: one routing for both
-            mine = members[np.isin(group[members], same)]
-            found = np.asarray(_bank(samples[same[0]], mine, plain, columns, seed))
+            reads += float(_sums(besides.address, besides.uses)[1].max(initial=0.0))
+            bound += _least(besides.uses, besides.chip, tiles)
+        for same, mine in zip(_alike(banks, samples), held, strict=True):
+            found = np.asarray(_bank(samples[same[0]], mine, besides, tiles, seed))
             waits += found
             reads, bound = reads + found[0], bound + found[1]
             tokens = len(samples[same[0]].held_out)
@@ -65,9 +68,74 @@ def waits_of(
         reads=_plain(float(reads)),
         reads_bound=_plain(float(bound)),
         load=_plain(float(load.max(initial=0.0))),
-        load_bound=_plain(_load_bound(uses, per_chip, tiles)),
+        load_bound=_plain(_load_bound(least, most, per_chip, tiles)),
         experts=experts,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Seats:
+    """Where the crossbars of an allocation are in a system, and where they would be in order."""
+
+    free: Table
+    slot: Whole
+    """In `free`, of each tile of the allocation."""
+    in_order: Whole
+    of_block: NDArray[np.int32]
+    """The tile of the allocation of each block."""
+
+    @cached_property
+    def width(self) -> int:
+        """Tiles of a chip, to number them through."""
+        return int(self.free["tile"].max(initial=0)) + 1
+
+    @cached_property
+    def tiles(self) -> Whole:
+        """How many each chip has."""
+        chips = int(self.free["chip"].max(initial=-1)) + 1
+        alive = np.zeros((chips, self.width), np.bool_)
+        alive[self.free["chip"], self.free["tile"]] = True
+        return np.asarray(alive.sum(axis=1), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """Some blocks: which expert, on which chip and tile, how often read for a token."""
+
+    copy: Whole
+    chip: Whole
+    address: Whole
+    """Tiles of all chips counted through."""
+    other: Whole
+    """The same, in order."""
+    uses: Real
+    share: Real
+
+    @classmethod
+    def of(
+        cls, program: Program, flow: Flow, seats: Seats, rows: list[Whole], groups: list[int]
+    ) -> _Blocks:
+        mine = np.sort(np.concatenate([rows[each] for each in groups] or [np.zeros(0, np.int64)]))
+        blocks, tile = program.blocks[mine], seats.of_block[mine]
+        here, there = seats.slot[tile], seats.in_order[tile]
+        chip = seats.free["chip"][here].astype(np.int64)
+        share = flow.share(blocks["group"], blocks["copy"])
+        return cls(
+            copy=blocks["copy"].astype(np.int64),
+            chip=chip,
+            address=chip * seats.width + seats.free["tile"][here],
+            other=chip * seats.width + seats.free["tile"][there],
+            uses=flow.uses[blocks["group"]] * share,
+            share=share,
+        )
+
+
+def _rows_of_groups(program: Program) -> list[Whole]:
+    """The blocks of each group."""
+    group = np.ascontiguousarray(program.blocks["group"])
+    order = np.argsort(group, kind="stable")  # as they are, but for blocks that were moved
+    ends = np.cumsum(np.bincount(group, minlength=len(program.groups)))
+    return np.split(order, ends[:-1])
 
 
 def _alike(banks: list[int], samples: Mapping[int, Sample]) -> list[list[int]]:
@@ -79,52 +147,56 @@ def _alike(banks: list[int], samples: Mapping[int, Sample]) -> list[list[int]]:
 
 
 def _bank(
-    sample: Sample,
-    mine: Whole,
-    plain: Whole,
-    columns: tuple[Whole, Whole, Real, Real, Whole, Whole, Whole],
-    seed: int,
+    sample: Sample, mine: _Blocks, plain: _Blocks, tiles: Whole, seed: int
 ) -> tuple[float, float, float, float]:
     """Mean longest wait of one bank on the held-out tokens: placed, bound, in order, at random."""
-    chip, copy, uses, share, address, other, tiles = columns
     taken = sample.held_out
-    chips, at = np.unique(chip[mine], return_inverse=True)
+    chips, at = _numbered(mine.chip)
     held = np.zeros((taken.shape[1], len(chips)))
-    np.add.at(held, (copy[mine], at.ravel()), share[mine])
-    there = np.asarray([uses[plain][chip[plain] == each].sum() for each in chips.tolist()])
-    least = least_wait(taken, held, tiles[chips], there)
-    alone = len(np.unique(address[np.concatenate([mine, plain])])) == len(mine) + len(plain)
-    if alone and share[mine].min() == 1.0:
+    np.add.at(held, (mine.copy, at), mine.share)
+    besides = np.zeros(len(tiles))
+    np.add.at(besides, plain.chip, plain.uses)
+    least = least_wait(taken, held, tiles[chips], besides[chips])
+    together = np.concatenate([mine.address, plain.address])
+    if len(_numbered(together)[0]) == len(together) and mine.share.min() == 1.0:
         return 1.0, least, 1.0, 1.0  # a tile for each block
     found = []
     for bank, rest in (
-        (address[mine], address),
-        (other[mine], other),
-        (at_random(address[mine], chip[mine], seed), address),
+        (mine.address, plain.address),
+        (mine.other, plain.other),
+        (at_random(mine.address, mine.chip, seed), plain.address),
     ):
-        names, reads = _counts(copy[mine], bank, share[mine], taken.shape[1])
-        busy = dict(zip(*(each.tolist() for each in _sums(rest[plain], uses[plain])), strict=True))
-        besides = np.asarray([busy.get(name, 0.0) for name in names.tolist()])
-        found.append(longest_wait(taken, reads, besides))
+        names, reads = _counts(mine.copy, bank, mine.share, taken.shape[1])
+        busy = dict(zip(*(each.tolist() for each in _sums(rest, plain.uses)), strict=True))
+        others = np.asarray([busy.get(name, 0.0) for name in names.tolist()])
+        found.append(longest_wait(taken, reads, others))
     placed, in_order, dealt = found
     return placed, least, in_order, dealt
 
 
 def _counts(copy: Whole, where: Whole, share: Real, copies: int) -> tuple[Whole, Real]:
     """The tiles that hold a bank, and their reads for each expert, when it is taken."""
-    names, at = np.unique(where, return_inverse=True)
+    names, at = _numbered(where)
     reads = np.zeros((copies, len(names)))
-    np.add.at(reads, (copy, at.ravel()), share)
+    np.add.at(reads, (copy, at), share)
     return names, reads
 
 
 def _sums(where: Whole, uses: Real) -> tuple[Whole, Real]:
-    names, at = np.unique(where, return_inverse=True)
-    return names, _totals(at.ravel(), uses, len(names))
+    names, at = _numbered(where)
+    return names, np.bincount(at, uses, len(names)).astype(np.float64)
 
 
-def _totals(where: Whole, uses: Real, least: int) -> Real:
-    return np.asarray(np.bincount(where, uses, least), np.float64)
+def _numbered(values: Whole) -> tuple[Whole, Whole]:
+    """The distinct values, ascending, and which of them each one is."""
+    first = int(values.min(initial=0))
+    span = int(values.max(initial=0)) - first + 1
+    if span > _SPARSE * len(values):
+        names, at = np.unique(values, return_inverse=True)
+        return names, at.ravel()
+    seen = np.zeros(span, np.bool_)
+    seen[values - first] = True
+    return np.flatnonzero(seen) + first, (np.cumsum(seen) - 1)[values - first]
 
 
 def _least(uses: Real, chip: Whole, tiles: Whole) -> float:
@@ -136,11 +208,12 @@ def _least(uses: Real, chip: Whole, tiles: Whole) -> float:
     return float(max(share.max(initial=0.0), uses.max(initial=0.0)))
 
 
-def _load_bound(uses: Real, per_chip: Real, tiles: Whole) -> float:
+def _load_bound(least: float, most: float, per_chip: Real, tiles: Whole) -> float:
+    """`least` and `most` are the uses of a block."""
     share = float((per_chip / np.maximum(tiles, 1)).max(initial=0.0))
-    if len(uses) and uses.min() == uses.max():
-        share = float(np.ceil(share / uses[0] - 1e-9) * uses[0])
-    return max(share, float(uses.max(initial=0.0)))
+    if least == most:
+        share = float(np.ceil(share / most - 1e-9) * most)
+    return max(share, most)
 
 
 def _plain(value: float) -> float:
