@@ -45,7 +45,7 @@ from afmc.passes.packed import Limits
 from afmc.passes.patterns import capacity
 from afmc.passes.pool import Pool
 from afmc.passes.turns import turns_of
-from afmc.passes.units import LARGEST_FAMILY, groupings
+from afmc.passes.units import groupings
 
 Shape = tuple[int, int]
 Tile = tuple[int, int]
@@ -186,8 +186,6 @@ def _neighbours(widths: Counter[int], columns: int) -> list[Counter[int]]:
     """Ways to put blocks of these widths side by side."""
     narrowest = min(widths)
     partial = Counter({w: n for w, n in widths.items() if w + narrowest <= columns})
-    if partial.total() > LARGEST_FAMILY:
-        return [widths]
     members = sorted(partial.elements())
     return [
         widths - partial + Counter(sum(members[i] for i in group) for group in grouping)

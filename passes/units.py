@@ -16,7 +16,7 @@ import numpy as np
 from afmc.ir import Program, Table
 from afmc.passes.demand import Choice, Counts, Demand
 
-LARGEST_FAMILY = 6  # blocks, of which all ways to group them are listed: up to 203
+_LARGEST_FAMILY = 6  # blocks, of which all ways to group them are listed: up to 203
 
 Grouping = tuple[tuple[int, ...], ...]
 """Members of a family by position, in groups."""
@@ -56,9 +56,7 @@ class Types:
         """Blocks that read the same rows of the same input may be side by side."""
         families, complete = [], True
         for members in _alike(program, columns):
-            if members.shape[1] > LARGEST_FAMILY:
-                complete = False
-                continue
+            complete &= members.shape[1] <= _LARGEST_FAMILY
             ways = tuple(groupings(program.blocks["cols"][members[0]].tolist(), columns))
             if len(ways) > 1:
                 families.append(Families(members, ways))
@@ -174,14 +172,31 @@ def _alike(program: Program, columns: int) -> Iterator[Counts]:
 
 
 def groupings(widths: list[int], columns: int) -> Iterator[Grouping]:
-    """Ways to put blocks of these widths side by side, those with equal widths once."""
+    """Ways to put blocks of these widths side by side, those with equal widths once: all that there
+    are for a family that is not too large, else only all apart and the widest first, each where it
+    fits first."""
     seen = set()
-    for grouping in _partitions(len(widths)):
+    every = len(widths) <= _LARGEST_FAMILY
+    for grouping in _partitions(len(widths)) if every else _first_fit(widths, columns):
         groups = [sorted(widths[member] for member in group) for group in grouping]
         kind = tuple(sorted(map(tuple, groups)))
         if kind not in seen and all(sum(group) <= columns for group in groups):
             seen.add(kind)
             yield grouping
+
+
+def _first_fit(widths: list[int], columns: int) -> Iterator[Grouping]:
+    yield tuple((member,) for member in range(len(widths)))
+    groups: list[list[int]] = []
+    left: list[int] = []
+    for member in sorted(range(len(widths)), key=lambda each: -widths[each]):
+        at = next((i for i, space in enumerate(left) if widths[member] <= space), len(groups))
+        if at == len(groups):
+            groups.append([])
+            left.append(columns)
+        groups[at].append(member)
+        left[at] -= widths[member]
+    yield tuple(map(tuple, groups))
 
 
 def _partitions(count: int) -> Iterator[Grouping]:

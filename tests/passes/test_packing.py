@@ -123,7 +123,7 @@ def test_without_a_shared_line_against_brute_force(case: tuple[list[Size], Size]
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from("xyz")), min_size=1, max_size=7))
+@given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from("xyz")), min_size=1, max_size=6))
 def test_neighbours_with_the_same_input_against_brute_force(
     columns: list[tuple[int, str]],
 ) -> None:
@@ -146,15 +146,23 @@ def test_neighbours_with_the_same_input_against_brute_force(
     assert cells_held(mapped, (6, 7)).max() == 1
 
 
-def test_a_family_too_large_to_list_is_bounded_by_what_holds_for_it() -> None:
-    matrices = [Matrix(f"m{i}", 4, 2, "x", module=f"m{i}") for i in range(8)]
+@pytest.mark.parametrize(
+    ("columns", "tiles", "bounds"),
+    [
+        ([2] * 8, 3, {"area": 2, "columns": 3}),  # side by side 6, 6 and 4 wide
+        ([1] * 3 + [2] * 3 + [4] * 3, 3, {"area": 2, "columns": 3}),
+        ([3, 3, 3, 2, 2, 2, 2, 2, 2], 4, {"area": 2, "columns": 3}),  # fits into 3 tiles
+    ],
+)
+def test_a_family_too_large_to_list(columns: list[int], tiles: int, bounds: dict[str, int]) -> None:
+    """First fit, and a bound that holds for every way."""
+    matrices = [Matrix(f"m{i}", 4, cols, "x", module=f"m{i}") for i, cols in enumerate(columns)]
     target = load_target("ideal-512", {"crossbar.rows": 6, "crossbar.columns": 7})
-    proof = compiled(
-        program_of(matrices), target, {**AS_KNOWN, "allocate.rule": "parallel"}
-    ).allocation
+    settings = {**AS_KNOWN, "allocate.rule": "parallel"}
+    proof = compiled(program_of(matrices), target, settings).allocation
     assert proof is not None
-    assert proof.bounds == {"area": 2, "columns": 3}
-    assert proof.status == "FEASIBLE"
+    assert (proof.tiles, proof.bounds) == (tiles, bounds)
+    assert proof.status == ("OPTIMAL" if tiles == 3 else "FEASIBLE")
 
 
 @pytest.mark.parametrize("times", [1, 3, 50])
