@@ -33,6 +33,9 @@ Shape = tuple[int, ...]
 def weights_on_disk(mapped: Mapped) -> Finding:
     """The model folder has a tensor of the right shape for every matrix."""
     folder = mapped.directory / MODEL
+    if not folder.is_dir() and not mapped.program.shapes_only:
+        problem = f"there is no folder {MODEL}, but the program was made from a model with weights."
+        return Finding({}, (problem,))
     if not folder.is_dir():
         note = f"there is no folder {MODEL}: no weights to compare the matrices with"
         return Finding({}, notes=(note,), skipped=True)

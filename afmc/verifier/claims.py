@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from afmc.verifier.intervals import numbered
+from afmc.verifier.intervals import Flags, key_of, numbered
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Finding, counted
 
@@ -33,8 +33,12 @@ _REQUIRED = (
 _LEVERS = "levers"
 _NOT_LOWERED = "not lowered yet"
 """In the reason of a product that could go to tiles one day."""
+_PAIRWISE = {"nothing can share", "rows and columns"}
+"""Bounds that follow from which blocks can share a tile."""
 _KINDS = 2000
 """Distinct sizes of blocks up to which it is looked at which of them can share a tile."""
+_SIDE_BY_SIDE = 8
+"""Blocks that read the same input up to which all ways to put them side by side are tried."""
 
 
 def summary(mapped: Mapped) -> Finding:
@@ -71,10 +75,12 @@ def _follows(mapped: Mapped) -> dict[str, Any]:
     macs_analog = math.fsum(m.rows * m.cols * m.per_token for m in analog)
     used = len(mapped.crossbars[1])
     cells = used * target.crossbar.rows * target.crossbar.columns
+    chips = int(mapped.placed["chip"].max(initial=-1)) + 1
     return {
         "model": program.model.get("name"),
         "architecture": program.model.get("architecture"),
         "model_sha256": program.model.get("sha256"),
+        "shapes_only": program.shapes_only,
         "matrices_analog": len(analog),
         "matrices_digital": len(digital),
         "weights_analog": sum(m.weights for m in analog),
@@ -90,10 +96,69 @@ def _follows(mapped: Mapped) -> dict[str, Any]:
         "gap": (used - proof.lower_bound) / used if used else 0.0,
         "solver_status": proof.status,
         "rule": proof.rule,
-        "chips_used": int(mapped.placed["chip"].max(initial=-1)) + 1,
+        "objective": _objective(program.options),
+        "turns": proof.turns,
+        "mean_turns": proof.mean_turns,
+        "chips_used": chips,
+        "limits": _limits(mapped, chips),
+        "placing": None if program.placing is None else dict(program.placing.said),
+        "replication": _replication(mapped),
+        "routing": _routing(mapped),
         "target": target.name,
         "target_overrides": dict(target.overrides),
         "utilization": int(mapped.areas.sum()) / cells if cells else 0.0,
+    }
+
+
+def _objective(options: Mapping[str, Mapping[str, Any]]) -> object:
+    """What merging, cutting and packing were to be best in."""
+    asked = (options.get(name, {}).get("objective") for name in ("merge", "split", "allocate"))
+    return next(filter(None, asked), None)
+
+
+def _limits(mapped: Mapped, chips: int) -> list[dict[str, Any]]:
+    """What is taken of a system with so many chips, and what is left."""
+    system, crossbar = mapped.own.system.chips, mapped.own.crossbar
+    if system is None:
+        return []
+    crossbars = system * mapped.own.chip.tiles * mapped.own.tile.tiers
+    pairs = {
+        "chips": (chips, system),
+        "crossbars": (len(mapped.crossbars[1]), crossbars),
+        "cells": (int(mapped.areas.sum()), crossbars * crossbar.rows * crossbar.columns),
+    }
+    return [
+        {"of": of, "demand": demand, "supply": supply, "left": max(0, supply - demand)}
+        for of, (demand, supply) in pairs.items()
+    ]
+
+
+def _replication(mapped: Mapped) -> dict[str, Any] | None:
+    """What is said of replicas; what else the summary says of them is not looked at."""
+    said, claimed = mapped.program.replication, mapped.program.summary.get("replication")
+    if said is None:
+        return None
+    more = claimed if isinstance(claimed, dict) else {}
+    return {**more, **said.said, "replicas": int((mapped.blocks["replica"] > 0).sum())}
+
+
+def _routing(mapped: Mapped) -> dict[str, Any] | None:
+    """How evenly the tokens of the sample spread over the experts of a bank."""
+    if mapped.program.routing is None:
+        return None
+    banks = {m.module: m for m in mapped.program.matrices if m.module in mapped.routing}
+    shares = []
+    for module, bank in banks.items():
+        experts = mapped.routing[module].astype(np.int64).ravel()
+        shares.append(np.bincount(experts, minlength=bank.copies) / len(experts))
+    most = max(shares, key=lambda share: float(share.max()))
+    return {
+        "source": mapped.program.routing,
+        "tokens": max(map(len, mapped.routing.values())),
+        "modules": len(banks),
+        "most_popular_share": float(most.max()),
+        "least_popular_share": min(float(share.min()) for share in shares),
+        "even_share": 1 / len(most),
     }
 
 
@@ -102,6 +167,11 @@ def _same(claimed: object, follows: object) -> bool:
     if isinstance(follows, float):
         number = type(claimed) in (int, float)
         return number and math.isclose(claimed, follows, rel_tol=1e-9)  # type: ignore[arg-type]
+    if isinstance(claimed, dict) and isinstance(follows, dict):
+        both = zip(claimed.values(), (follows.get(key) for key in claimed), strict=True)
+        return claimed.keys() == follows.keys() and all(_same(*pair) for pair in both)
+    if isinstance(claimed, list) and isinstance(follows, list):
+        return len(claimed) == len(follows) and all(map(_same, claimed, follows))
     return type(claimed) is type(follows) and claimed == follows
 
 
@@ -155,24 +225,101 @@ def bounds(mapped: Mapped) -> Finding:
 
 
 def known_bounds(mapped: Mapped) -> Mapping[str, int]:
-    """The largest value that each bound can have by its name, from blocks and crossbars alone."""
+    """The largest value that each bound can have by its name, from blocks and crossbars alone.
+
+    Under ``parallel`` over layouts in which blocks share no column, and rows only where they read
+    the same rows of the same input: their columns add up, and so do the rows of what cannot be side
+    by side.
+    """
+    rule, blocks = mapped.program.proof.rule, mapped.blocks
     tile = np.asarray((mapped.own.crossbar.rows, mapped.own.crossbar.columns))
-    known = {"area": -(-int(mapped.areas.sum()) // int(tile.prod()))}
-    blocks = mapped.blocks
-    if mapped.program.proof.rule == "exclusive":
+    known = {"area": _up(int(mapped.areas.sum()), int(tile.prod()))}
+    if rule == "exclusive":
         return {**known, "blocks": len(mapped.areas)}
-    kind, first = numbered(blocks["rows"], blocks["cols"])
-    if mapped.program.proof.rule != "parallel" or len(first) > _KINDS:
+    if rule == "parallel":
+        known["columns"] = _up(int(blocks["cols"].sum()), int(tile[1]))
+    if not _PAIRWISE & mapped.program.proof.bounds.keys():
         return known
-    # Layouts in which blocks share neither a row nor a column: their rows and columns add up.
+    kind, first = numbered(blocks["rows"], blocks["cols"])
+    if len(first) > _KINDS:
+        return known
     size = np.stack([blocks["rows"][first], blocks["cols"][first]], axis=1)
     times = np.bincount(kind)
     lonely = np.ones(len(size), np.bool_)
     for index, one in enumerate(size):
-        beside = (size + one <= tile).all(axis=1)
+        fits = size + one <= tile
+        beside = fits.all(axis=1) if rule == "parallel" else fits.any(axis=1)
         beside[index] &= times[index] > 1
         lonely[index] = not beside.any()
-    alone = int(times[lonely].sum())
-    lines = (size * times[:, None])[~lonely].sum(axis=0)
-    shared = max(-(-int(n) // int(limit)) for n, limit in zip(lines, tile, strict=True))
-    return {**known, "nothing can share": alone, "rows and columns": alone + shared}
+    alone = lonely[kind]
+    if rule == "parallel":
+        alone &= ~_beside_their_like(mapped, int(tile[1]))
+    known["nothing can share"] = int(alone.sum())
+    if rule == "parallel":
+        columns = _up(int(blocks["cols"][~alone].sum()), int(tile[1]))
+        rows = _up(_rows_apart(mapped, ~alone, int(tile[1])), int(tile[0]))
+        known["rows and columns"] = known["nothing can share"] + max(rows, columns)
+    return known
+
+
+def _up(what: int, by: int) -> int:
+    return -(-what // by)
+
+
+def _beside_their_like(mapped: Mapped, columns: int) -> Flags:
+    """Blocks that fit side by side with another one that reads the same rows of the same input."""
+    cols = mapped.blocks["cols"]
+    order = np.argsort(key_of(mapped.inputs, cols), kind="stable")
+    _, start = np.unique(mapped.inputs[order], return_index=True)
+    size = np.diff(start, append=len(order))
+    # Whoever does not fit beside the narrowest fits beside nobody; that one needs the second.
+    partner = np.repeat(cols[order][start], size)
+    second = cols[order][np.minimum(start + 1, len(order) - 1)]
+    partner[start] = np.where(size > 1, second, columns)
+    fits = np.empty(len(order), np.bool_)
+    fits[order] = cols[order] + partner <= columns
+    return fits
+
+
+def _rows_apart(mapped: Mapped, which: Flags, columns: int) -> int:
+    """Rows of these blocks, those of one input counted once for as many as fit side by side."""
+    blocks = mapped.blocks
+    family = np.unique(mapped.inputs[which], return_inverse=True)[1]
+    rows, cols = blocks["rows"][which], blocks["cols"][which]
+    order = np.argsort(key_of(family, cols), kind="stable")
+    size = np.bincount(family)
+    start = np.cumsum(size) - size
+    total = 0
+    for length in np.unique(size).tolist():
+        mine = start[size == length][:, None] + np.arange(length)
+        alike, times = np.unique(
+            np.column_stack([rows[order][mine[:, :1]], cols[order][mine]]),
+            axis=0,
+            return_counts=True,
+        )
+        for (height, *widths), often in zip(alike.tolist(), times.tolist(), strict=True):
+            total += height * often * _fewest_bins(widths, columns)
+    return total
+
+
+def _fewest_bins(widths: list[int], columns: int) -> int:
+    """The fewest rows of blocks of these widths; for many, as many as there are blocks."""
+    if len(widths) > _SIDE_BY_SIDE:
+        return len(widths)
+    best = len(widths)
+
+    def place(left: list[int], bins: list[int]) -> None:
+        nonlocal best
+        if len(bins) >= best:
+            return
+        if not left:
+            best = len(bins)
+            return
+        width, *rest = left
+        for index in range(len(bins)):
+            if bins[index] + width <= columns:
+                place(rest, [*bins[:index], bins[index] + width, *bins[index + 1 :]])
+        place(rest, [*bins, width])
+
+    place(sorted(widths, reverse=True), [])
+    return best

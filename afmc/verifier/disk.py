@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from afmc.errors import ArtifactError
@@ -21,6 +23,7 @@ from afmc.verifier.report import more
 
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
+ROUTING = "routing.npz"
 READS = 1
 """The schema version that is read."""
 
@@ -33,6 +36,7 @@ _COLUMNS = {
 }
 _LINES = "lines"
 """An array without columns: the lines of crossbars in the orders in which they are filled."""
+STATUSES = ("OPTIMAL", "FEASIBLE")
 _MOST = 2**31 - 1
 """Tables count in 32 bits."""
 
@@ -55,6 +59,7 @@ class Matrix:
     stored: str
     bias: str | None
     tied_to: str | None
+    module: str
     sources: tuple[str, ...]
 
     @property
@@ -87,6 +92,36 @@ class Proof:
     status: str
     bounds: Mapping[str, int]
     patterns: int
+    turns: int
+    mean_turns: float
+
+
+@dataclass(frozen=True)
+class Replication:
+    """What the program says of its replicas."""
+
+    objective: str
+    tokens: int
+    budget: int
+    crossbars: int
+    turns: int
+    turns_alone: int
+    lower_bound: int
+    status: str
+    said: Mapping[str, Any]
+    """All of it, as it stands there."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the program says of its placement."""
+
+    chips: int
+    load: float
+    reached: Mapping[str, tuple[float, float]]
+    """What it reached and what it says that no placement can undercut, by what is counted."""
+    said: Mapping[str, Any]
+    """All of it, as it stands there."""
 
 
 @dataclass(frozen=True)
@@ -104,15 +139,22 @@ class Program:
 
     model: Mapping[str, Any]
     parameters: int
+    shapes_only: bool
+    """No weights were read, so that none are beside the program."""
     matrices: tuple[Matrix, ...]
     groups: tuple[Group, ...]
     digital: frozenset[str]
     remainder: tuple[tuple[str, int], ...]
     """Reason and weights of the operations that no matrix covers."""
     proof: Proof
+    replication: Replication | None
+    placing: Placing | None
+    routing: str | None
+    """Where the sample of tokens in `routing.npz` is from."""
     defects: Broken | None
     summary: Mapping[str, Any]
-    options: tuple[Mapping[str, Any], ...]
+    options: Mapping[str, Mapping[str, Any]]
+    """Of each pass that ran."""
     """Of each pass that ran."""
 
     @cached_property
@@ -176,6 +218,7 @@ def read_program(data: Mapping[str, Any]) -> Program:
     return Program(
         model=model.values,
         parameters=model.whole("parameters", most=None),
+        shapes_only=model.flag("shapes_only"),
         matrices=tuple(_matrix(each) for each in program.objects("matrices")),
         groups=tuple(_group(each) for each in program.objects("groups")),
         digital=frozenset(program.object("digital").values),
@@ -184,9 +227,14 @@ def read_program(data: Mapping[str, Any]) -> Program:
             for each in program.objects("remainder")
         ),
         proof=_proof(program.object("allocation")),
+        replication=_replication(program),
+        placing=_placing(program),
+        routing=program.text("routing") if program.has("routing") else None,
         defects=_broken(program.object("defects")) if program.has("defects") else None,
         summary=program.object("summary").values,
-        options=tuple(each.object("options").values for each in program.objects("passes")),
+        options={
+            each.text("name"): each.object("options").values for each in program.objects("passes")
+        },
     )
 
 
@@ -211,6 +259,7 @@ def _matrix(one: _Object) -> Matrix:
         stored=one.word("stored", ("cols_rows", "rows_cols")),
         bias=one.text("bias") if one.has("bias") else None,
         tied_to=one.text("tied_to") if one.has("tied_to") else None,
+        module=one.text("module"),
         sources=one.texts("sources"),
     )
 
@@ -238,9 +287,47 @@ def _proof(one: _Object) -> Proof:
         rule=one.word("rule", ("exclusive", "parallel", "serial")),
         tiles=one.whole("tiles"),
         lower_bound=one.whole("lower_bound"),
-        status=one.word("status", ("OPTIMAL", "FEASIBLE")),
+        status=one.word("status", STATUSES),
         bounds={name: bounds.whole(name) for name in bounds.values},
         patterns=one.whole("patterns"),
+        turns=one.whole("turns"),
+        mean_turns=one.number("mean_turns"),
+    )
+
+
+def _replication(program: _Object) -> Replication | None:
+    if not program.has("replication"):
+        return None
+    one = program.object("replication")
+    return Replication(
+        objective=one.word("objective", ("throughput", "latency")),
+        tokens=one.whole("tokens"),
+        budget=one.whole("budget"),
+        crossbars=one.whole("crossbars"),
+        turns=one.whole("turns", most=None),
+        turns_alone=one.whole("turns_alone", most=None),
+        lower_bound=one.whole("lower_bound", most=None),
+        status=one.word("status", STATUSES),
+        said=one.values,
+    )
+
+
+def _placing(program: _Object) -> Placing | None:
+    if not program.has("placing"):
+        return None
+    one = program.object("placing")
+    pairs = [(key, one, key, f"{key}_bound") for key in ("reads", "load", "byte_hops")]
+    if one.has("experts"):
+        pairs.append(("reads for experts", one.object("experts"), "reads", "bound"))
+    return Placing(
+        chips=one.whole("chips"),
+        load=one.number("load"),
+        reached={
+            what: (where.number(value), where.number(bound))
+            for what, where, value, bound in pairs
+            if where.has(value) or where.has(bound)
+        },
+        said=one.values,
     )
 
 
@@ -292,6 +379,12 @@ class _Object:
         values = enumerate(self._list(key))
         return tuple(self._whole(v, f"{where}[{i}]", _MOST) for i, v in values)
 
+    def flag(self, key: str) -> bool:
+        value = self._value(key)
+        if not isinstance(value, bool):
+            raise Damaged(f"{self._at(key)} must be true or false, but is {_spell(value)}.")
+        return value
+
     def number(self, key: str) -> float:
         value = self._value(key)
         if type(value) not in (int, float) or not abs(value) < math.inf:
@@ -336,18 +429,9 @@ def _spell(value: Any) -> str:
 
 def read_tables(directory: Path) -> tuple[dict[str, Table], Numbers]:
     """The tables by name, each by column, and the lines of orders. Raises Damaged."""
-    try:
-        with (directory / TABLES).open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            tables = {name: _columns(stored, name) for name in _COLUMNS}
-            lines = _lines(stored)
-    except FileNotFoundError:
-        raise Damaged(f"{TABLES} is not there.") from None
-    except Damaged:
-        raise
-    except Exception as error:  # of a damaged file numpy and zipfile raise nearly every type
-        reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise Damaged(f"{TABLES} cannot be read: {reason.splitlines()[0]}.") from error
+    with _opened(directory / TABLES) as stored:
+        tables = {name: _columns(stored, name) for name in _COLUMNS}
+        lines = _lines(stored)
     rows, cols = (tables["blocks"][key] for key in ("rows", "cols"))
     empty = np.flatnonzero((rows < 1) | (cols < 1))
     if len(empty):
@@ -358,7 +442,31 @@ def read_tables(directory: Path) -> tuple[dict[str, Table], Numbers]:
     return tables, lines
 
 
-def _lines(stored: Any) -> Numbers:
+def read_routing(directory: Path) -> dict[str, NDArray[np.generic]]:
+    """The arrays of `routing.npz` by name, whatever they hold. Raises Damaged."""
+    with _opened(directory / ROUTING) as stored:
+        return {name: np.asarray(stored[name]) for name in stored.files}
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """An archive of arrays; raises Damaged, also for what is found wrong while reading it."""
+    try:
+        with file.open("rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise Damaged(f"{file.name} is a single array, not an archive of several.")
+            yield stored
+    except FileNotFoundError:
+        raise Damaged(f"{file.name} is not there.") from None
+    except Damaged:
+        raise
+    except Exception as error:  # of a damaged file numpy and zipfile raise nearly every type
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        raise Damaged(f"{file.name} cannot be read: {reason.splitlines()[0]}.") from error
+
+
+def _lines(stored: np.lib.npyio.NpzFile) -> Numbers:
     if _LINES not in stored.files:
         raise Damaged(f"{TABLES} has no table {_LINES}.")
     lines = stored[_LINES]
@@ -370,8 +478,8 @@ def _lines(stored: Any) -> Numbers:
     return np.asarray(lines, np.int64)
 
 
-def _columns(stored: Any, name: str) -> Table:
-    if not isinstance(stored, np.lib.npyio.NpzFile) or name not in stored.files:
+def _columns(stored: np.lib.npyio.NpzFile, name: str) -> Table:
+    if name not in stored.files:
         raise Damaged(f"{TABLES} has no table {name}.")
     table = stored[name]
     wanted = np.dtype([(column, "<i4") for column in _COLUMNS[name]])

@@ -179,6 +179,20 @@ def first_gap(of: Rectangles, height: int, width: int) -> tuple[int, int] | None
     return None
 
 
+def depths(field: Numbers, start: Numbers, size: Numbers) -> Numbers:
+    """How many intervals of its field hold the place where each begins.
+
+    The largest of a field is the most that any place of it is in.
+    """
+    low = int(start.min(initial=0))
+    span = int((start + size).max(initial=0)) - low + 1
+    begin = field * span + (start - low)
+    # begun so far, less ended so far; those of earlier fields have done both
+    begun = np.searchsorted(np.sort(begin), begin, side="right")
+    ended = np.searchsorted(np.sort(begin + size), begin, side="right")
+    return begun - ended
+
+
 def clashing_lines(field: Numbers, start: Numbers, size: Numbers, signal: Numbers) -> Numbers:
     """Pairs [pairs, 2] of neighbours that share lines of a field without sharing their signal.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from afmc.verifier.intervals import Numbers, clashing_lines, find_overlap, key_of
+from afmc.verifier.intervals import clashing_lines, depths, find_overlap, key_of
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Finding, counted, more
 
@@ -115,7 +115,7 @@ def _rule(mapped: Mapped) -> tuple[str, tuple[str, ...]]:
     claimed, hardware = mapped.program.proof.rule, mapped.target.tile.co_location
     if _ORDER[claimed] <= _ORDER[hardware]:
         return claimed, (f"by the rule {claimed}",)
-    asked = any(options.get("rule") == claimed for options in mapped.program.options)
+    asked = any(options.get("rule") == claimed for options in mapped.program.options.values())
     if asked and mapped.target is mapped.own:
         return claimed, (
             f"by the rule {claimed}, which an option asked for; {mapped.target.name} by itself "
@@ -129,11 +129,8 @@ def _rule(mapped: Mapped) -> tuple[str, tuple[str, ...]]:
 def _clashes(mapped: Mapped) -> Iterator[str]:
     """Lines that several blocks share although they carry different inputs or outputs."""
     of, blocks = mapped.on_crossbars, mapped.blocks
-    owner = (blocks["copy"], blocks["replica"])
-    signals = {
-        "rows": key_of(_inputs(mapped)[blocks["group"]], *owner, blocks["row"], blocks["rows"]),
-        "columns": key_of(blocks["group"], *owner, blocks["col"], blocks["cols"]),
-    }
+    outputs = (blocks[key] for key in ("group", "copy", "replica", "col", "cols"))
+    signals = {"rows": mapped.inputs, "columns": key_of(*outputs)}
     lines = {"rows": (of.row, of.rows), "columns": (of.col, of.cols)}
     different = {"rows": "read different inputs", "columns": "do not add up to the same outputs"}
     for axis, signal in signals.items():
@@ -144,13 +141,6 @@ def _clashes(mapped: Mapped) -> Iterator[str]:
                 f"{mapped.block(one)} and {mapped.block(other)} share {axis} of "
                 f"{mapped.crossbar(one)}, but {different[axis]} there{more(len(clash), False)}"
             )
-
-
-def _inputs(mapped: Mapped) -> Numbers:
-    """A number for what each group's rows are driven by: an activation and its range."""
-    numbers: dict[tuple[str, float | None], int] = {}
-    read = (mapped.program.by_name[group.members[0]] for group in mapped.program.groups)
-    return np.asarray([numbers.setdefault((m.input, m.input_range), len(numbers)) for m in read])
 
 
 def agreement(mapped: Mapped) -> Finding:
@@ -191,3 +181,36 @@ def agreement(mapped: Mapped) -> Finding:
             f"{more(int(moved.sum()))}"
         )
     return Finding({"tiles": len(on_tile), "crossbars": len(on_crossbar)}, tuple(problems))
+
+
+def turns(mapped: Mapped) -> Finding:
+    """Where blocks take turns, there are as many as share a line, and no more than blocks."""
+    proof = mapped.program.proof
+    crossbar, first = mapped.crossbars
+    problems = []
+    least = most = np.ones(len(first), np.int64)
+    if proof.rule == "serial":
+        of = mapped.on_crossbars
+        least, most = np.zeros(len(first), np.int64), np.bincount(crossbar)
+        for start, size in ((of.row, of.rows), (of.col, of.cols)):
+            np.maximum.at(least, crossbar, depths(crossbar, start, size))
+    if proof.turns < least.max(initial=1):
+        at = mapped.crossbar(int(first[least.argmax()]))
+        problems.append(
+            f"allocation.turns is {proof.turns:,}, but {least.max():,} blocks are on one line of "
+            f"{at}."
+        )
+    if proof.turns > most.max(initial=1):
+        why = (
+            f"no crossbar holds more than {counted(int(most.max()), 'block')}"
+            if proof.rule == "serial"
+            else f"under the rule {proof.rule} nothing waits"
+        )
+        problems.append(f"allocation.turns is {proof.turns:,}, but {why}.")
+    low, high = (float(each.mean()) if len(first) else 1.0 for each in (least, most))
+    if not low * (1 - 1e-9) <= proof.mean_turns <= high * (1 + 1e-9):
+        problems.append(
+            f"allocation.mean_turns is {proof.mean_turns:g}, but is at least {low:g} and at most "
+            f"{high:g}."
+        )
+    return Finding({"turns": proof.turns, "at least": int(least.max(initial=1))}, tuple(problems))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afmc.targets import Target
 from afmc.verifier.disk import Group, Program, Table
-from afmc.verifier.intervals import Numbers, Rectangles, broken_chains, numbered
+from afmc.verifier.intervals import Numbers, Rectangles, broken_chains, key_of, numbered
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,9 @@ class Mapped:
     orders: Table
     defects: Table
     lines: Numbers
+    """Of the orders, one after the other."""
+    routing: Mapping[str, NDArray[np.generic]]
+    """Experts of a sample of tokens, by the module of a bank; empty without a routing."""
 
     @cached_property
     def areas(self) -> Numbers:
@@ -80,6 +85,25 @@ class Mapped:
             holders.of_each([group.rows for group in holders.groups]),
             holders.of_each([group.cols for group in holders.groups]),
         )
+
+    @cached_property
+    def inputs(self) -> Numbers:
+        """A number for what drives the rows of each block: an activation, as much of it as goes to
+        that expert or replica, in one range, and which rows of it. What is of no group reads an
+        input of its own."""
+        numbers: dict[tuple[object, ...], int] = {}
+        read = ((g, self.program.by_name.get(g.members[0])) for g in self.program.groups)
+        keys = [
+            (g.members,) if m is None else (m.input, m.input_range, m.copies, m.per_token)
+            for g, m in read
+        ]
+        of_group = np.asarray([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+        group = self.blocks["group"]
+        known = (group >= 0) & (group < len(of_group))
+        number = np.where(known, 0, len(of_group) + group - group.min(initial=0))
+        number[known] = of_group[group[known]]
+        lines = (self.blocks[key] for key in ("copy", "replica", "row", "rows"))
+        return key_of(number, *lines)
 
     @property
     def in_holders(self) -> Rectangles:

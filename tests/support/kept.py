@@ -1,15 +1,14 @@
 """Small mappings on disk, laid out by hand, with everything that a mapping can have.
 
 Two matrices in one group, one with a bias that is tied to an embedding, one that is digital, and a
-bank of three experts of which the first is there twice; on two chips of one tile with two tiers,
-whose crossbars have 16 x 12 weights.
+bank of three experts of which the first, which gets every token, is there twice; on chips of one
+tile with two tiers, whose crossbars have 16 x 12 weights.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,11 @@ from afmc.ir import (
     Group,
     Matrix,
     Model,
+    Placing,
     Program,
     Remainder,
+    Replication,
+    Routing,
     Rule,
     Table,
 )
@@ -40,6 +42,7 @@ MATRICES = (
     Matrix("experts", 6, 6, "z", 3, 2.0, input_range=3.0, module="mlp", sources=("b.weight",)),
     Matrix("d.weight", 5, 5, "w", module="d", stored="rows_cols"),
 )
+ROUTING = np.array([[0, 1], [0, 2], [1, 0], [0, 2]], "<i4")
 GROUPS = (
     Group(("q.weight", "k.weight"), 16, 12),
     Group(("b.weight",), 10, 6),
@@ -56,6 +59,8 @@ BLOCKS = [
     (2, 1, 0, 0, 0, 6, 6),
     (2, 2, 0, 0, 0, 6, 6),
 ]
+# Uses for a token: of q and k, of b, of the experts, one of which is there twice.
+USES = [1.0, 1.0, 1.0, 1.0, 1.0, 1 / 3, 1 / 3, 2 / 3, 2 / 3]
 # Tile, row and column of each block. Under `parallel` the first four share rows of the same input
 # and columns of the same outputs, others lie on the diagonal; under `serial` anything goes.
 LAYOUTS: dict[Rule, list[tuple[int, int, int]]] = {
@@ -97,10 +102,14 @@ def program(rule: Rule) -> Program:
         PLACEMENT,
     )
     tiles = len({tile for tile, _, _ in layout})
+    load = [0.0] * (tiles // 2 + 1)
+    for (tile, _, _), uses in zip(layout, USES, strict=True):
+        load[tile // 2] += uses
+    turns, mean_turns = (3, 2.0) if rule == "serial" else (1, 1.0)
     bounds = {"blocks": 9} if rule == "exclusive" else {"area": 3, "solver": 2}
     lower = max(bounds.values())
     return Program(
-        model=Model("kept", "Kept", "0" * 64, sum(m.weights for m in MATRICES) + 6 + 7),
+        model=Model("kept", "Kept", "0" * 64, sum(m.weights for m in MATRICES) + 6 + 7, True),
         matrices=MATRICES,
         remainder=(
             Remainder("aten.mul.Tensor", 2, "scale", 4),
@@ -109,9 +118,20 @@ def program(rule: Rule) -> Program:
         digital={"d.weight": "kept digital"},
         groups=GROUPS,
         blocks=blocks,
+        # For four tokens at once: 4 turns of q, k and b; 4 of the first expert become 2.
+        replication=Replication("throughput", 4, 10, 9, 4, 4, 4, "OPTIMAL"),
+        routing=Routing("a sample", {"mlp": ROUTING}),
         allocation=Allocation(
-            rule, tiles, lower, "OPTIMAL" if lower == tiles else "FEASIBLE", bounds, 4
+            rule=rule,
+            tiles=tiles,
+            lower_bound=lower,
+            status="OPTIMAL" if lower == tiles else "FEASIBLE",
+            bounds=bounds,
+            patterns=4,
+            turns=turns,
+            mean_turns=mean_turns,
         ),
+        placing=Placing("in_order", (tiles + 1) // 2, 64.0, 9.0, 5.0, max(load), 1.0),
         allocations=allocations,
         placements=placements,
         applied=(Applied("allocate", {"rule": None}),),
@@ -121,10 +141,7 @@ def program(rule: Rule) -> Program:
 def write(folder: Path, rule: Rule = "parallel") -> Path:
     """A mapping that is right."""
     mapped = program(rule)
-    assert mapped.allocation is not None
-    # The words about the bound are no figure, and not every rule has them.
-    worded = replace(mapped, allocation=replace(mapped.allocation, rule="parallel"))
-    summary = {**summarise(worded, target(rule), []), "rule": rule}
+    summary = summarise(mapped, target(rule), [])
     artifact.write(folder, mapped, target(rule), summary, dict)
     return folder
 

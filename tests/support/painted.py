@@ -30,8 +30,13 @@ def faults(data: Mapping[str, Any], tables: Mapping[str, Table]) -> set[str]:
     merged = [{**block, **_moved(places["placements"][i])} for i, block in enumerate(blocks)]
     allocated = [places["allocations"][i] for i in range(len(blocks))]
     if "owners" not in broken:
-        broken |= set(_co_location(data, merged))
-    return broken | set(_crossbars(data["target"], merged)) | set(_claims(data, merged, allocated))
+        broken |= _co_location(data, merged) | _placing(data, merged)
+    return (
+        broken
+        | _turns(data["allocation"], merged)
+        | set(_crossbars(data["target"], merged))
+        | set(_claims(data, merged, allocated))
+    )
 
 
 def _named(row: Any) -> Block:
@@ -105,6 +110,38 @@ def _co_location(data: Any, blocks: list[Block]) -> set[str]:
     return set()
 
 
+def _placing(data: Any, blocks: list[Block]) -> set[str]:
+    """The reads of each tile, counted block after block."""
+    reads: Counter[tuple[int, int]] = Counter()
+    for block in blocks:
+        group = data["groups"][block["group"]]
+        matrix = next(m for m in data["matrices"] if m["name"] == group["members"][0])
+        replicas = (group["replicas"] or [1] * group["copies"])[block["copy"]]
+        uses = matrix["per_token"] / group["copies"] / replicas
+        reads[block["chip"], block["tile"]] += uses
+    said = data["placing"]
+    wrong = abs(said["load"] - max(reads.values())) > 1e-3
+    return {"placing"} if wrong or said["chips"] != max(b["chip"] for b in blocks) + 1 else set()
+
+
+def _turns(proof: Any, blocks: list[Block]) -> set[str]:
+    """Blocks on one line, and blocks on one crossbar, counted line after line."""
+    if proof["rule"] != "serial":
+        return set()
+    lines: Counter[tuple[Any, ...]] = Counter()
+    crossbars: Counter[tuple[int, ...]] = Counter()
+    for block in blocks:
+        at = (block["chip"], block["tile"], block["tier"])
+        crossbars[at] += 1
+        for axis, size in (("at_row", "rows"), ("at_col", "cols")):
+            lines.update((*at, axis, block[axis] + n) for n in range(block[size]))
+    deepest = [max(n for (*at, _, _), n in lines.items() if tuple(at) == one) for one in crossbars]
+    most = list(crossbars.values())
+    low, high = sum(deepest) / len(crossbars), sum(most) / len(crossbars)
+    fine = max(deepest) <= proof["turns"] <= max(most) and low <= proof["mean_turns"] <= high
+    return set() if fine else {"turns"}
+
+
 def _together(data: Any, one: Block, other: Block) -> bool:
     """Nothing waits: on common rows the same input, on common columns the same sum."""
 
@@ -154,7 +191,18 @@ def _claims(data: Any, blocks: list[Block], allocated: list[Block]) -> set[str]:
         "chips_used": max(b["chip"] for b in blocks) + 1,
         "utilization": area / cells,
     }
-    if any(summary[key] != value for key, value in figures.items()):
+    system = data["target"]["system"]["chips"]
+    crossbars = system * data["target"]["chip"]["tiles"] * data["target"]["tile"]["tiers"]
+    limits = [
+        ("chips", figures["chips_used"], system),
+        ("crossbars", used, crossbars),
+        ("cells", area, crossbars * one),
+    ]
+    said = [(limit["of"], limit["demand"], limit["supply"]) for limit in summary["limits"]]
+    replicas = sum(b["replica"] > 0 for b in blocks)
+    figures["replicas"] = replicas
+    summary = {**summary, "replicas": summary["replication"]["replicas"]}
+    if said != limits or any(summary[key] != value for key, value in figures.items()):
         broken.add("summary")
     first = sum(b["rows"] * b["cols"] for b in blocks if b["replica"] == 0)
     return broken | ({"weights"} if first != summary["weights_analog"] else set())

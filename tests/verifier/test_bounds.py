@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ from afmc.verifier.mapped import Mapped
 def test_whatever_the_passes_make_passes(
     program: Program, hardware: Target, options: dict[str, object]
 ) -> None:
-    mapped = compiled(program, hardware, options)
+    shapes = replace(program, model=replace(program.model, shapes_only=True))
+    mapped = compiled(shapes, hardware, options)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         artifact.write(out, mapped, hardware, summarise(mapped, hardware, []), dict)
@@ -38,34 +40,70 @@ def test_whatever_the_passes_make_passes(
     assert report["cover"].passed and report["co-location"].passed and report["bounds"].passed
 
 
-SIZES = st.lists(st.tuples(st.integers(1, 16), st.integers(1, 12)), min_size=1, max_size=8)
-
-
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Mapped:
     folder, hardware = write(tmp_path_factory.mktemp("kept") / "out"), target("parallel")
     program = read_program(read_json(folder / PROGRAM))
     tables, lines = read_tables(folder)
-    return Mapped(folder, program, hardware, hardware, lines=lines, **tables)
+    bounds = {"nothing can share": 0, "rows and columns": 0}
+    program = replace(program, proof=replace(program.proof, bounds=bounds))
+    return Mapped(folder, program, hardware, hardware, lines=lines, routing={}, **tables)
 
 
-@settings(max_examples=100, deadline=None)
-@given(SIZES)
-def test_bounds_of_blocks_that_share_no_line(kept: Mapped, sizes: list[tuple[int, int]]) -> None:
-    rows, cols = np.asarray(sizes).T
-    mapped = replace(kept, blocks={**kept.blocks, "rows": rows, "cols": cols})
-    fits = [
-        any(r + s <= 16 and c + d <= 12 for j, (s, d) in enumerate(sizes) if j != i)
-        for i, (r, c) in enumerate(sizes)
-    ]
-    alone = fits.count(False)
-    shared = [size for size, fit in zip(sizes, fits, strict=True) if fit]
-    lines = max(-(-sum(r for r, _ in shared) // 16), -(-sum(c for _, c in shared) // 12))
-    assert known_bounds(mapped) == {
-        "area": -(-sum(r * c for r, c in sizes) // (16 * 12)),
-        "nothing can share": alone,
-        "rows and columns": alone + lines,
+# Which of two inputs is read, rows and columns.
+BLOCKS = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(1, 16), st.integers(1, 12)), min_size=1, max_size=6
+)
+
+
+def fewest(widths: list[int]) -> int:
+    """Rows of blocks, none wider than 12, by trying every way to part them."""
+    ways = product(range(len(widths)), repeat=len(widths))
+    return min(
+        len(set(way))
+        for way in ways
+        if all(sum(w for w, b in zip(widths, way, strict=True) if b == each) <= 12 for each in way)
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(BLOCKS)
+def test_bounds_follow_from_every_pair_of_blocks(
+    kept: Mapped, blocks: list[tuple[int, int, int]]
+) -> None:
+    def fit(one: tuple[int, int, int], other: tuple[int, int, int], rule: str) -> bool:
+        rows, cols = one[1] + other[1] <= 16, one[2] + other[2] <= 12
+        if rule == "serial":
+            return rows or cols
+        return cols and (rows or one[:2] == other[:2])
+
+    def alone(rule: str) -> list[int]:
+        every = range(len(blocks))
+        return [
+            i for i in every if not any(fit(blocks[i], blocks[j], rule) for j in every if j != i)
+        ]
+
+    groups, rows, cols = np.asarray(blocks).T
+    zeros = np.zeros(len(blocks), np.int64)
+    table = {key: zeros for key in kept.blocks} | {"group": groups, "rows": rows, "cols": cols}
+    lonely = alone("parallel")
+    rest = [block for i, block in enumerate(blocks) if i not in lonely]
+    families: dict[tuple[int, int], list[int]] = {}
+    for group, height, width in rest:
+        families.setdefault((group, height), []).append(width)
+    apart = sum(height * fewest(widths) for (_, height), widths in families.items())
+    lines = max(-(-apart // 16), -(-sum(width for *_, width in rest) // 12))
+    area = {"area": -(-int(rows @ cols) // (16 * 12))}
+    assert known_bounds(replace(kept, blocks=table)) == {
+        **area,
+        "columns": -(-int(cols.sum()) // 12),
+        "nothing can share": len(lonely),
+        "rows and columns": len(lonely) + lines,
     }
-    proof = replace(kept.program.proof, rule="exclusive")
-    exclusive = replace(mapped, program=replace(kept.program, proof=proof))
-    assert known_bounds(exclusive)["blocks"] == len(sizes)
+
+    def under(rule: str) -> Mapped:
+        proof = replace(kept.program.proof, rule=rule)
+        return replace(kept, blocks=table, program=replace(kept.program, proof=proof))
+
+    assert known_bounds(under("serial")) == {**area, "nothing can share": len(alone("serial"))}
+    assert known_bounds(under("exclusive")) == {**area, "blocks": len(blocks)}

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from kept import edit, read_tables, write, write_tables
+from numpy.typing import NDArray
 
 from afmc.ir import Rule, Table
 from afmc.verifier import verify
@@ -137,6 +138,17 @@ def plain_array(folder: Path) -> None:
         np.save(file, np.zeros(3))
 
 
+def tokens(change: Callable[[NDArray[np.int32]], NDArray[np.int32]], name: str = "mlp") -> Damage:
+    """Another sample of tokens."""
+
+    def damage(folder: Path) -> None:
+        with np.load(folder / "routing.npz") as stored:
+            changed: dict[str, Any] = {name: change(stored["mlp"]).astype(np.int32)}
+        np.savez(folder / "routing.npz", **changed)
+
+    return damage
+
+
 def huge_array(folder: Path) -> None:
     """A header that promises more than any memory."""
     stream = io.BytesIO()
@@ -256,7 +268,12 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
         "whole numbers in one dimension, but has block int32, tile int32, row int32, col int32 in "
         "2.",
     ),
-    ("parallel", plain_array, ["files"], "blocks.npz has no table blocks."),
+    (
+        "parallel",
+        plain_array,
+        ["files"],
+        "blocks.npz is a single array, not an archive of several.",
+    ),
     (
         "parallel",
         huge_array,
@@ -289,7 +306,7 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     (
         "parallel",
         says("matrices", 4, "rows", to=0),
-        ["matrices", "summary"],
+        ["matrices"],
         "d.weight has 0 rows, 5 columns and 1 copies, of which none can be 0.",
     ),
     (
@@ -301,7 +318,7 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     (
         "parallel",
         says("matrices", 0, "per_token", to=-1),
-        ["matrices", "summary"],
+        ["matrices"],
         "q.weight is used -1 times a token, which must not be below 0.",
     ),
     (
@@ -615,7 +632,7 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     (
         "exclusive",
         move("placements", 8, chip=5),
-        ["chips", "summary"],
+        ["chips", "placing", "summary"],
         (
             "block 8 (rows 0 to 5, columns 0 to 5 of experts, copy 2, replica 0) is on chip 5, "
             "but chips are counted from 0 and the system has 5."
@@ -624,7 +641,7 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     (
         "exclusive",
         move("placements", 8, chip=-1),
-        ["chips", "summary"],
+        ["chips", "placing", "summary"],
         (
             "block 8 (rows 0 to 5, columns 0 to 5 of experts, copy 2, replica 0) is on chip -1, "
             "but chips are counted from 0 and the system has 5."
@@ -671,7 +688,7 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     (
         "exclusive",
         to_crossbar(8, 0, 0, 8, 0),
-        ["co-location", "summary", "bounds"],
+        ["co-location", "placing", "summary", "bounds"],
         "blocks 0 and 8 share chip 0, tile 0, tier 0, but the rule is exclusive.",
     ),
     (
@@ -710,11 +727,134 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
             "tile 0, tier 0, but read different inputs there."
         ),
     ),
+    # routing
+    (
+        "parallel",
+        tokens(lambda t: t + 1),
+        ["routing"],
+        "token 1 goes to the experts 1, 3 of mlp, which has 3, counted from 0 (the first of 2).",
+    ),
+    (
+        "parallel",
+        tokens(lambda t: np.where(t == 2, 0, t)),
+        ["routing"],
+        "token 1 goes to one of the experts 0, 0 of mlp more than once (the first of 2).",
+    ),
+    (
+        "parallel",
+        tokens(lambda t: t[:, :1]),
+        ["routing"],
+        "the routing of mlp is 4 x 1 of int32, but must be one row a token of 2 32-bit whole "
+        "numbers.",
+    ),
+    (
+        "parallel",
+        tokens(lambda t: t[:0]),
+        ["routing"],
+        "the routing of mlp has no tokens.",
+    ),
+    (
+        "parallel",
+        tokens(lambda t: t, name="q"),
+        ["routing"],
+        "the routing has q, which is no bank of experts.",
+    ),
+    (
+        "parallel",
+        lambda folder: (folder / "routing.npz").unlink(),
+        ["files"],
+        "routing.npz is not there.",
+    ),
+    # replicas
+    (
+        "parallel",
+        all_of(says("replication", "tokens", to=8), says("summary", "replication", "tokens", to=8)),
+        ["replicas"],
+        (
+            "replication.turns is 4, but 8 is what follows. replication.turns_alone is 4, "
+            "but 8 is what follows."
+        ),
+    ),
+    (
+        "parallel",
+        all_of(says("replication", "budget", to=8), says("summary", "replication", "budget", to=8)),
+        ["replicas"],
+        "the replicas take 9 crossbars, but the budget is 8.",
+    ),
+    (
+        "parallel",
+        all_of(
+            says("replication", "lower_bound", to=5),
+            says("summary", "replication", "lower_bound", to=5),
+        ),
+        ["replicas"],
+        (
+            "replication.lower_bound is 5, above the 4 turns. replication.status is "
+            "OPTIMAL, but it takes 4 turns and the lower bound is 5. the replication says "
+            "at least 5 turns, but 4 would take 8 crossbars of 10."
+        ),
+    ),
+    (
+        "parallel",
+        all_of(
+            says("replication", "status", to="FEASIBLE"),
+            says("summary", "replication", "status", to="FEASIBLE"),
+        ),
+        ["replicas"],
+        "replication.status is FEASIBLE, but it takes 4 turns and the lower bound is 4.",
+    ),
+    (
+        "parallel",
+        says("replication", to=None),
+        ["replicas", "summary"],
+        "experts has replicas, of which program.json says nothing.",
+    ),
+    # turns
+    (
+        "serial",
+        says("allocation", "turns", to=5),
+        ["turns", "summary"],
+        "allocation.turns is 5, but no crossbar holds more than 4 blocks.",
+    ),
+    (
+        "serial",
+        says("allocation", "mean_turns", to=1.0),
+        ["turns", "summary"],
+        "allocation.mean_turns is 1, but is at least 1.66667 and at most 3.",
+    ),
+    (
+        "parallel",
+        says("allocation", "turns", to=2),
+        ["turns", "summary"],
+        "allocation.turns is 2, but under the rule parallel nothing waits.",
+    ),
+    # placing
+    (
+        "parallel",
+        all_of(says("placing", "chips", to=3), says("summary", "placing", "chips", to=3)),
+        ["placing"],
+        "placing.chips is 3, but the blocks are on 2.",
+    ),
+    (
+        "parallel",
+        all_of(says("placing", "load", to=5.0), says("summary", "placing", "load", to=5.0)),
+        ["placing"],
+        "placing.load is 5, but the busiest tile has 5.33333 reads.",
+    ),
+    (
+        "parallel",
+        all_of(
+            says("placing", "reads_bound", to=10.0),
+            says("summary", "placing", "reads_bound", to=10.0),
+        ),
+        ["placing"],
+        "placing says at least 10 reads, but reaches 9.",
+    ),
     # summary
     (
         "parallel",
         all_of(says("passes", to=[]), says("allocation", "rule", to="serial")),
-        ["summary"],
+        ["summary", "turns"],
         'summary.rule is "parallel", but "serial" is what follows.',
     ),
     ("parallel", lacks("summary", "gap"), ["summary"], "summary has no gap."),

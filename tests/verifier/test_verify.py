@@ -41,7 +41,8 @@ def test_compiled_models_pass(tmp_path: Path, architecture: str, rule: Rule) -> 
     model = afmc.compile(tiny_model(architecture), "ideal-512", settings=settings)
     report = verify(model.save(tmp_path / "out"))
     assert report.problems == ()
-    assert all(check.passed for check in report.checks)
+    skipped = [check.name for check in report.checks if check.outcome == "skipped"]
+    assert skipped == ["routing", "replicas"]
     assert report["chips"].counts["chips"] > 1
     assert report["model folder"].counts["weights"] == model.program.model.parameters
     assert report["files"].notes == ("not read: compile.json, graph.pt2",)
@@ -69,26 +70,11 @@ NOT_VERIFIED = {
     "remainder[].operation",
     "remainder[].count",
     "remainder[].reason",
-    "allocation.mean_turns",
-    "allocation.turns",
     "matrices[].chooses",
-    "model.shapes_only",
-    "placing",
     "repair",
-    "replication",
-    "routing",
     "summary.defects",
-    "summary.limits[].demand",
-    "summary.limits[].left",
-    "summary.limits[].of",
-    "summary.limits[].supply",
-    "summary.mean_turns",
-    "summary.objective",
-    "summary.placing",
-    "summary.replication",
-    "summary.routing",
-    "summary.shapes_only",
-    "summary.turns",
+    "summary.replication.gain",
+    "summary.replication.replicas_waiting",
 }
 
 
@@ -254,6 +240,8 @@ def test_what_a_failed_check_makes_idle_is_skipped(tmp_path: Path) -> None:
         "cover": ("not looked at without 'owners'",),
         "row cuts": ("not looked at without 'cover'",),
         "co-location": ("not looked at without 'owners'",),
+        "replicas": ("not looked at without 'cover'",),
+        "placing": ("not looked at without 'owners'",),
     }
 
 
@@ -428,8 +416,12 @@ def test_dead_crossbars_and_orders_of_lines(tmp_path: Path) -> None:
             np.savez(file, **{**tables, **changed})
         return verify(folder)["defects"].problems
 
-    def entry(*where: int, state: int = 2) -> np.ndarray:
-        return np.array([(*where, -1, -1, -1, -1, state)], tables["defects"].dtype)
+    def entry(*where: int, row: int = -1, column: int = -1, state: int = 2) -> np.ndarray:
+        table = np.full(1, -1, tables["defects"].dtype)
+        for key, value in zip(("chip", "tile", "tier"), where, strict=True):
+            table[key] = value
+        table["row"], table["column"], table["state"] = row, column, state
+        return table
 
     assert found() == ()
     assert found(defects=entry(*at, state=0)) == ()  # stuck cells, not dead
@@ -437,6 +429,13 @@ def test_dead_crossbars_and_orders_of_lines(tmp_path: Path) -> None:
     for where in (at, (at[0], at[1], -1), (-1, at[1], at[2]), (-1, -1, -1)):
         [sentence] = found(defects=entry(*where))
         assert "which is dead" in sentence
+
+    # Of the 16 rows and 12 columns of this crossbar, blocks use all.
+    [sentence] = found(defects=entry(*at, row=3))
+    assert sentence.endswith("which has 15 rows left (the first of 2).")
+    [sentence] = found(defects=entry(-1, -1, at[2], column=0))
+    assert "reaches to column 11 of" in sentence and "which has 11 columns left" in sentence
+    assert found(defects=entry(99, -1, -1, row=3)) == ()
 
     here = tables["placements"]
     same = (here["chip"] == at[0]) & (here["tile"] == at[1]) & (here["tier"] == at[2])
