@@ -89,6 +89,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "defects": {"name": defects.name, "rates": defects.rates and asdict(defects.rates)}
         if defects
         else None,
+        "moved": program.moved,
         "repair": asdict(program.repair) if program.repair else None,
     }
 
@@ -208,6 +209,7 @@ def read(directory: Path) -> Artifact:
             allocation=_parse(Allocation | None, data["allocation"]),
             placing=_parse(Placing | None, data["placing"]),
             applied=_parse(tuple[Applied, ...], data["passes"]),
+            moved=_parse(int | None, data["moved"]),
             repair=_parse(Repair | None, data["repair"]),
             defects=data["defects"]
             and Defects(

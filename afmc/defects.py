@@ -124,7 +124,7 @@ def load_defects(source: str | Path, target: Target) -> Defects:
         return parse_rates(str(source))
     file = Path(source)
     try:
-        with file.open(encoding="utf-8", newline="") as stream:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
             header, *rows = [*csv.reader(stream)] or [[]]
     except OSError as error:
         raise OptionError(f"{file} cannot be read: {error.strerror}.") from error

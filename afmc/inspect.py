@@ -89,6 +89,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "replication": None if program.replication is None else _replication(program, target),
         "routing": _routing(program),
         "defects": _defects(program, target),
+        "blocks_moved": program.moved,
         "levers": [asdict(lever) for lever in levers],
     }
 
@@ -328,6 +329,10 @@ def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if s["defects"] is not None:
         rows[6:6] = _broken(s["defects"])
+    if s["blocks_moved"] is not None:
+        stay = f"{s['blocks'] - s['blocks_moved']:,} of {s['blocks']:,} blocks"
+        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
+        rows.insert(place, ("kept", f"{stay} are where they were, {s['blocks_moved']:,} moved"))
     if s["replication"] is not None:
         place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
         rows.insert(place, ("replicas", _replicas(s["replication"])))

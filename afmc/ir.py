@@ -426,6 +426,9 @@ class Program:
     applied: tuple[Applied, ...] = ()
     defects: Defects | None = None
     """What is broken in the system that this is compiled for."""
+    moved: int | None = None
+    """Blocks that are elsewhere than in the compile whose placements were to be kept; None where
+    none was."""
     repair: Repair | None = None
     """None where no weight meets a stuck cell, or the weights are not known."""
     orders: Table = field(default_factory=lambda: np.zeros(0, ORDER))

@@ -15,6 +15,7 @@ from afmc.errors import OptionError, PassError
 from afmc.ir import LINE, ORDER, Applied, Program, Routing
 from afmc.passes import Pass, name_of, options_of
 from afmc.passes.avoid import move
+from afmc.pipeline import following
 from afmc.problems import problems
 from afmc.targets import Target
 
@@ -38,12 +39,14 @@ def keep(
             f"--keep {directory}: it was compiled {difference}; compile without --keep."
         )
     moved = move(replace(kept.program, defects=start.defects), target)
-    if not np.array_equal(moved.placements, kept.program.placements):
+    elsewhere = int((moved.placements != kept.program.placements).sum())
+    if elsewhere:
         moved = replace(moved, placing=None)  # what it says was of the other placements
     # For the author of `move`: what it makes is held to the rules as a pass's work is.
     plain = replace(
         moved,
         applied=tuple(Applied(name_of(step), options_of(step)) for step in passes),
+        moved=elsewhere,
         repair=None,
         orders=np.zeros(0, ORDER),
         lines=np.zeros(0, LINE),
@@ -74,12 +77,16 @@ def _difference(
     names = [step.name for step in old.applied], [name_of(step) for step in passes]
     if names[0] != names[1]:
         return f"with the passes {','.join(names[0])}, not {','.join(names[1])}"
+    others = []
     for applied, step in zip(old.applied, passes, strict=True):
         options = options_of(step)
         for key in {**applied.options, **options}:
             values = [_shown(each.get(key)) for each in (applied.options, options)]
             if values[0] != values[1]:
-                return f"with {applied.name}.{key}={values[0]}, not {values[1]}"
+                what = f"with {applied.name}.{key}={values[0]}, not {values[1]}"
+                others.append((key in following(step), what))
+    if others:
+        return min(others)[1]  # one that was asked for before those that follow it
     if old.model.shapes_only != start.model.shapes_only:
         return f"{'with' if old.model.shapes_only else 'without'} --shapes-only"
     if start.routing is not None and not _alike(start.routing, old.routing):

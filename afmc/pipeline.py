@@ -93,16 +93,21 @@ def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
     return configure(passes, dict.fromkeys(asked, objective))
 
 
+def following(step: Pass) -> dict[str, str]:
+    """Options that follow one of another pass, and which: ``{"rule": "allocate.rule"}``."""
+    if not is_dataclass(step):
+        return {}
+    return {f.name: f.metadata["follows"] for f in fields(step) if "follows" in f.metadata}
+
+
 def _following(step: Pass, settings: Mapping[str, object], passes: Sequence[Pass]) -> Pass:
     """The pass with the options that follow those set for other passes."""
-    if not is_dataclass(step) or isinstance(step, type):
-        return step
     by_name = {name_of(each): each for each in passes}
-    for option in fields(step):
-        leader = option.metadata.get("follows", "")
-        if leader in settings and f"{name_of(step)}.{option.name}" not in settings:
+    for option, leader in following(step).items():
+        if leader in settings and f"{name_of(step)}.{option}" not in settings:
+            assert is_dataclass(step) and not isinstance(step, type)
             name, _, its_option = leader.partition(".")
-            step = replace(step, **{option.name: getattr(by_name[name], its_option)})
+            step = replace(step, **{option: getattr(by_name[name], its_option)})
     return step
 
 

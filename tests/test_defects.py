@@ -71,6 +71,14 @@ def test_wrong_maps_get_one_sentence(text: str, sentence: str, tmp_path: Path) -
     assert str(caught.value) == sentence.format(f=file)
 
 
+def test_a_map_from_a_spreadsheet(tmp_path: Path) -> None:
+    """With a byte-order mark and other ends of lines."""
+    for name, encoding in (("plain.csv", "utf-8"), ("sheet.csv", "utf-8-sig")):
+        (tmp_path / name).write_text("tile,state\r\n1,dead\r\n", encoding=encoding, newline="")
+    plain, sheet = (load_defects(tmp_path / name, TARGET) for name in ("plain.csv", "sheet.csv"))
+    assert plain.table.tobytes() == sheet.table.tobytes() and len(sheet.table) == 1
+
+
 def test_a_reference_column_is_no_negative_device(tmp_path: Path) -> None:
     file = tmp_path / "map.csv"
     file.write_text("polarity,state\n-,on\n", encoding="utf-8")

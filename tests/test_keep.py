@@ -15,7 +15,7 @@ import afmc
 from afmc.artifact import Artifact
 from afmc.defects import ALL, DEAD, DEFECT, Defects
 from afmc.errors import CapacityError, OptionError
-from afmc.ir import Calibration, Matrix, Program
+from afmc.ir import Calibration, Matrix, Program, Routing
 from afmc.keep import keep
 from afmc.pipeline import configure, load_passes
 from afmc.targets import Target, load_target
@@ -60,17 +60,19 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
         for one, other in zip(before[crossbar], after[crossbar], strict=True):
             assert np.array_equal(one, other)
     assert again.program.matrices == first.program.matrices
+    assert again.program.moved == on_tile.sum() and first.program.moved is None
     assert again.program.applied == first.program.applied and again.levers == first.levers
     again.save(tmp_path / "again")
     kept = afmc.load(tmp_path / "again")
     assert kept.program.defects is not None and kept.program.repair == again.program.repair
     assert kept.program.defects.name == f"{STUCK} + map.csv"
     assert kept.summary["defects"]["dead_crossbars"] == 1
+    assert kept.summary["blocks_moved"] == kept.program.moved == on_tile.sum()
     options["settings"] = {**options["settings"], "split.style": "balanced"}
     with pytest.raises(OptionError) as caught:
         afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options)
     assert str(caught.value) == (
-        f"--keep {tmp_path / 'first'}: it was compiled with merge.style=auto, not balanced; "
+        f"--keep {tmp_path / 'first'}: it was compiled with split.style=auto, not balanced; "
         f"compile without --keep."
     )
 
@@ -131,12 +133,19 @@ def test_another_compile_is_refused_in_one_sentence() -> None:
     )
 
 
+def test_other_shapes_or_another_routing_is_refused() -> None:
+    shapes = replace(start(), model=replace(start().model, shapes_only=True))
+    assert refused(shapes) == "without --shapes-only"
+    routed = replace(start(), routing=Routing("r.npz", {"mlp": np.zeros((4, 2), np.int32)}))
+    assert refused(routed) == "with another routing than r.npz"
+
+
 def test_the_same_compile_without_new_defects_is_the_same_program() -> None:
     old = kept()
     steps = configure(load_passes(), {})
     again = keep(start(), TARGET, steps, old, ("std:18", "0" * 64), Path("old"))
     assert again.placements.tobytes() == old.program.placements.tobytes()
-    assert again.defects is None
+    assert again.defects is None and again.moved == 0
 
 
 def test_a_full_system_has_no_room() -> None:

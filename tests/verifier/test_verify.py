@@ -72,6 +72,8 @@ NOT_VERIFIED = {
     "remainder[].reason",
     "matrices[].chooses",
     "repair",
+    "moved",
+    "summary.blocks_moved",
     "summary.defects",
     "summary.replication.gain",
     "summary.replication.replicas_waiting",
