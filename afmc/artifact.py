@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 import afmc
 from afmc.defects import DEFECT, Defects, Rates
-from afmc.errors import ArtifactError
+from afmc.errors import ArtifactError, OptionError
 from afmc.ir import (
     ALLOCATION,
     BLOCK,
@@ -40,9 +40,10 @@ from afmc.ir import (
     Replication,
     Routing,
     Table,
+    Work,
 )
 from afmc.problems import problems
-from afmc.targets import Target
+from afmc.targets import Target, load_target
 
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
@@ -86,6 +87,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "groups": [asdict(group) for group in program.groups],
         "matrices": [asdict(matrix) for matrix in program.matrices],
         "remainder": [asdict(rest) for rest in program.remainder],
+        "work": [asdict(each) for each in program.work],
         "defects": {"name": defects.name, "rates": defects.rates and asdict(defects.rates)}
         if defects
         else None,
@@ -203,6 +205,7 @@ def read(directory: Path) -> Artifact:
             routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
+            work=_parse(tuple[Work, ...], data["work"]),
             digital=_parse(dict[str, str] | None, data["digital"]),
             groups=_parse(tuple[Group, ...], data["groups"]),
             replication=_parse(Replication | None, data["replication"]),
@@ -240,6 +243,28 @@ def require_weights(program: Program, purpose: str) -> None:
             f"{program.model.name} was compiled from its shapes only, and {purpose} needs its "
             f"weights: compile the folder or id that holds them, without --shapes-only."
         )
+
+
+_FIXED = (
+    "crossbar.rows",
+    "crossbar.columns",
+    "tile.co_location",
+    "tile.tiers",
+    "chip.tiles",
+    "system.chips",
+)
+"""Figures of a target that a mapping follows from."""
+
+
+def with_figures(target: Target, overrides: Mapping[str, object]) -> Target:
+    """The hardware of a mapping that is made, with other figures: `{"device.noise": None}`.
+
+    Raises OptionError for a figure that the mapping follows from.
+    """
+    for key in overrides:
+        if key in _FIXED:
+            raise OptionError(f"target.{key} is what the mapping follows from: compile again.")
+    return load_target(target, overrides)
 
 
 def _parse(kind: Any, value: Any) -> Any:

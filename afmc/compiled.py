@@ -54,16 +54,6 @@ GRAPH = "graph.pt2"
 ROUTED_TOKENS = 4096
 """Of how many tokens of the calibration text a program keeps the experts at most."""
 
-FIXED = (
-    "crossbar.rows",
-    "crossbar.columns",
-    "tile.co_location",
-    "tile.tiers",
-    "chip.tiles",
-    "system.chips",
-)
-"""Figures of a target that a mapping follows from."""
-
 _REPAIR_TOKENS = 1024
 """On which the mean square of every input is measured."""
 
@@ -208,10 +198,7 @@ class CompiledModel:
         Raises OptionError for a figure that the mapping follows from.
         """
         self._weights("on")
-        for key in overrides:
-            if key in FIXED:
-                raise OptionError(f"target.{key} is what the mapping follows from: compile again.")
-        target = load_target(self.target, overrides)
+        target = artifact.with_figures(self.target, overrides)
         device_of(target)
         if target.needs_input_range and any(m.input_range is None for m in self.program.analog):
             raise OptionError(
@@ -547,11 +534,11 @@ def compile(
             structure = (
                 find_structure(loaded.module) if exported is None else find_matrices(exported)
             )
-        matrices, remainder = structure
+        matrices, remainder, work = structure
         if not matrices:
             raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
         matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
-        start = replace(start, matrices=matrices, remainder=remainder)
+        start = replace(start, matrices=matrices, remainder=remainder, work=work)
         if routing is not None:
             start = with_routing(start, routing)
         ranges = not shapes_only and _needs_ranges(start, hardware)
@@ -594,6 +581,7 @@ def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
         start,
         matrices=kept.matrices,
         remainder=kept.remainder,
+        work=kept.work,
         calibration=kept.calibration,
         routing=kept.routing,
     )

@@ -67,6 +67,7 @@ Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 RepairMethod = Literal["permute", "pair"]
+WorkKind = Literal["norm", "activation", "softmax", "attention", "elementwise", "look-up"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,23 @@ class Remainder:
     reason: str
     weights: int = 0
     """Constant weights that only these operations read (norm scales, embeddings)."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Digital work between two matrices, for one token."""
+
+    after: str
+    """The matrix that is read last before it, in the order of execution; empty for none."""
+    kind: WorkKind
+    """norm: of vectors. activation, elementwise, softmax: functions of single values. attention:
+    products of activations with what is kept of earlier tokens. look-up: of an embedding."""
+    values: float = 0.0
+    """Results for a token, whatever came before it."""
+    by_position: float = 0.0
+    """Results for a token for each position of its context; multiply-accumulates of attention."""
+    cached: float = 0.0
+    """Values that a token leaves for the attention of later ones, before they are repeated."""
 
 
 @dataclass(frozen=True)
@@ -412,6 +430,8 @@ class Program:
     """None when every range came with the model, or the target's converters are perfect."""
     routing: Routing | None = None
     """None where there are no banks of experts, or no text to see them at work on."""
+    work: tuple[Work, ...] = ()
+    """What is computed besides matrices, as executed; empty where that is not known."""
     digital: Mapping[str, str] | None = None
     """Matrix name to reason, once `partition` has run."""
     groups: tuple[Group, ...] = ()

@@ -27,6 +27,7 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
     the very same there are not looked at again. Tables cannot be written to.
     """
     yield from _matrices(program)
+    yield from _work(program)
     if program.routing is not None:
         yield from routing_problems(program, program.routing)
     if program.digital is not None:
@@ -61,6 +62,15 @@ def _matrices(program: Program) -> Iterator[str]:
             yield f"{matrix.name} is {matrix.rows} x {matrix.cols} x {matrix.copies}."
         if matrix.input_range is not None and not 0 < matrix.input_range < float("inf"):
             yield f"{matrix.name} has the input range {matrix.input_range}."
+
+
+def _work(program: Program) -> Iterator[str]:
+    for work in program.work:
+        if work.after and work.after not in program.by_name:
+            yield f"{work.kind} comes after {work.after}, which is no matrix."
+        for amount in (work.values, work.by_position, work.cached):
+            if not 0 <= amount < float("inf"):
+                yield f"{work.kind} after {work.after or 'the input'} is {amount} values."
 
 
 def routing_problems(program: Program, routing: Routing) -> Iterator[str]:

@@ -56,7 +56,7 @@ def flow_of(program: Program) -> Flow:
     )
 
 
-def _chained(program: Program) -> dict[str, tuple[str, ...]]:
+def chained(program: Program) -> dict[str, tuple[str, ...]]:
     """The sources of each matrix; without any in the program, the readers of the input before."""
     if any(matrix.sources for matrix in program.matrices):
         return {matrix.name: matrix.sources for matrix in program.matrices}
@@ -69,7 +69,7 @@ def _chained(program: Program) -> dict[str, tuple[str, ...]]:
 
 def _stages(program: Program) -> dict[str, int]:
     """Reads before each matrix. A digital matrix takes none."""
-    digital, sources = program.digital or {}, _chained(program)
+    digital, sources = program.digital or {}, chained(program)
     stages: dict[str, int] = {}
     for name in sources:  # in dataflow order, so what it reads is there
         feeds = [each for each in sources[name] if each in stages]
@@ -80,7 +80,7 @@ def _stages(program: Program) -> dict[str, int]:
 def _edges(program: Program) -> tuple[tuple[tuple[int, ...], tuple[int, ...], float], ...]:
     """Groups by name of their members; digital matrices are looked through."""
     number = {name: i for i, group in enumerate(program.groups) for name in group.members}
-    sources = _chained(program)
+    sources = chained(program)
     reached: dict[str, frozenset[int]] = {}
     for name, feeds in sources.items():
         reached[name] = frozenset(

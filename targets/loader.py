@@ -171,6 +171,12 @@ def _validate(kind: type[D], data: dict[str, Any], label: str) -> D:
         raise TargetError(first_problem(error, kind, label, overrides)) from None
 
 
+def _optional(table: str) -> bool:
+    """Whether a table may have none of its figures."""
+    kind = Target.tables()[table]
+    return not any(map(kind.requires, kind.keys()))
+
+
 def _override(target: Target, overrides: Mapping[str, object]) -> Target:
     if not overrides:
         return target
@@ -194,11 +200,13 @@ def _override(target: Target, overrides: Mapping[str, object]) -> Target:
                 f"{key}, set by the user, is not a known key of a target."
                 + did_you_mean(key, known)
             )
-        elif data.get(table) is None:
+        elif data.get(table) is None and not _optional(table):
             raise TargetError(
                 f"{key}, set by the user: {target.name} has no table [{table}]; add it to the file."
             )
         else:
+            if data.get(table) is None:
+                data[table] = {"source": "set by the user", "basis": "assumed", "origin": {}}
             data[table][figure] = value
             data[table]["origin"].pop(figure, None)
             if value is None and not Target.tables()[table].requires(figure):

@@ -11,11 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from afmc.targets.tables import (
     Basis,
+    Cache,
     Chip,
     Compute,
     Crossbar,
     Device,
     Die,
+    Digital,
     Input,
     Links,
     Memory,
@@ -75,6 +77,10 @@ class Mode(Strict):
     """Figures of [chip]."""
     links: Change | None = None
     """Figures of [links]."""
+    digital: Change | None = None
+    """Figures of [digital]."""
+    cache: Change | None = None
+    """Figures of [cache]."""
     system: Change | None = None
     """Figures of [system]."""
 
@@ -159,6 +165,8 @@ class Target(Description):
     tile: Tile
     chip: Chip
     links: Links | None = None
+    digital: Digital | None = None
+    cache: Cache | None = None
     system: System
     modes: dict[Name, Mode] = Field(default_factory=dict)
     """Other ways to use the hardware, by name: `--target NAME:MODE`."""

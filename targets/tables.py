@@ -448,6 +448,8 @@ class Chip(Table):
     """The whole die."""
     power_W: Positive | None = None
     """With every tile busy."""
+    static_power_W: NotNegative | None = None
+    """Of one chip, drawn all the time, whatever it does."""
 
 
 class Links(Table):
@@ -478,11 +480,64 @@ class Links(Table):
         return self
 
 
+class Digital(Table):
+    """The units of a chip that compute what is no product with weights. A figure that is left out
+    is a default of the cost model, which says so."""
+
+    units: Count | None = None
+    """On one chip. Each works on one vector at a time."""
+    norm_latency_ns: NotNegative | None = None
+    """Normalisation of a vector."""
+    norm_energy_pJ: NotNegative | None = None
+    """Normalisation, for each value."""
+    activation_latency_ns: NotNegative | None = None
+    """Activation function of a vector (SiLU, GELU)."""
+    activation_energy_pJ: NotNegative | None = None
+    """Activation function, for each value."""
+    elementwise_latency_ns: NotNegative | None = None
+    """Additions and multiplications of a vector."""
+    elementwise_energy_pJ: NotNegative | None = None
+    """An addition or multiplication of two values."""
+    softmax_latency_ns: NotNegative | None = None
+    """Softmax of the scores of all heads."""
+    softmax_energy_pJ: NotNegative | None = None
+    """Softmax, for each score."""
+    add_energy_pJ: NotNegative | None = None
+    """To add two partial sums of a column."""
+    add_latency_ns: NotNegative | None = None
+    """To add the partial sums of a product."""
+    mac_energy_fJ: NotNegative | None = None
+    """A multiply-accumulate of attention, with its local memory."""
+    attention_TOPS: Positive | None = None
+    """Multiplications and additions of attention, in 10^12 a second, of a chip."""
+
+
+class Cache(Table):
+    """Where keys and values of earlier tokens are kept, one byte a value."""
+
+    bandwidth_GB_s: Positive | None = None
+    """Of the memory beside the chips."""
+    energy_pJ_B: NotNegative | None = None
+    """To read or write a byte of it."""
+    on_chip_MB: NotNegative | None = None
+    """Memory on a chip, which is used instead as long as everything fits."""
+    on_chip_energy_pJ_B: NotNegative | None = None
+    """To read or write a byte on a chip."""
+    on_chip_bandwidth_GB_s: Positive | None = None
+    """Of the memory on a chip."""
+
+
 class System(Table):
     """What the chips are built into."""
 
     chips: Count | None = None
     """Chips that are there. Omitted: as many as the model needs."""
+    link_energy_pJ_bit: NotNegative | None = None
+    """To move one bit from a chip to the next."""
+    link_latency_ns: NotNegative | None = None
+    """Of a vector, from a chip to the next."""
+    link_bandwidth_GB_s: Positive | None = None
+    """Between two chips."""
 
 
 class Compute(Table):

@@ -8,6 +8,7 @@ UNITS = {
     "GB": "GB",
     "GB_s": "GB/s",
     "GHz": "GHz",
+    "MB": "MB",
     "TFLOPS": "TFLOPS",
     "TOPS": "TOPS",
     "V": "V",

@@ -98,6 +98,23 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert (workplace / "out/json" / "program.json").read_bytes() == first
 
 
+def test_costs(afmc: Run, workplace: Path) -> None:
+    afmc("compile", "tiny", "-t", "hermes-64", "-o", "priced")
+    shown = afmc("costs", "priced", "--context", "64", "--trace", "t.json")
+    text = " ".join(shown.stdout.split())
+    assert "a token on hermes-64: decode, context 64, batch 1" in text
+    assert "products on tiles" in text and "tile.read_energy_nJ = 13.44 derived" in text
+    assert "static power" in text and "not known" in text and "Not like for like." in text
+    assert json.loads((workplace / "t.json").read_text())["traceEvents"]
+    data = parsed(afmc("costs", "priced", "--context", "64,128", "--batch", "1,2", "--json"))
+    asked = [(each["workload"]["context"], each["workload"]["batch"]) for each in data["costs"]]
+    assert asked == [(64, 1), (64, 2), (128, 1), (128, 2)]
+    assert [each["target"] for each in data["baselines"]] == ["h100", "int8-dimc"] * 4
+    first = data["costs"][0]
+    known = [part["energy_nJ"] for part in first["parts"] if part["energy_nJ"] is not None]
+    assert first["energy_nJ"] == pytest.approx(sum(known))
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -348,6 +365,16 @@ def prepare_bad_files(folder: Path) -> None:
 BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", "afm512"), "unknown target 'afm512': it is neither a .toml file nor "
      f"{KNOWN}."),
+    (("costs", "tiny.afm-512-projected", "--context", "0"), "the context must be at least 1, but "
+     "is 0."),
+    (("costs", "tiny.afm-512-projected", "--context", "many"), "--context must be whole numbers "
+     "with commas between, but has 'many'."),
+    (("costs", "tiny.afm-512-projected", "--phase", "fill"), "the phase must be 'decode' or "
+     "'prefill', but is 'fill'."),
+    (("costs", "tiny.afm-512-projected", "--against", "h200"), "unknown target 'h200'"),
+    (("costs", "tiny.afm-512-projected", "--set", "target.tile.tiers=2"), "target.tile.tiers is "
+     "what the mapping follows from: compile again."),
+    (("costs", "nowhere"), "nowhere"),
     (("compile", "tiny", "-t", AFM, "--objective", "speed"), "--objective must be 'tiles', "
      "'latency', 'energy' or 'accuracy', but is 'speed'."),
     (("compile", "tiny", "-t", "nowhere.toml"), "nowhere.toml does not exist: give a .toml file or "

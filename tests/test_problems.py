@@ -12,7 +12,7 @@ from programs import compiled, program_of
 
 from afmc.defects import ALL, DEAD, DEFECT, Defects
 from afmc.errors import PassError
-from afmc.ir import LINE, ORDER, Matrix, Program, Routing
+from afmc.ir import LINE, ORDER, Matrix, Program, Routing, Work
 from afmc.pipeline import load_passes, run_passes
 from afmc.problems import problems
 from afmc.targets import Target, load_target
@@ -170,6 +170,17 @@ def test_each_rule_about_turns_fires(
     turning: Program, change: Callable[[Program], Program], sentence: str
 ) -> None:
     assert any(sentence in found for found in problems(change(turning), TARGET))
+
+
+def test_work_is_after_a_matrix_and_countable(program: Program) -> None:
+    name = program.matrices[0].name
+    fine = replace(program, work=(Work("", "norm", 4.0), Work(name, "attention", 0.0, 8.0, 2.0)))
+    assert list(problems(fine, TARGET)) == []
+    lost = replace(program, work=(Work("m99", "norm", 4.0),))
+    assert list(problems(lost, TARGET)) == ["norm comes after m99, which is no matrix."]
+    for amount in (-1.0, float("nan"), float("inf")):
+        wrong = replace(program, work=(Work("", "norm", amount),))
+        assert list(problems(wrong, TARGET)) == [f"norm after the input is {amount} values."]
 
 
 def test_blocks_may_be_in_any_order(program: Program) -> None:

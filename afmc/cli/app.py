@@ -261,6 +261,55 @@ def verify(
 
 
 @app.command()
+def costs(
+    directory: Folder,
+    context: Annotated[
+        str, typer.Option(help="Tokens that a token attends to, or of a prompt: 512 or 512,2048.")
+    ] = "512",
+    batch: Annotated[str, typer.Option(help="Sequences at once: 1 or 1,32.")] = "1",
+    phase: Annotated[
+        str,
+        typer.Option(help="decode: a token of each sequence. prefill: a prompt of each."),
+    ] = "decode",
+    against: Annotated[
+        str, typer.Option(help="Digital hardware to compare with: h100, int8-dimc, or none.")
+    ] = "h100,int8-dimc",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="target.KEY=V",
+            help="Another figure of the target, for instance target.cache.bandwidth_GB_s=68.",
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json", help="Write a token as a trace for Perfetto or chrome://tracing."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Energy, latency and area of a token, part by part, from the mapping that was made; every
+    figure with its basis, and what nobody has published left out and named.
+    """
+    from afmc.artifact import read, with_figures
+    from afmc.cli import costing
+    from afmc.cli.settings import parse_overrides
+
+    kept = read(directory)
+    target = with_figures(kept.target, parse_overrides(settings or []))
+    results = costing.estimates(kept.program, target, context, batch, phase, against)
+    if trace is not None:
+        costing.write_trace(trace, [each for each, _ in results])
+    if json:
+        output.print_json(costing.to_json(results))
+        return
+    for each, baselines in results:
+        output.show(costing.render(each, baselines))
+
+
+@app.command()
 def validate(
     directory: Folder,
     text: TextFile = None,

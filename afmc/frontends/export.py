@@ -14,7 +14,7 @@ from torch.export.graph_signature import InputKind
 from afmc.errors import ModelError
 from afmc.frontends.quiet import quiet
 
-_BATCH, _SEQUENCE = 2, 16  # of the example; 1 would be taken for a constant
+_BATCH, _SEQUENCE = 2, 17  # of the example; 1 would be taken for a constant, 17 is no model's size
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
@@ -127,7 +127,7 @@ def _tensor_of(output: Any, name: str) -> torch.Tensor:
 
 
 def _example(config: Any) -> torch.Tensor:
-    """Token ids [2, 16] within a small vocabulary and a short context."""
+    """Token ids [2, 17] within a small vocabulary and a short context."""
     positions = getattr(config, "max_position_embeddings", None) or _SEQUENCE
     sequence = max(2, min(_SEQUENCE, positions - 2))
     vocabulary = getattr(config, "vocab_size", None) or _SEQUENCE

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch.export import ExportedProgram
@@ -27,22 +28,30 @@ from afmc.frontends.dataflow import (
     transposed,
 )
 from afmc.frontends.sources import find_sources
-from afmc.ir import Matrix, Remainder, Stored
+from afmc.frontends.work import total, work_of
+from afmc.ir import Matrix, Remainder, Stored, Work
 from afmc.passes.partition import GROUPED
 
 
-def find_matrices(
-    exported: ExportedProgram,
-) -> tuple[tuple[Matrix, ...], tuple[Remainder, ...]]:
-    """Matrices in dataflow order; the remainder by operator and reason, sorted by both.
+class Structure(NamedTuple):
+    """What a model is made of."""
+
+    matrices: tuple[Matrix, ...]
+    """In dataflow order."""
+    remainder: tuple[Remainder, ...]
+    """By operator and reason, sorted by both."""
+    work: tuple[Work, ...]
+
+
+def find_matrices(exported: ExportedProgram) -> Structure:
+    """The matrices of a graph, and everything else in it.
 
     A matrix is a 2-D parameter that a linear operation multiplies an activation by: linear, addmm,
     mm or matmul, also through a transposition. A 3-D parameter is a bank of matrices, one for each
     expert, that a grouped product, bmm or matmul multiplies by as a whole or one after the other.
     Parameters that share memory are one.
     """
-    found = account(exported)
-    return tuple(matrix for matrix, _ in found.matrices), found.remainder()
+    return account(exported).structure()
 
 
 Row = tuple[str, str]
@@ -64,6 +73,12 @@ class Account:
     weights: tuple[tuple[str, int, Row], ...]
     """Parameters that no matrix holds or adds, how many weights each has, and the row of the first
     operation that reads them."""
+    work: tuple[tuple[Work, int], ...]
+    """Of every operation that no matrix covers, with its place."""
+
+    def structure(self) -> Structure:
+        matrices = tuple(matrix for matrix, _ in self.matrices)
+        return Structure(matrices, self.remainder(), total(work for work, _ in self.work))
 
     def remainder(self) -> tuple[Remainder, ...]:
         weights: Counter[Row] = Counter()
@@ -313,7 +328,12 @@ class _Analysis:
             inputs={self.flow.labels[node]: place[node] for node in read},
             operations=(*operations, *inner),
             weights=tuple(self._weights()),
+            work=tuple(work_of(self.flow, self.digital, self._covered())),
         )
+
+    def _covered(self) -> dict[Node, str]:
+        """Operations that a matrix covers, and which."""
+        return {node: self.name_of(one) for one in self.found.values() for node in one.uses}
 
     def _matrices(self) -> list[Matrix]:
         found = [self._matrix(one) for one in self.found.values()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -16,10 +16,9 @@ from torch import nn
 from afmc.errors import ModelError
 from afmc.frontends.export import export
 from afmc.frontends.layers import Layers, find_layers, only_traced
-from afmc.frontends.matrices import Account, Row, account, remainder_of
-from afmc.ir import Matrix, Remainder
-
-Structure = tuple[tuple[Matrix, ...], tuple[Remainder, ...]]
+from afmc.frontends.matrices import Account, Row, Structure, account, remainder_of
+from afmc.frontends.work import total
+from afmc.ir import Matrix, Work
 
 _BEFORE, _AFTER = -1, -2  # the layers
 
@@ -34,8 +33,7 @@ def find_structure(module: nn.Module) -> Structure:
     stamped = None if layers is None else _from_some(module, layers)
     if stamped is not None:
         return stamped
-    found = account(export(module, dynamic=False))
-    return tuple(matrix for matrix, _ in found.matrices), found.remainder()
+    return account(export(module, dynamic=False)).structure()
 
 
 def _from_some(module: nn.Module, layers: Layers) -> Structure | None:
@@ -47,7 +45,7 @@ def _from_some(module: nn.Module, layers: Layers) -> Structure | None:
     stamped = stamp(traced, layers)
     if stamped is None:
         return None
-    matrices, remainder = stamped
+    matrices, remainder, _ = stamped
     held = sum(matrix.weights for matrix in matrices) + sum(rest.weights for rest in remainder)
     biases = sum(matrix.cols * matrix.copies for matrix in matrices if matrix.bias)
     whole = sum(parameter.numel() for parameter in module.parameters())
@@ -74,15 +72,21 @@ def stamp(traced: Account, layers: Layers) -> Structure | None:
         if not _carries_over(matrix, places, part, part_of, traced, layers):
             return None
         matrices.setdefault(part, []).append(matrix)
+    work: dict[int, list[Work]] = {}
+    for each, place in traced.work:
+        work.setdefault(part_of(place), []).append(each)
     try:
         for layer in layers.traced:
             if not _is_like(layer, layers, matrices, counts, weights):
                 return None
+            if not _works_alike(layer, layers, work):
+                return None
         whole = _stamp_matrices(matrices, layers)
+        done = total(_stamp_work(work, layers))
     except KeyError:  # a name of a layer further away
         return None
     parts = [_BEFORE, *layers.like, _AFTER]
-    return whole, remainder_of(_total(counts, parts), _total(weights, parts))
+    return Structure(whole, remainder_of(_total(counts, parts), _total(weights, parts)), done)
 
 
 def _is_like(
@@ -157,14 +161,44 @@ def _stamp_matrices(matrices: Mapping[int, Sequence[Matrix]], layers: Layers) ->
     return tuple(whole)
 
 
-def _stamped(layer: int, layers: Layers, matrices: Mapping[int, Sequence[Matrix]]) -> list[Matrix]:
-    """The matrices of a layer, from the traced one that it is like."""
+def _stamp_work(work: Mapping[int, Sequence[Work]], layers: Layers) -> Iterator[Work]:
+    yield from work.get(_BEFORE, ())
+    for layer in range(layers.count):
+        yield from _work_of(layer, layers, work)
+    last = {layers.traced[-1]: layers.count - 1}
+    yield from (_moved(each, layers, last) for each in work.get(_AFTER, ()))
+
+
+def _work_of(layer: int, layers: Layers, work: Mapping[int, Sequence[Work]]) -> list[Work]:
+    """The work of a layer, from the traced one that it is like."""
+    numbers = _numbers(layer, layers)
+    return [_moved(each, layers, numbers) for each in work.get(layers.like[layer], ())]
+
+
+def _works_alike(layer: int, layers: Layers, work: Mapping[int, Sequence[Work]]) -> bool:
+    if layers.before(layer) != (layer - 1 if layer else None):
+        return True  # as in _is_like
+    return _work_of(layer, layers, work) == list(work.get(layer, ()))
+
+
+def _moved(work: Work, layers: Layers, numbers: dict[int, int]) -> Work:
+    return replace(work, after=layers.rename(work.after, numbers))
+
+
+def _numbers(layer: int, layers: Layers) -> dict[int, int]:
+    """What the traced layers are, where the one that this layer is like stands for it."""
     model = layers.like[layer]
     numbers = {model: layer}
     before = layers.before(model)
     if before is not None:
         numbers[before] = layer - 1
-    return [_renamed(m, layers, numbers) for m in matrices.get(model, ())]
+    return numbers
+
+
+def _stamped(layer: int, layers: Layers, matrices: Mapping[int, Sequence[Matrix]]) -> list[Matrix]:
+    """The matrices of a layer, from the traced one that it is like."""
+    numbers = _numbers(layer, layers)
+    return [_renamed(m, layers, numbers) for m in matrices.get(layers.like[layer], ())]
 
 
 def _renamed(matrix: Matrix, layers: Layers, numbers: dict[int, int]) -> Matrix:

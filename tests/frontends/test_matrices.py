@@ -36,26 +36,26 @@ def reasons(remainder: Sequence[Remainder]) -> dict[str, str]:
 
 def test_every_weight_is_counted_once(architecture: str, exports: Exports) -> None:
     module, exported = exports(architecture)
-    matrices, remainder = find_matrices(exported)
+    matrices, remainder, _ = find_matrices(exported)
     account, model = counted(module, matrices, remainder)
     assert account == model
 
 
 def test_every_operation_is_counted_once(architecture: str, exports: Exports) -> None:
     _, exported = exports(architecture)
-    matrices, remainder = find_matrices(exported)
+    matrices, remainder, _ = find_matrices(exported)
     calls = sum(node.op == "call_function" for node in exported.graph.nodes)
     uses = sum(1 if m.copies > 1 else m.per_token for m in matrices)  # a bank's are one operation
     assert uses + sum(r.count for r in remainder) == calls
 
 
 def test_every_operation_has_a_rule(architecture: str, exports: Exports) -> None:
-    _, remainder = find_matrices(exports(architecture)[1])
+    _, remainder, _ = find_matrices(exports(architecture)[1])
     assert [r.operation for r in remainder if r.reason.startswith("no rule")] == []
 
 
 def test_the_remainder_is_sorted(exports: Exports) -> None:
-    _, remainder = find_matrices(exports("llama")[1])
+    _, remainder, _ = find_matrices(exports("llama")[1])
     keys = [(r.operation, r.reason) for r in remainder]
     assert keys == sorted(set(keys))
 
@@ -80,7 +80,7 @@ WHOLE = {
 
 
 def test_matrices_in_dataflow_order(architecture: str, exports: Exports) -> None:
-    matrices, _ = find_matrices(exports(architecture)[1])
+    matrices, *_ = find_matrices(exports(architecture)[1])
     expected = WHOLE.get(architecture) or (
         PER_LAYER[architecture] * 2 + AT_THE_END.get(architecture, ["lm_head"])
     )
@@ -91,7 +91,7 @@ def test_matrices_in_dataflow_order(architecture: str, exports: Exports) -> None
 
 
 def test_who_shares_an_input(exports: Exports) -> None:
-    matrices, _ = find_matrices(exports("llama")[1])
+    matrices, *_ = find_matrices(exports("llama")[1])
     assert [m.input for m in matrices[:7]] == [
         *["model.layers.0.input_layernorm:mul_1"] * 3,
         "model.layers.0.self_attn:reshape_3",
@@ -103,7 +103,7 @@ def test_who_shares_an_input(exports: Exports) -> None:
 
 def test_where_inputs_come_from(exports: Exports) -> None:
     """Of the residual stream what was added last, and through attention all of q, k and v."""
-    matrices, _ = find_matrices(exports("llama")[1])
+    matrices, *_ = find_matrices(exports("llama")[1])
     q, k, v, o, gate, up, down = (m.name for m in matrices[:7])
     assert [m.sources for m in matrices[:8]] == [
         *[()] * 3,
@@ -118,7 +118,7 @@ def test_where_inputs_come_from(exports: Exports) -> None:
 
 
 def test_where_the_inputs_of_experts_come_from(exports: Exports) -> None:
-    matrices, _ = find_matrices(exports("deepseek_v3")[1])
+    matrices, *_ = find_matrices(exports("deepseek_v3")[1])
     sources = {
         m.name.removeprefix("model.layers.1.").removesuffix(".weight"): [
             source.removeprefix("model.layers.1.").removesuffix(".weight") for source in m.sources
@@ -135,7 +135,7 @@ def test_where_the_inputs_of_experts_come_from(exports: Exports) -> None:
 
 
 def test_tied_head(exports: Exports) -> None:
-    matrices, remainder = find_matrices(exports("llama")[1])
+    matrices, remainder, _ = find_matrices(exports("llama")[1])
     head = matrices[-1]
     assert (head.name, head.tied_to) == ("lm_head.weight", "model.embed_tokens.weight")
     assert (head.rows, head.cols) == (32, 60)
@@ -143,13 +143,13 @@ def test_tied_head(exports: Exports) -> None:
 
 
 def test_untied_head(exports: Exports) -> None:
-    matrices, remainder = find_matrices(exports("qwen2")[1])
+    matrices, remainder, _ = find_matrices(exports("qwen2")[1])
     assert matrices[-1].tied_to is None
     assert [r.weights for r in remainder if r.reason == "look-up"] == [60 * 32]
 
 
 def test_biases(exports: Exports) -> None:
-    matrices, _ = find_matrices(exports("qwen2")[1])
+    matrices, *_ = find_matrices(exports("qwen2")[1])
     assert [m.bias and m.bias.split(".")[-2] for m in matrices[:4]] == [
         *("q_proj", "k_proj", "v_proj"),
         None,
@@ -157,7 +157,7 @@ def test_biases(exports: Exports) -> None:
 
 
 def test_conv1d_of_gpt2(exports: Exports) -> None:
-    matrices, _ = find_matrices(exports("gpt2")[1])
+    matrices, *_ = find_matrices(exports("gpt2")[1])
     assert matrices[0] == Matrix(
         name="transformer.h.0.attn.c_attn.weight",
         rows=32,
@@ -172,7 +172,7 @@ def test_conv1d_of_gpt2(exports: Exports) -> None:
 
 
 def test_tied_bias_of_bert(exports: Exports) -> None:
-    matrices, _ = find_matrices(exports("bert")[1])
+    matrices, *_ = find_matrices(exports("bert")[1])
     assert matrices[-1].bias == "cls.predictions.decoder.bias"
     assert matrices[-1].tied_to == "bert.embeddings.word_embeddings.weight"
 
@@ -189,7 +189,7 @@ def test_tied_bias_of_bert(exports: Exports) -> None:
 def test_banks_of_experts(
     exports: Exports, architecture: str, layers: tuple[int, ...], copies: int, top_k: int, wide: int
 ) -> None:
-    matrices, _ = find_matrices(exports(architecture)[1])
+    matrices, *_ = find_matrices(exports(architecture)[1])
     banks = [m for m in matrices if m.copies > 1]
     assert len(banks) == 2 * len(layers)
     up, down = banks[-2:]
@@ -228,7 +228,7 @@ def test_banks_of_experts(
     ],
 )
 def test_routers(exports: Exports, architecture: str, routers: list[str]) -> None:
-    matrices, _ = find_matrices(exports(architecture)[1])
+    matrices, *_ = find_matrices(exports(architecture)[1])
     assert [m.name for m in matrices if m.chooses] == routers
 
 
@@ -238,7 +238,7 @@ def test_banks_without_weights_and_in_half_precision() -> None:
     """
     with torch.device("meta"):
         module = ARCHITECTURES["deepseek_v3"]().to(torch.bfloat16).eval()
-    matrices, remainder = find_matrices(export(module))
+    matrices, remainder, _ = find_matrices(export(module))
     up, down = [m for m in matrices if m.copies > 1]
     for matrix, rows, cols in ((up, 32, 48), (down, 24, 32)):
         assert (matrix.rows, matrix.cols, matrix.copies, matrix.per_token) == (rows, cols, 8, 3)
@@ -253,20 +253,20 @@ def test_banks_without_weights_and_in_half_precision() -> None:
 def test_experts_are_grouped_for_the_graph_and_left_as_they_were(tiny: Tiny) -> None:
     module = tiny("mixtral")
     module.set_experts_implementation("eager")  # type: ignore[operator]  # transformers is untyped
-    matrices, _ = find_matrices(export(module))
+    matrices, *_ = find_matrices(export(module))
     assert [m.copies for m in matrices if m.copies > 1] == [4] * 4
     assert module.config._experts_implementation == "eager"  # type: ignore[union-attr]
 
 
 def test_gemmas_norm_scales_are_arithmetic(exports: Exports) -> None:
-    _, remainder = find_matrices(exports("gemma3")[1])
+    _, remainder, _ = find_matrices(exports("gemma3")[1])
     assert {r.reason for r in remainder if r.weights} == {"normalisation"}
 
 
 def test_attention_without_a_fused_operator(tiny: Tiny) -> None:
     module = tiny("llama")
     module.set_attn_implementation("eager")  # type: ignore[operator]  # transformers is untyped
-    _, remainder = find_matrices(export(module))
+    _, remainder, _ = find_matrices(export(module))
     assert reasons(remainder)["aten.matmul.default"] == (
         "attention product: both operands are activations"
     )
@@ -316,7 +316,7 @@ class MmBehindViews(Toy):
     ],
 )
 def test_other_spellings(module: Toy, stored: str, uses: int, operation: str) -> None:
-    (matrix,), remainder = find_matrices(export(module.eval()))
+    (matrix,), remainder, _ = find_matrices(export(module.eval()))
     assert (matrix.name, matrix.rows, matrix.cols, matrix.stored) == ("w", 4, 6, stored)
     assert (matrix.per_token, matrix.operation) == (uses, operation)
     assert matrix.input == ",".join(["embedding:embedding"] * uses)
@@ -334,7 +334,7 @@ class SameValuesOtherVectors(Toy):
 
 
 def test_a_view_that_cuts_vectors_is_another_input() -> None:
-    matrices, _ = find_matrices(export(SameValuesOtherVectors().eval()))
+    matrices, *_ = find_matrices(export(SameValuesOtherVectors().eval()))
     assert [m.input for m in matrices] == ["embedding:embedding", "view"]
 
 
@@ -349,9 +349,9 @@ class AddedLater(Toy):
 
 
 def test_bias_of_the_operation_is_attached_and_a_later_one_is_not() -> None:
-    (matrix,), remainder = find_matrices(export(BiasLinear(6, 4).eval()))
+    (matrix,), remainder, _ = find_matrices(export(BiasLinear(6, 4).eval()))
     assert matrix.bias == "v"
-    (matrix,), remainder = find_matrices(export(AddedLater(6, 4).eval()))
+    (matrix,), remainder, _ = find_matrices(export(AddedLater(6, 4).eval()))
     assert matrix.bias is None
     assert Remainder("aten.add.Tensor", 1, "element-wise", 6) in remainder
 
@@ -417,7 +417,7 @@ class WithBias(Toy):
 def test_other_spellings_of_banks(
     module: Toy, copies: int, stored: str, uses: int, inputs: str
 ) -> None:
-    (matrix,), remainder = find_matrices(export(module.eval()))
+    (matrix,), remainder, _ = find_matrices(export(module.eval()))
     assert (matrix.name, matrix.rows, matrix.cols, matrix.copies) == ("w", 4, 6, copies)
     assert (matrix.stored, matrix.per_token, matrix.input) == (stored, uses, inputs)
     assert matrix.bias == ("b" if isinstance(module, WithBias) else None)
@@ -497,7 +497,7 @@ class Unknown(Toy):
     ],
 )  # fmt: skip
 def test_reason(module: Toy, operation: str, reason: str) -> None:
-    matrices, remainder = find_matrices(export(module.eval()))
+    matrices, remainder, _ = find_matrices(export(module.eval()))
     assert matrices == ()
     found = reasons(remainder)
     assert found.get(operation, found.get(operation.rsplit(".", 1)[0] + ".default")) == reason
@@ -512,7 +512,7 @@ class BothWays(Toy):
 
 def test_one_matrix_is_not_read_both_ways() -> None:
     module = BothWays(6, 4).eval()
-    (matrix,), remainder = find_matrices(export(module))
+    (matrix,), remainder, _ = find_matrices(export(module))
     assert (matrix.rows, matrix.cols, matrix.per_token) == (4, 6, 1)
     assert reasons(remainder)["aten.linear.default"] == (
         "reads a weight that another operation reads transposed or with another bias"
@@ -544,7 +544,7 @@ def test_regions_are_seen_through() -> None:
     exported = torch.export.export(
         module, (torch.ones(2, 3, dtype=torch.long),), dynamic_shapes=dynamic, strict=False
     )
-    matrices, remainder = find_matrices(exported)
+    matrices, remainder, _ = find_matrices(exported)
     assert [(m.name, m.input) for m in matrices] == [
         ("inside.weight", "tanh"),
         ("after.weight", "submod_1.relu"),
@@ -570,7 +570,7 @@ class Conditional(nn.Module):
 
 def test_control_flow_is_counted_and_stays_digital() -> None:
     module = Conditional().eval()
-    matrices, remainder = find_matrices(export(module))
+    matrices, remainder, _ = find_matrices(export(module))
     assert matrices == ()
     found = {(r.operation, r.reason) for r in remainder}
     assert ("higher_order.cond", "control flow is not lowered yet") in found
@@ -589,7 +589,7 @@ def test_products_name_the_operands() -> None:
 
 @pytest.mark.real_model
 def test_real_model(smollm2: Loaded) -> None:
-    matrices, remainder = find_matrices(export(smollm2.module))
+    matrices, remainder, _ = find_matrices(export(smollm2.module))
     assert len(matrices) == 211
     assert len({m.input for m in matrices}) == 30 * 4 + 1
     assert matrices[-1].tied_to == "model.embed_tokens.weight"

@@ -126,6 +126,6 @@ class Again(Toy):
     ],
 )
 def test_sources(toy: type[Toy], sources: dict[str, str]) -> None:
-    matrices, _ = find_matrices(export(toy().eval(), dynamic=False))
+    matrices, *_ = find_matrices(export(toy().eval(), dynamic=False))
     found = {m.name[0]: "".join(source[0] for source in m.sources) for m in matrices}
     assert found == sources

@@ -72,13 +72,35 @@ FREE: dict[str, Figures] = {
         "read_energy_nJ": positive,
         "area_mm2": positive,
     },
-    "chip": {"area_mm2": positive, "power_W": positive},
+    "chip": {"area_mm2": positive, "power_W": positive, "static_power_W": not_negative},
     "links": {
         "hop_energy_pJ_bit": not_negative,
         "hop_latency_ns": not_negative,
         "bandwidth_GB_s": positive,
     },
-    "system": {"chips": counts},
+    "system": {
+        "chips": counts,
+        "link_energy_pJ_bit": not_negative,
+        "link_latency_ns": not_negative,
+        "link_bandwidth_GB_s": positive,
+    },
+    "digital": {
+        "units": counts,
+        **{
+            f"{kind}_{figure}": not_negative
+            for kind in ("norm", "activation", "elementwise", "softmax", "add")
+            for figure in ("latency_ns", "energy_pJ")
+        },
+        "mac_energy_fJ": not_negative,
+        "attention_TOPS": positive,
+    },
+    "cache": {
+        "bandwidth_GB_s": positive,
+        "energy_pJ_B": not_negative,
+        "on_chip_MB": not_negative,
+        "on_chip_energy_pJ_B": not_negative,
+        "on_chip_bandwidth_GB_s": positive,
+    },
 }
 """Figures that go with any others."""
 

@@ -1,0 +1,199 @@
+"""Costs as tables: what a token takes, part by part, beside digital hardware."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline, trace
+from afmc.costs.parts import SCHEMA_VERSION
+from afmc.errors import OptionError
+from afmc.ir import Program
+from afmc.targets import Baseline, Target
+from afmc.targets.loader import load_description
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_UNITS = ((1e9, "J"), (1e6, "mJ"), (1e3, "uJ"), (1.0, "nJ"), (1e-3, "pJ"))
+_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+
+
+Result = tuple[Costs, tuple[BaselineCosts, ...]]
+
+
+def estimates(
+    program: Program, target: Target, context: str, batch: str, phase: str, against: str
+) -> list[Result]:
+    """One for each context and batch, beside the digital hardware of that name.
+
+    Raises OptionError for numbers that are none, and TargetError for analog hardware.
+    """
+    baselines = [] if against in ("", "none") else [_baseline(n) for n in _listed(against)]
+    found = []
+    for tokens in _listed(context):
+        for sequences in _listed(batch):
+            workload = Workload(
+                phase,  # type: ignore[arg-type]  # which it checks
+                _whole("context", tokens),
+                _whole("batch", sequences),
+            )
+            others = tuple(estimate_baseline(program, each, workload) for each in baselines)
+            found.append((estimate(program, target, workload), others))
+    return found
+
+
+def to_json(results: Sequence[Result]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "costs": [each.to_json() for each, _ in results],
+        "baselines": [other.to_json() for _, others in results for other in others],
+    }
+
+
+def write_trace(file: Path, costs: Sequence[Costs]) -> None:
+    """Raises OptionError for several workloads, and for a file that cannot be written."""
+    if len(costs) != 1:
+        raise OptionError(f"--trace is of one workload, but these are {len(costs)}.")
+    if file.suffix != ".json":
+        raise OptionError(f"--trace {file}: the file must end in .json.")
+    text = json.dumps(trace(costs[0]), allow_nan=False)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"--trace {file} cannot be written: {error.strerror}.") from error
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdecimal() or not 0 < len(text) < 10:
+        raise OptionError(f"--{name} must be whole numbers with commas between, but has {text!r}.")
+    return int(text)
+
+
+def _baseline(name: str) -> Baseline:
+    found = load_description(name)
+    if isinstance(found, Target):
+        raise OptionError(
+            f"--against {name}: it is analog; compile the model for it, and compare the two."
+        )
+    return found
+
+
+def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [*_summary(costs), *(f"Left out: {each}." for each in costs.missing)]
+    shown: list[RenderableType] = [_parts(costs), *map(Text, lines)]
+    if baselines:
+        shown += [_compared(costs, baselines), *map(Text, _boundaries(costs, baselines))]
+    return Group(*shown)
+
+
+def _parts(costs: Costs) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    workload = costs.workload
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"a token on {costs.target}: {workload.phase}, context {workload.context:,}, batch "
+        f"{workload.batch:,}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("part")
+    for heading in ("events", "energy", "share", "critical time"):
+        table.add_column(heading, justify="right")
+    table.add_column("from")
+    table.add_column("basis")
+    total = costs.energy_nJ
+    for part in costs.parts:
+        known = part.energy_nJ is not None
+        if not part.count and not part.latency_ns:
+            continue
+        table.add_row(
+            part.name,
+            f"{part.count:,.0f} {part.unit}",
+            energy(part.energy_nJ) if part.energy_nJ is not None else "not known",
+            f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
+            "" if part.latency_ns is None else duration(part.latency_ns),
+            "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
+            "" if part.figure is None else part.figure.basis,
+        )
+    table.add_row("sum", "", energy(total), "100.0 %", duration(costs.schedule.latency_ns))
+    return table
+
+
+def _summary(costs: Costs) -> list[str]:
+    plan = costs.schedule
+    busy = f"{plan.bottleneck} being busy all the time"
+    area = "not known" if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm2"
+    rates = costs.efficiency
+    peaks = [
+        f"{value:.3g} TOPS/W {what}"
+        for value, what in (
+            (rates.tile_peak_TOPS_W, "at the peak of a tile"),
+            (rates.tiles_TOPS_W, "in the products of a token"),
+            (rates.system_TOPS_W, "with everything above"),
+        )
+        if value is not None
+    ]
+    return [
+        f"{costs.tokens_per_s:,.0f} tokens a second; a token takes "
+        f"{duration(plan.latency_ns)}, in a stream one every {duration(plan.interval_ns)}, "
+        f"{busy}.",
+        f"Efficiency: {', '.join(peaks)}. Area: {area}.",
+    ]
+
+
+def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("the same workload")
+    for heading in ("energy a token", "of ours", "time of a step", "tokens a second"):
+        table.add_column(heading, justify="right")
+    every: list[Costs | BaselineCosts] = [costs, *baselines]
+    for each in every:
+        times = each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0
+        table.add_row(
+            each.target,
+            energy(each.energy_nJ),
+            f"{times:,.3g}",
+            duration(each.latency_ns),
+            f"{each.tokens_per_s:,.1f}",
+        )
+    return table
+
+
+def _boundaries(costs: Costs, baselines: Sequence[BaselineCosts]) -> list[str]:
+    ours = "; ".join(costs.missing) or "nothing that is known"
+    return [
+        f"Not like for like. {costs.target}: programming, the host and sampling are left out; "
+        f"{ours}.",
+        *(f"{each.target}: {each.boundary}" for each in baselines),
+    ]
+
+
+def energy(nJ: float) -> str:
+    """With three digits: ``1.23 mJ``."""
+    return _scaled(nJ, _UNITS)
+
+
+def duration(ns: float) -> str:
+    return _scaled(ns, _TIMES)
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
+    size, name = next((u for u in units if abs(value) >= u[0]), units[-1])
+    scaled = value / size
+    return f"{scaled:,.0f} {name}" if scaled >= 100 else f"{scaled:.3g} {name}"

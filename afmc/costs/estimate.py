@@ -1,0 +1,334 @@
+"""Energy, latency and area of a token, from the mapping that was made.
+
+Energy is the number of events of each kind times the energy of one (CiMLoop, ISPASS 2024). The
+energy of a product on a tile is the target's own figure for a whole crossbar, times the share of
+its columns that are converted: converters of columns without weights are taken to be off. Where a
+target has no such figure, rows, cells and converters are counted apart with default figures. The
+time of a token is that of its `afmc.passes.schedule`.
+
+Not in it: programming the weights, the host, sampling, reading embeddings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from afmc.costs.figures import Figure, Figures
+from afmc.costs.parts import Costs, Efficiency, OfMatrices, Part
+from afmc.costs.reads import Reads, Real, reads_of
+from afmc.costs.workload import Workload
+from afmc.ir import Program, Work
+from afmc.passes.flow import Flow, flow_of
+from afmc.passes.schedule import Duration, Durations, Schedule, schedule
+from afmc.targets import Target
+
+_PER_VALUE = {
+    "norm": "digital.norm_energy_pJ",
+    "activation": "digital.activation_energy_pJ",
+    "softmax": "digital.softmax_energy_pJ",
+    "elementwise": "digital.elementwise_energy_pJ",
+}
+_LATENCY = {kind: key.replace("energy_pJ", "latency_ns") for kind, key in _PER_VALUE.items()}
+_NAMES = {
+    "norm": "normalisation",
+    "activation": "activation functions",
+    "softmax": "softmax",
+    "elementwise": "element-wise operations",
+}
+ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
+
+
+def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
+    """What a token costs on the hardware that the program was compiled for.
+
+    Raises nothing for a program that has been allocated and placed.
+    """
+    return _Estimate(program, target, workload or Workload()).costs()
+
+
+class _Estimate:
+    def __init__(self, program: Program, target: Target, workload: Workload) -> None:
+        assert program.allocation is not None and program.digital is not None
+        self.program, self.target, self.workload = program, target, workload
+        self.figures = Figures(target)
+        self.flow: Flow = flow_of(program)
+        self.cached = sum(work.cached for work in program.work)
+        self.share = self._share()
+        self.reads: Reads = reads_of(program, self.share)
+        self.chips = int(program.placements["chip"].max(initial=-1)) + 1
+        self.stored = self.cached * workload.context * workload.batch  # bytes
+        fits = self.stored <= self.figures["cache.on_chip_MB"].value * 1e6 * self.chips
+        self.cache = "cache.on_chip_" if fits and self.stored else "cache."
+        self.digital = [m for m in program.matrices if m.name in (program.digital or {})]
+        self.missing: list[str] = []
+
+    def costs(self) -> Costs:
+        durations = self._durations()
+        plan = schedule(self.program, durations)
+        tokens = self.workload.tokens
+        latency = plan.latency_ns + (tokens - 1) * plan.interval_ns
+        parts = [*self._tiles(), *self._digital(), *self._memory(), *self._links()]
+        parts += self._static(latency / tokens)
+        known = sum(part.energy_nJ or 0.0 for part in parts)
+        tiles = sum(part.energy_nJ or 0.0 for part in parts if part.group == "tiles")
+        macs = float(self.reads.macs.sum())
+        return Costs(
+            target=self.target.name,
+            workload=self.workload,
+            parts=tuple(_on_path(parts, plan)),
+            matrices=self._matrices(tiles, durations),
+            schedule=plan,
+            latency_ns=latency,
+            tokens_per_s=tokens / latency * 1e9 if latency else 0.0,
+            area_mm2=self._area(),
+            efficiency=Efficiency(
+                tile_peak_TOPS_W=self._peak(),
+                tiles_TOPS_W=2e-3 * macs / tiles if tiles else None,
+                system_TOPS_W=2e-3 * macs / known if known else 0.0,
+            ),
+            missing=tuple(self.missing),
+        )
+
+    def _share(self) -> Real:
+        """[groups], of how many tokens each is read: of a prompt, what makes the next token, from
+        which no other matrix reads, is read for the last one only."""
+        share = np.ones(len(self.program.groups))
+        if self.workload.phase == "prefill" and self.cached:
+            read = {name for matrix in self.program.matrices for name in matrix.sources}
+            for index, group in enumerate(self.program.groups):
+                if not read.intersection(group.members) and read:
+                    share[index] = 1 / self.workload.context
+        return share
+
+    # Time.
+
+    def _read_ns(self) -> float:
+        own = self.figures.own("tile.read_latency_ns")
+        if own is not None:
+            return own.value
+        self.missing.append(
+            f"{self.target.name} says nothing of the time of a product: phases, converters and "
+            f"integration are counted with default figures"
+        )
+        each = self.figures["output.conversion_ns"].value * (
+            self.target.output.columns_per_converter
+        )
+        return self.target.tile.read_phases * (self.figures["output.integration_ns"].value + each)
+
+    def _durations(self) -> Durations:
+        f = self.figures
+        add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
+        links = self._between_chips() + (hop if self.target.links is not None else 0.0)
+        self.read_ns = self._read_ns()
+        work = [tuple(self._work_ns(each)) for each in self.program.work]
+        waits = self._waits()
+        steps = [step for steps in work for step in steps]
+        units = f["digital.units"].value * max(self.chips, 1)
+        busy = [
+            Duration("digital units", "digital", _sum(steps, "digital") / units),
+            Duration("cache of keys and values", "memory", _sum(steps, "memory")),
+        ]
+        placing = self.program.placing
+        if placing is not None and placing.border_bytes:
+            # Each border has a link of its own; the busiest carries about an equal share.
+            share = placing.border_bytes / max(self.chips - 1, 1)
+            busy.append(Duration("links", "link", share / f["system.link_bandwidth_GB_s"].value))
+        return Durations(
+            read_ns=self.read_ns,
+            after_read_ns=(np.where(self.reads.row_cut, add, 0.0) + links).tolist(),
+            share=self.share.tolist(),
+            work=work,
+            waits=waits,
+            digital={m.name: self._digital_matrix(m.name) for m in self.digital},
+            busy=busy,
+        )
+
+    def _between_chips(self) -> Real:
+        """[groups], how long a result is on its way to the furthest chip that reads it."""
+        placed, groups = self.program.placements, len(self.program.groups)
+        of_group = self.program.blocks["group"][placed["block"]]
+        first, last = np.full(groups, self.chips), np.zeros(groups, np.int64)
+        np.minimum.at(first, of_group, placed["chip"])
+        np.maximum.at(last, of_group, placed["chip"])
+        borders = np.zeros(groups)
+        for feeding, reading, _ in self.flow.edges:
+            furthest = max(last[each] for each in reading)
+            for each in feeding:
+                borders[each] = max(borders[each], furthest - first[each])
+        return borders * self.figures["system.link_latency_ns"].value
+
+    def _waits(self) -> dict[str, float]:
+        """Reads one after the other for the experts of a token, on average over banks."""
+        placing, groups = self.program.placing, self.program.groups
+        if placing is None or placing.experts is None:
+            return {}
+        banks = [index for index, group in enumerate(groups) if group.copies > 1]
+        mean = placing.experts.reads / len(set(self.flow.stage[banks].tolist()))
+        return {self.program.matrix(groups[index].members[0]).module: mean for index in banks}
+
+    def _work_ns(self, work: Work) -> Iterator[Duration]:
+        if work.kind == "look-up":
+            return
+        if work.kind != "attention":
+            name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
+            yield Duration(name, "digital", self.figures[_LATENCY[work.kind]].value)
+            return
+        macs = work.by_position * self.workload.positions
+        read = work.cached * self.workload.positions
+        compute = 2e-3 * macs / self.figures["digital.attention_TOPS"].value / max(self.chips, 1)
+        memory = read / self.figures[f"{self.cache}bandwidth_GB_s"].value
+        if self.cache == "cache.on_chip_":
+            memory /= max(self.chips, 1)
+        name = f"attention after {work.after}"
+        if memory > compute:
+            yield Duration(name, "memory", memory)
+        else:
+            yield Duration(name, "digital", compute)
+
+    def _digital_matrix(self, name: str) -> Duration:
+        matrix = self.program.matrix(name)
+        compute = 2e-3 * matrix.macs_per_token / self.figures["digital.attention_TOPS"].value
+        memory = matrix.macs_per_token / self.figures["cache.bandwidth_GB_s"].value
+        if memory > compute:
+            return Duration(name, "memory", memory)
+        return Duration(name, "digital", compute)
+
+    # Energy.
+
+    def _tiles(self) -> Iterator[Part]:
+        own = self.figures.own("tile.read_energy_nJ")
+        converted = float(self.reads.columns.sum())
+        if own is not None:
+            count = converted / self.target.crossbar.columns
+            yield Part(
+                "products on tiles", "tiles", count, "whole crossbars", own, count * own.value
+            )
+            return
+        phases = self.target.tile.read_phases
+        yield self._part("row drivers", "tiles", float(self.reads.rows.sum()) * phases, "rows",
+                         "input.row_energy_pJ")  # fmt: skip
+        yield self._part("converters", "tiles", converted * phases, "conversions",
+                         "output.conversion_energy_pJ")  # fmt: skip
+        self.missing.append(
+            f"{self.target.name} says nothing of the energy of a product: row drivers and "
+            f"converters are counted with default figures, cells and control not at all"
+        )
+
+    def _part(self, name: str, group: str, count: float, unit: str, key: str) -> Part:
+        figure = self.figures[key]
+        scale = {"pJ": 1e-3, "fJ": 1e-6, "bit": 8e-3, "B": 1e-3}[key.rpartition("_")[2]]
+        return Part(name, group, count, unit, figure, count * figure.value * scale)  # type: ignore[arg-type]
+
+    def _digital(self) -> Iterator[Part]:
+        positions, work = self.workload.positions, self.program.work
+        yield self._part("adding partial sums", "digital", float(self.reads.adds.sum()),
+                         "additions", "digital.add_energy_pJ")  # fmt: skip
+        if not work:
+            self.missing.append("nothing is known of the work between the matrices")
+        counts: Counter[str] = Counter()
+        for each in work:
+            counts[each.kind] += each.values + each.by_position * positions  # type: ignore[assignment]
+        for kind, key in _PER_VALUE.items():
+            yield self._part(_NAMES[kind], "digital", counts[kind], "values", key)
+        yield self._part(ATTENTION, "digital", counts["attention"],
+                         "multiply-accumulates", "digital.mac_energy_fJ")  # fmt: skip
+        if self.digital:
+            macs = sum(m.macs_per_token for m in self.digital)
+            yield self._part(DIGITAL, "digital", macs, "multiply-accumulates",
+                             "digital.mac_energy_fJ")  # fmt: skip
+
+    def _memory(self) -> Iterator[Part]:
+        key = f"{self.cache}energy_pJ_B"
+        read = self.cached * self.workload.positions
+        yield self._part(READING, "memory", read, "bytes", key)
+        yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
+        if self.digital:
+            weights = sum(m.macs_per_token for m in self.digital)
+            yield self._part("reading weights of digital matrices", "memory", weights, "bytes",
+                             "cache.energy_pJ_B")  # fmt: skip
+
+    def _links(self) -> Iterator[Part]:
+        placing = self.program.placing
+        if placing is None:
+            self.missing.append("nothing is known of the traffic of blocks that were moved")
+            return
+        if self.target.links is not None:
+            if placing.byte_hops is not None:
+                hops, unit = placing.byte_hops, "bytes, links passed"
+            else:
+                hops = float(self.reads.inputs.sum() + self.reads.outputs.sum())
+                unit = "bytes"
+            yield self._part("network of a chip", "links", hops, unit, "links.hop_energy_pJ_bit")
+        else:
+            self.missing.append(f"{self.target.name} has no network within a chip")
+        if self.chips > 1:
+            yield self._part("links between chips", "links", placing.border_bytes,
+                             "bytes, borders passed", "system.link_energy_pJ_bit")  # fmt: skip
+
+    def _static(self, ns_a_token: float) -> Iterator[Part]:
+        own = self.figures.own("chip.static_power_W")
+        if own is None:
+            self.missing.append(f"the static power of {self.target.name} is not known")
+            yield Part("static power", "static", float(self.chips), "chips", None, None)
+            return
+        yield Part(
+            "static power", "static", float(self.chips), "chips", own,
+            self.chips * own.value * ns_a_token,
+        )  # fmt: skip
+
+    # The rest.
+
+    def _matrices(self, tiles_nJ: float, durations: Durations) -> tuple[OfMatrices, ...]:
+        total = float(self.reads.columns.sum()) or 1.0
+        return tuple(
+            OfMatrices(group.name, tiles_nJ * float(columns) / total, self.read_ns + after)
+            for group, columns, after in zip(
+                self.program.groups, self.reads.columns, durations.after_read_ns, strict=True
+            )
+        )
+
+    def _area(self) -> float | None:
+        chip, tile = self.target.chip.area_mm2, self.target.tile.area_mm2
+        if chip is not None:
+            return self.chips * chip
+        if tile is not None:
+            self.missing.append("the area is that of the tiles alone")
+            return self.chips * self.target.chip.tiles * tile
+        self.missing.append(f"the area of {self.target.name} is not known")
+        return None
+
+    def _peak(self) -> float | None:
+        own: Figure | None = self.figures.own("tile.read_energy_nJ")
+        macs = self.target.crossbar.rows * self.target.crossbar.columns
+        return None if own is None else 2e-3 * macs / own.value
+
+
+def _sum(steps: list[Duration], kind: str) -> float:
+    return sum(step.ns for step in steps if step.kind == kind)
+
+
+def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
+    """The parts with the time that the critical path spends in each."""
+    spent: Counter[str] = Counter()
+    for step in plan.critical_path:
+        spent[_part_of(step.name, step.kind)] += step.ns  # type: ignore[assignment]
+    for part in parts:
+        ns = spent.pop(_OWNERS.get(part.name, part.name), None)
+        yield part if not ns else replace(part, latency_ns=ns)
+
+
+_OWNERS = {"row drivers": "products on tiles"}
+"""Where products are counted in several parts, the first has their time."""
+
+
+def _part_of(step: str, kind: str) -> str:
+    if kind == "tile":
+        return "products on tiles"
+    if step.startswith("attention after"):
+        return READING if kind == "memory" else ATTENTION
+    named = next((name for name in _NAMES.values() if step.startswith(f"{name} after")), None)
+    return named or DIGITAL

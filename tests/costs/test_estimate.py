@@ -1,0 +1,268 @@
+"""Costs against the arithmetic of published figures, and against themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import afmc
+from afmc.costs import Costs, Workload, estimate, estimate_baseline
+from afmc.costs.figures import DEFAULTS
+from afmc.errors import OptionError
+from afmc.ir import Program
+from afmc.pipeline import configure, load_passes, run_passes
+from afmc.targets import Target, list_targets, load_target
+from afmc.targets.loader import load_description
+from afmc.targets.schema import Baseline
+
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
+ANALOG = [name for name in list_targets() if isinstance(load_description(name), Target)]
+
+
+@cache
+def start(model: str) -> Program:
+    """Its matrices and its digital work, nothing mapped."""
+    mapped = afmc.compile(CONFIGS / f"{model}.json", "ideal-512", shapes_only=True).program
+    return Program(mapped.model, mapped.matrices, remainder=mapped.remainder, work=mapped.work)
+
+
+@cache
+def mapped(model: str, target: str) -> tuple[Program, Target]:
+    hardware = load_target(target)
+    return run_passes(start(model), hardware, configure(load_passes(), {})), hardware
+
+
+def costs_of(model: str, target: str, **workload: object) -> Costs:
+    program, hardware = mapped(model, target)
+    return estimate(program, hardware, Workload(**workload))  # type: ignore[arg-type]
+
+
+def part(costs: Costs, name: str) -> float:
+    found = next(each for each in costs.parts if each.name == name)
+    assert found.energy_nJ is not None
+    return found.energy_nJ * 1e-6  # mJ
+
+
+# Energy of all products with weights, in mJ a token: multiply-accumulates times the fJ of one.
+PRODUCTS = {
+    ("llama-3.2-1b", "afm-512-projected"): 0.0247,
+    ("llama-3.2-1b", "moe-3d"): 0.0471,
+    ("llama-3.2-1b", "pcm-34"): 0.1235,
+    ("llama-3.2-1b", "hermes-64"): 0.2534,
+    ("llama-3.2-1b", "hermes-64:four-phase"): 0.9955,
+    ("phi-3-mini", "afm-512-projected"): 0.0744,
+    ("phi-3-mini", "moe-3d"): 0.1420,
+    ("phi-3-mini", "pcm-34"): 0.3721,
+    ("phi-3-mini", "hermes-64"): 0.7634,
+}
+
+
+@pytest.mark.parametrize(("model", "target"), PRODUCTS)
+def test_products_take_what_published_efficiencies_say(model: str, target: str) -> None:
+    costs = costs_of(model, target, context=2048)
+    assert part(costs, "products on tiles") == pytest.approx(PRODUCTS[model, target], rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("model", "macs", "stored"),
+    [("llama-3.2-1b", 134_217_728, 33_554_432), ("phi-3-mini", 402_653_184, 402_653_184)],
+)
+def test_attention_and_its_cache(model: str, macs: int, stored: int) -> None:
+    """At a context of 2,048: multiply-accumulates, and bytes of keys and values of 8 bits."""
+    costs = costs_of(model, "hermes-64", context=2048)
+    counts = {each.name: each.count for each in costs.parts}
+    assert counts["products of attention"] == macs
+    assert counts["reading keys and values"] == stored
+    assert part(costs, "reading keys and values") == pytest.approx(stored * 8 * 8e-9)
+    ibm = costs_of(model, "moe-3d", context=2048)  # its own memory, 5.8 pJ a bit
+    assert part(ibm, "reading keys and values") == pytest.approx(stored * 46.3e-9)
+
+
+@pytest.mark.parametrize("target", ANALOG)
+@pytest.mark.parametrize("model", ["smollm2-135m", "gpt2"])
+def test_the_parts_are_the_whole(model: str, target: str) -> None:
+    for phase in ("decode", "prefill"):
+        costs = costs_of(model, target, phase=phase, context=300, batch=3)
+        known = [each.energy_nJ for each in costs.parts if each.energy_nJ is not None]
+        assert costs.energy_nJ == pytest.approx(sum(known)) and min(known) >= 0
+        on_path = sum(each.latency_ns or 0.0 for each in costs.parts)
+        plan = costs.schedule
+        between = plan.latency_ns - on_path
+        assert on_path == pytest.approx(sum(step.ns for step in plan.critical_path))
+        assert between == pytest.approx(0, abs=1e-6 * plan.latency_ns)
+        tiles = sum(each.energy_nJ or 0 for each in costs.parts if each.group == "tiles")
+        assert sum(each.energy_nJ for each in costs.matrices) == pytest.approx(tiles)
+        assert costs.latency_ns >= plan.latency_ns >= plan.interval_ns / 1.000001 or (
+            plan.bottleneck != "tiles"
+        )
+        for each in costs.parts:
+            assert each.figure is None or each.figure.source
+        json.loads(json.dumps(costs.to_json(), allow_nan=False))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5000), st.integers(1, 50))
+def test_each_part_follows_its_formula(context: int, batch: int) -> None:
+    one = costs_of("smollm2-135m", "hermes-64", context=context, batch=batch)
+    longer = costs_of("smollm2-135m", "hermes-64", context=2 * context, batch=batch)
+    more = costs_of("smollm2-135m", "hermes-64", context=context, batch=2 * batch)
+    for a, b, c in zip(one.parts, longer.parts, more.parts, strict=True):
+        grows = a.name in ("products of attention", "reading keys and values", "softmax")
+        assert b.count == pytest.approx((2 if grows else 1) * a.count)
+        assert c.count == pytest.approx(a.count)  # of a token
+    step = one.schedule.latency_ns + (batch - 1) * one.schedule.interval_ns
+    assert one.latency_ns == pytest.approx(step)
+    assert one.tokens_per_s == pytest.approx(batch / step * 1e9)
+
+
+def test_a_prompt_attends_to_half_of_itself() -> None:
+    decode = costs_of("gpt2", "hermes-64", context=101)
+    prompt = costs_of("gpt2", "hermes-64", phase="prefill", context=101)
+    counts = [{p.name: p.count for p in each.parts} for each in (decode, prompt)]
+    name = "products of attention"
+    assert counts[1][name] == pytest.approx(counts[0][name] * 51 / 101)
+    assert prompt.latency_ns == pytest.approx(
+        prompt.schedule.latency_ns + 100 * prompt.schedule.interval_ns
+    )
+
+
+def test_an_own_figure_is_taken_before_a_default_and_both_say_so() -> None:
+    program, hardware = mapped("gpt2", "hermes-64")
+    own = load_target(hardware, {"digital.norm_energy_pJ": 6.0, "chip.static_power_W": 0.5})
+    before, after = (estimate(program, each) for each in (hardware, own))
+    assert part(after, "normalisation") == 2 * part(before, "normalisation")
+    figures = [
+        next(p.figure for p in each.parts if p.name == "normalisation") for each in (before, after)
+    ]
+    assert all(figures)
+    assert [figure.basis for figure in figures if figure] == ["assumed", "assumed"]
+    assert [figure.source for figure in figures if figure] == [
+        DEFAULTS["digital.norm_energy_pJ"][1],
+        "set by the user",
+    ]
+    static = 0.5 * after.workload.batch * after.latency_ns * 1e-6
+    chips = next(p.count for p in after.parts if p.name == "static power")
+    assert part(after, "static power") == pytest.approx(static * chips)
+    assert "the static power of hermes-64 is not known" in before.missing
+    assert not any("static power" in sentence for sentence in after.missing)
+
+
+def test_keys_and_values_stay_on_the_chips_as_long_as_they_fit() -> None:
+    program, hardware = mapped("gpt2", "hermes-64")
+    chips = int(program.placements["chip"].max()) + 1
+    figures = {"cache.on_chip_MB": 18432 * 100 / chips / 1e6, "cache.on_chip_energy_pJ_B": 1.0}
+    own = load_target(hardware, figures)
+    near, far = (estimate(program, own, Workload(context=n)) for n in (100, 101))
+    assert part(near, "reading keys and values") == pytest.approx(18432 * 100 * 1e-9)
+    assert part(far, "reading keys and values") == pytest.approx(18432 * 101 * 64e-9)
+    assert near.schedule.latency_ns < far.schedule.latency_ns
+
+
+def test_a_target_without_figures_of_a_product_says_what_is_taken() -> None:
+    costs = costs_of("gpt2", "ideal-512")
+    names = [each.name for each in costs.parts if each.group == "tiles"]
+    assert names == ["row drivers", "converters"]
+    text = " ".join(costs.missing)
+    assert "says nothing of the time of a product" in text and "cells and control" in text
+    assert costs.efficiency.tile_peak_TOPS_W is None
+
+
+def test_partial_crossbars_take_the_share_of_their_columns() -> None:
+    program, hardware = mapped("smollm2-135m", "hermes-64")
+    costs = estimate(program, hardware)
+    columns = int(program.blocks["cols"].sum())
+    count = next(p.count for p in costs.parts if p.name == "products on tiles")
+    assert count == pytest.approx(columns / 256)
+    rates = costs.efficiency
+    assert rates.tile_peak_TOPS_W is not None and rates.tiles_TOPS_W is not None
+    assert rates.tile_peak_TOPS_W > rates.tiles_TOPS_W > rates.system_TOPS_W
+
+
+def test_replicas_do_not_cost_a_token_more() -> None:
+    hardware = load_target("hermes-64")
+    alone = run_passes(start("gpt2"), hardware, configure(load_passes(), {}))
+    steps = configure(load_passes(), {"replicate.tiles": 5000, "replicate.tokens": 64})
+    twice = run_passes(start("gpt2"), hardware, steps)
+    assert len(twice.blocks) > len(alone.blocks)
+    one, other = (estimate(each, hardware) for each in (alone, twice))
+    counts = [next(p.count for p in e.parts if p.group == "tiles") for e in (one, other)]
+    assert counts[0] == counts[1]
+
+
+def test_a_matrix_that_stays_digital_is_read_from_memory() -> None:
+    hardware = load_target("hermes-64")
+    steps = configure(load_passes(), {"partition.digital": ("lm_head",)})
+    costs = estimate(run_passes(start("gpt2"), hardware, steps), hardware)
+    counts = {each.name: each.count for each in costs.parts}
+    assert counts["digital matrices"] == 768 * 50257
+    assert counts["reading weights of digital matrices"] == 768 * 50257
+
+
+def test_blocks_that_were_moved_have_no_known_traffic() -> None:
+    program, hardware = mapped("gpt2", "hermes-64")
+    costs = estimate(replace(program, placing=None), hardware)
+    assert "nothing is known of the traffic of blocks that were moved" in costs.missing
+
+
+BAD: list[tuple[dict[str, object], str]] = [
+    ({"context": 0}, "the context must be at least 1, but is 0."),
+    ({"batch": -1}, "the batch must be at least 1, but is -1."),
+    (
+        {"phase": "decod"},
+        "the phase must be 'decode' or 'prefill', but is 'decod'. Did you mean 'decode'?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "sentence"), BAD)
+def test_a_wrong_workload(options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Workload(**options)  # type: ignore[arg-type]
+    assert str(caught.value) == sentence
+
+
+# Joules a token of the formula on the hardware that it was fitted on, from its own publication.
+FITTED = {
+    ("llama-3.2-1b", 512, 1): 0.73,
+    ("phi-3-mini", 512, 1): 1.55,
+    ("llama-3.2-1b", 512, 8): 0.099,
+    ("phi-3-mini", 512, 8): 0.28,
+    ("llama-3.2-1b", 512, 32): 0.032,
+    ("llama-3.2-1b", 2048, 32): 0.054,
+    ("phi-3-mini", 512, 32): 0.14,
+    ("phi-3-mini", 2048, 32): 0.40,
+}
+
+
+@pytest.mark.parametrize(("model", "context", "batch"), FITTED)
+def test_the_fitted_formula(model: str, context: int, batch: int) -> None:
+    baseline = load_description("h100")
+    assert isinstance(baseline, Baseline) and baseline.memory is not None
+    faster = baseline.memory.model_copy(update={"bandwidth_GB_s": 4800.0})
+    costs = estimate_baseline(
+        start(model),
+        baseline.model_copy(update={"memory": faster}),
+        Workload(context=context, batch=batch),
+    )
+    assert costs.energy_nJ * 1e-9 == pytest.approx(FITTED[model, context, batch], rel=0.03)
+    assert costs.energy_nJ == pytest.approx(sum(p.energy_nJ or 0 for p in costs.parts))
+
+
+def test_a_batch_reads_more_experts() -> None:
+    """Of eight, two a token: of 32 tokens nearly all."""
+    baseline = load_description("int8-dimc")
+    assert isinstance(baseline, Baseline)
+    program = start("mixtral-8x7b")
+    banks = sum(m.rows * m.cols * m.copies for m in program.matrices if m.copies > 1)
+    dense = sum(m.rows * m.cols for m in program.matrices if m.copies == 1)
+    for batch in (1, 32):
+        costs = estimate_baseline(program, baseline, Workload(batch=batch))
+        read = next(p.count for p in costs.parts if p.name == "reading weights") * batch
+        assert read == pytest.approx(dense + banks * (1 - 0.75**batch))
+    assert "Left out" in costs.boundary

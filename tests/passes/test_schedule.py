@@ -1,0 +1,202 @@
+"""The time of a token, against the longest way through small graphs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from programs import compiled, program_of
+
+from afmc.ir import Matrix, Program, Work
+from afmc.passes.schedule import Duration, Durations, Schedule, schedule
+from afmc.targets import load_target
+
+READ = 10.0
+
+
+def chain(*sources: tuple[int, ...], size: int = 8) -> Program:
+    """A matrix for each entry, with the numbers of the matrices that feed it."""
+    return program_of(
+        [
+            Matrix(
+                f"m{i}", size, size, f"x{i}", module=f"m{i}", sources=tuple(f"m{j}" for j in feeds)
+            )
+            for i, feeds in enumerate(sources)
+        ]
+    )
+
+
+def placed(
+    program: Program,
+    tiers: int = 1,
+    tiles: int = 64,
+    settings: dict[str, object] | None = None,
+) -> Program:
+    figures = {"crossbar.rows": 8, "crossbar.columns": 8, "tile.tiers": tiers, "chip.tiles": tiles}
+    return compiled(
+        program, load_target("ideal-512", figures), {"merge.enabled": False, **(settings or {})}
+    )
+
+
+def timed(program: Program, ns: float = 1.0, **more: object) -> Schedule:
+    """Every piece of work takes `ns`."""
+    durations = Durations(
+        read_ns=READ,
+        after_read_ns=[0.0] * len(program.groups),
+        share=[1.0] * len(program.groups),
+        work=[(Duration(f"{w.kind} after {w.after}", "digital", ns),) for w in program.work],
+        waits={},
+        digital={name: Duration(name, "digital", 100.0) for name in program.digital or {}},
+        busy=(),
+    )
+    return schedule(program, replace(durations, **more))  # type: ignore[arg-type]
+
+
+def test_one_after_the_other() -> None:
+    found = timed(placed(chain((), (0,), (1,))))
+    assert (found.latency_ns, found.interval_ns, found.bottleneck) == (30.0, 10.0, "tiles")
+    assert [step.name for step in found.critical_path] == ["m0", "m1", "m2"]
+
+
+def test_work_between_matrices() -> None:
+    program = replace(
+        placed(chain((), (0,))),
+        work=(Work("", "norm"), Work("m0", "activation"), Work("m0", "norm"), Work("m1", "norm")),
+    )
+    found = timed(program)
+    assert found.latency_ns == 1 + 10 + 1 + 1 + 10 + 1
+    assert [step.kind for step in found.critical_path] == [
+        "digital", "tile", "digital", "digital", "tile", "digital"
+    ]  # fmt: skip
+
+
+def test_work_on_several_results_waits_for_all() -> None:
+    """Attention follows v in the order of execution, and needs q as well, which takes longer."""
+    program = replace(
+        placed(chain((), (), (0, 1))),
+        work=(Work("m0", "norm"), Work("m0", "norm"), Work("m1", "attention")),
+    )
+    found = timed(program)
+    assert found.latency_ns == 10 + 2 + 1 + 10
+    assert [step.name for step in found.critical_path] == [
+        "m0", "norm after m0", "norm after m0", "attention after m1", "m2"
+    ]  # fmt: skip
+
+
+def test_tiers_of_one_tile_are_read_one_after_the_other() -> None:
+    side_by_side = chain((), (), (0, 1))
+    program = placed(side_by_side, tiers=3, tiles=1)
+    assert timed(program).latency_ns == 30.0
+    assert timed(program).interval_ns == 30.0
+    assert timed(placed(side_by_side)).latency_ns == 20.0
+    path = timed(program).critical_path
+    assert [step.name for step in path] == ["m0", "m1", "m2"]
+    assert path[1].start_ns == path[0].end_ns
+
+
+def test_blocks_of_one_matrix_on_one_tile_take_turns() -> None:
+    one = chain((), size=16)  # four blocks
+    assert timed(placed(one, tiers=4, tiles=1)).latency_ns == 40.0
+    assert timed(placed(one, tiers=2, tiles=2)).latency_ns == 20.0
+    assert timed(placed(one)).latency_ns == 10.0
+
+
+def test_blocks_that_share_a_crossbar_take_turns_under_serial() -> None:
+    program = chain((), (), (0, 1), size=4)
+    rules: dict[str, object] = {"allocate.rule": "serial"}
+    assert timed(placed(program, settings=rules)).latency_ns == 30.0
+    assert timed(placed(program)).latency_ns == 20.0
+
+
+def test_a_matrix_that_stays_digital_takes_its_own_time() -> None:
+    program = placed(chain((), (0,)), settings={"partition.digital": ("m1",)})
+    found = timed(program)
+    assert found.latency_ns == 110.0
+    assert [step.kind for step in found.critical_path] == ["tile", "digital"]
+
+
+def test_experts_wait_as_long_as_is_known() -> None:
+    bank = Matrix("e", 8, 8, "x", copies=4, per_token=2.0, module="experts")
+    program = placed(program_of([bank]), tiers=4, tiles=1)
+    assert timed(program).latency_ns == 10.0
+    assert timed(program, waits={"experts": 1.5}).latency_ns == 15.0
+    assert timed(program).interval_ns == 20.0  # two of them, on the one tile
+
+
+def test_what_few_tokens_read_is_busy_for_few() -> None:
+    program = placed(chain((), (0,)), tiers=2, tiles=1)
+    found = timed(program, share=[1.0, 0.25])
+    assert (found.latency_ns, found.interval_ns) == (20.0, 12.5)
+
+
+def test_the_busiest_resource_makes_the_interval() -> None:
+    busy = (Duration("links", "link", 3.0), Duration("digital units", "digital", 12.0))
+    found = timed(placed(chain(())), busy=busy)
+    assert (found.interval_ns, found.bottleneck) == (12.0, "digital units")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[Program, list[float]]:
+    """Any dataflow of up to eight matrices, with work after some, and that work's time."""
+    count = draw(st.integers(1, 8))
+    sources = [
+        tuple(sorted(draw(st.sets(st.integers(0, i - 1), max_size=3)))) if i else ()
+        for i in range(count)
+    ]
+    program = chain(*sources)
+    after = draw(st.lists(st.integers(0, count - 1), max_size=6))
+    work = tuple(Work(f"m{i}", "norm") for i in sorted(after))
+    return replace(program, work=work), draw(
+        st.lists(st.floats(0, 20), min_size=len(work), max_size=len(work))
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.integers(1, 4), st.integers(1, 3))
+def test_steps_keep_to_dataflow_and_tiles(
+    case: tuple[Program, list[float]], tiers: int, tiles: int
+) -> None:
+    start, times = case
+    program = placed(start, tiers=tiers, tiles=tiles)
+    work = [(Duration(f"work {i}", "digital", ns),) for i, ns in enumerate(times)]
+    found = timed(program, work=work)
+    steps = {step.name: step for step in found.steps}
+    for matrix in program.matrices:
+        for source in matrix.sources:
+            done = [steps[source].end_ns] + [
+                steps[f"work {i}"].end_ns
+                for i, each in enumerate(program.work)
+                if each.after == source
+            ]
+            assert max(done) <= steps[matrix.name].start_ns
+    # Reads of one tile do not overlap.
+    where = {
+        program.groups[int(program.blocks[p["block"]]["group"])].name: (
+            int(p["chip"]),
+            int(p["tile"]),
+        )
+        for p in program.placements
+    }
+    by_tile: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for name, tile in where.items():
+        by_tile.setdefault(tile, []).append((steps[name].start_ns, steps[name].end_ns))
+    for spans in by_tile.values():
+        ordered = sorted(spans)
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(ordered))
+    assert found.interval_ns == READ * max(map(len, by_tile.values()))
+    # The critical path is without gaps, from the beginning to the end.
+    path = found.critical_path
+    assert path[0].start_ns == 0 and path[-1].end_ns == found.latency_ns
+    assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(path))
+    assert np.isclose(sum(step.ns for step in path), found.latency_ns)
+
+
+def test_a_matrix_that_is_used_again_is_no_circle() -> None:
+    first = Matrix("m0", 8, 8, "x,y", module="m0", sources=("m0", "m1"), per_token=2.0)
+    second = Matrix("m1", 8, 8, "z", module="m1", sources=("m0",))
+    found = timed(placed(program_of([first, second])))
+    assert found.latency_ns == pytest.approx(20.0)
