@@ -122,7 +122,8 @@ class _Estimate:
     def _durations(self) -> Durations:
         f = self.figures
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
-        links = self._between_chips() + (hop if self.target.links is not None else 0.0)
+        to_and_from = 2 * hop if self.target.links is not None else 0.0
+        links = self._between_chips() + to_and_from
         self.read_ns = self._read_ns()
         work = [tuple(self._work_ns(each)) for each in self.program.work]
         waits = self._waits()
@@ -139,7 +140,7 @@ class _Estimate:
             busy.append(Duration("links", "link", share / f["system.link_bandwidth_GB_s"].value))
         return Durations(
             read_ns=self.read_ns,
-            after_read_ns=(np.where(self.reads.row_cut, add, 0.0) + links).tolist(),
+            after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
             share=self.share.tolist(),
             work=work,
             waits=waits,

@@ -25,8 +25,8 @@ class Reads:
     macs: Real
     adds: Real
     """Additions of two partial sums of a column."""
-    row_cut: NDArray[np.bool_]
-    """Whether there are any."""
+    slices: Real
+    """Row slices of a column, whose partial sums are added one after the other."""
     inputs: Real
     """Values that are sent to the tiles: once, whatever number of them reads the same."""
     outputs: Real
@@ -56,7 +56,7 @@ def reads_of(program: Program, share: Real) -> Reads:
         columns=columns,
         macs=macs,
         adds=columns - whole,
-        row_cut=columns > whole,
+        slices=np.round(columns / np.where(whole > 0, whole, 1)),
         inputs=np.asarray([g.rows * g.copies for g in groups]) * uses,
         outputs=columns,
     )
