@@ -45,7 +45,9 @@ class Durations:
     read_ns: float
     """A product on a tile."""
     after_read_ns: Sequence[float]
-    """[groups], until its result is where it is needed: adding partial sums, and the way there."""
+    """[groups], until its result is whole: adding partial sums, and the way to and from tiles."""
+    between_chips_ns: Sequence[float]
+    """[groups], until its result is on the chip that reads it."""
     share: Sequence[float]
     """[groups], of how many tokens of a stream each is read at all."""
     work: Sequence[Sequence[Duration]]
@@ -224,6 +226,11 @@ def _order(
         if key not in nodes:
             nodes[key] = key if isinstance(key, int) else durations.digital[matrix.name]
             graph.add_node(key)
+            ns = durations.between_chips_ns[key] if isinstance(key, int) else 0.0
+            if ns:
+                way = ("links", key)
+                nodes[way] = Duration(f"links after {matrix.name}", "link", ns)
+                graph.add_edge(key, way)
         feeds = sources[matrix.name]
         latest = feeds[-1] if feeds else ""
         for source in feeds or ("",):
@@ -232,7 +239,7 @@ def _order(
             graph.add_edge(tails[source], key)
             if source != latest and latest in heads:  # their results are worked on together
                 graph.add_edge(tails[source], heads[latest])
-        chain(matrix.name, key)
+        chain(matrix.name, ("links", key) if ("links", key) in nodes else key)
     graph.remove_edges_from(list(nx.selfloop_edges(graph)))
     position = {key: index for index, key in enumerate(nodes)}
     order = nx.lexicographical_topological_sort(graph, key=position.__getitem__)

@@ -122,8 +122,7 @@ class _Estimate:
     def _durations(self) -> Durations:
         f = self.figures
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
-        to_and_from = 2 * hop if self.target.links is not None else 0.0
-        links = self._between_chips() + to_and_from
+        links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
         self.read_ns = self._read_ns()
         work = [tuple(self._work_ns(each)) for each in self.program.work]
         waits = self._waits()
@@ -141,6 +140,7 @@ class _Estimate:
         return Durations(
             read_ns=self.read_ns,
             after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
+            between_chips_ns=self._between_chips().tolist(),
             share=self.share.tolist(),
             work=work,
             waits=waits,
@@ -322,13 +322,14 @@ def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
         yield part if not ns else replace(part, latency_ns=ns)
 
 
+_OF_KIND = {"tile": "products on tiles", "link": "links between chips"}
 _OWNERS = {"row drivers": "products on tiles"}
 """Where products are counted in several parts, the first has their time."""
 
 
 def _part_of(step: str, kind: str) -> str:
-    if kind == "tile":
-        return "products on tiles"
+    if kind in _OF_KIND:
+        return _OF_KIND[kind]
     if step.startswith("attention after"):
         return READING if kind == "memory" else ATTENTION
     named = next((name for name in _NAMES.values() if step.startswith(f"{name} after")), None)

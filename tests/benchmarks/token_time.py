@@ -68,6 +68,7 @@ def our_time(model: object, case: Case) -> float:
         Durations(
             read_ns=READ,
             after_read_ns=after,
+            between_chips_ns=[0.0] * len(mapped.groups),
             share=[1.0] * len(mapped.groups),
             work=steps,
             waits={},

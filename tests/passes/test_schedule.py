@@ -47,6 +47,7 @@ def timed(program: Program, ns: float = 1.0, **more: object) -> Schedule:
     durations = Durations(
         read_ns=READ,
         after_read_ns=[0.0] * len(program.groups),
+        between_chips_ns=[0.0] * len(program.groups),
         share=[1.0] * len(program.groups),
         work=[(Duration(f"{w.kind} after {w.after}", "digital", ns),) for w in program.work],
         waits={},
@@ -71,6 +72,15 @@ def test_work_between_matrices() -> None:
     assert found.latency_ns == 1 + 10 + 1 + 1 + 10 + 1
     assert [step.kind for step in found.critical_path] == [
         "digital", "tile", "digital", "digital", "tile", "digital"
+    ]  # fmt: skip
+
+
+def test_the_way_to_another_chip_is_a_step() -> None:
+    program = replace(placed(chain((), (0,))), work=(Work("m0", "norm"),))
+    found = timed(program, between_chips_ns=[7.0, 0.0])
+    assert found.latency_ns == 10 + 7 + 1 + 10
+    assert [step.name for step in found.critical_path] == [
+        "m0", "links after m0", "norm after m0", "m1"
     ]  # fmt: skip
 
 
