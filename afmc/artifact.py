@@ -66,6 +66,8 @@ class Artifact:
     levers: tuple[Lever, ...]
     measured: Mapping[str, Any]
     """What depends on the machine and the day: seconds, memory, versions."""
+    afmc_version: str = afmc.__version__
+    """Of the afmc that compiled it."""
 
 
 def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +225,7 @@ def read(directory: Path) -> Artifact:
             **tables,
         )
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
+        version = _parse(str, data["afmc_version"])
     except (KeyError, ValidationError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
@@ -233,7 +236,7 @@ def read(directory: Path) -> Artifact:
     broken = next(problems(program, target), None)
     if broken:
         raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
-    return Artifact(program, target, levers, measured)
+    return Artifact(program, target, levers, measured, version)
 
 
 def require_weights(program: Program, purpose: str) -> None:

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.export import ExportedProgram
 
+import afmc
 from afmc import artifact, lower
 from afmc.artifact import Artifact
 from afmc.conditions import Condition, conditions_of
+from afmc.costs import Workload, estimate
 from afmc.defects import Defects, gather_defects
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
 from afmc.evaluate import CalibrationCost, Outcome, Validation, compare, tokenise, windows_of
@@ -41,6 +43,7 @@ from afmc.pipeline import configure, load_passes, with_objective
 from afmc.repair import METHODS as REPAIR
 from afmc.repair import parse_repair
 from afmc.repair import repair as repair_cells
+from afmc.report import check_page, render, write_page
 from afmc.routing import read_routing, with_routing
 from afmc.simulator.calibrate import Method, look_at, mean_squares
 from afmc.simulator.device import device_of
@@ -105,6 +108,7 @@ class CompiledModel:
         exported: ExportedProgram | None = None,
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
+        afmc_version: str = afmc.__version__,
     ) -> None:
         self.program = program
         self.target = target
@@ -113,6 +117,7 @@ class CompiledModel:
         self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
+        self._afmc_version = afmc_version
         self._written: object = None
         self._programming_s: list[float] = []
 
@@ -143,7 +148,34 @@ class CompiledModel:
 
     def as_artifact(self) -> Artifact:
         measured = self._measured or self._clock.to_json()
-        return Artifact(self.program, self.target, self.levers, measured)
+        return Artifact(self.program, self.target, self.levers, measured, self._afmc_version)
+
+    def report(
+        self,
+        path: str | Path,
+        *,
+        workloads: Sequence[Workload] = (Workload(context=512), Workload(context=2048)),
+        validations: Sequence[Validation | Mapping[str, Any]] = (),
+    ) -> Path:
+        """Writes the page of ``afmc report``: what these workloads cost, and the validations that
+        are given, those of `validate` or what ``afmc validate --json`` printed.
+
+        Raises OptionError where it cannot be written, or for a validation of another model.
+        """
+        check_page(Path(path))
+        given = [
+            self._described(each) if isinstance(each, Validation) else each for each in validations
+        ]
+        costs = [estimate(self.program, self.target, each).to_json() for each in workloads]
+        return write_page(Path(path), render(self.as_artifact(), costs, given))
+
+    def _described(self, validation: Validation) -> dict[str, Any]:
+        return {
+            **validation.to_json(),
+            "model": self.program.model.name,
+            "model_sha256": self.program.model.sha256,
+            "target": self.target.name,
+        }
 
     # on tiles
 
@@ -739,10 +771,21 @@ def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledM
     """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
     directory = Path(directory)
     kept = artifact.read(directory)
-    if kept.program.model.shapes_only:
-        return CompiledModel(kept.program, kept.target, None, kept.levers, measured=kept.measured)
+    loaded = None
+    if not kept.program.model.shapes_only:
+        loaded = _load_saved(directory, trust_remote_code)
+    return CompiledModel(
+        kept.program,
+        kept.target,
+        loaded,
+        kept.levers,
+        measured=kept.measured,
+        afmc_version=kept.afmc_version,
+    )
+
+
+def _load_saved(directory: Path, trust_remote_code: bool) -> Loaded:
     folder = directory / MODEL_FOLDER
     if not (folder / "config.json").is_file():
         raise ArtifactError(f"{folder} is missing; compile again.")
-    loaded = huggingface.load(resolve(str(folder.absolute())), trust_remote_code=trust_remote_code)
-    return CompiledModel(kept.program, kept.target, loaded, kept.levers, measured=kept.measured)
+    return huggingface.load(resolve(str(folder.absolute())), trust_remote_code=trust_remote_code)

@@ -46,7 +46,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = int(np.count_nonzero(np.bincount(_crossbars(program, target))))
+    crossbars = int(np.count_nonzero(np.bincount(crossbars_of(program, target))))
     cells = target.crossbar.rows * target.crossbar.columns * crossbars
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
@@ -236,7 +236,7 @@ def render(artifact: Artifact) -> RenderableType:
     facts = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column()
-    for name, text in _facts(artifact, summary):
+    for name, text in facts_of(artifact, summary):
         facts.add_row(name, text)
 
     mapping = Table(
@@ -256,7 +256,7 @@ def render(artifact: Artifact) -> RenderableType:
     )
     for column in ("what", "count", "weights"):
         rest.add_column(column, justify="left" if column == "what" else "right")
-    for row in _not_analog(artifact.program):
+    for row in not_analog(artifact.program):
         rest.add_row(*row)
 
     parts: list[RenderableType] = [facts, mapping, rest]
@@ -280,7 +280,7 @@ def render(artifact: Artifact) -> RenderableType:
     return Group(*parts)
 
 
-def _facts(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
+def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     program, target = artifact.program, artifact.target
     both = s["weights_on_both_sides"]
     rows = [
@@ -447,12 +447,12 @@ def _routing_line(r: dict[str, Any]) -> str:
     )
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     """``model.layers.3.mlp.up_proj.weight`` is one of ``model.layers.*.mlp.up_proj.weight``."""
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
-def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
+def crossbars_of(program: Program, target: Target) -> NDArray[np.int64]:
     """The crossbar of each placement, counted through."""
     placed = program.placements
     tile = placed["chip"].astype(np.int64) * target.chip.tiles + placed["tile"]
@@ -462,14 +462,14 @@ def _crossbars(program: Program, target: Target) -> NDArray[np.int64]:
 def _kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
-        members.setdefault((_kind(group.name), group.rows, group.cols), []).append(index)
-    kind_of = np.zeros(len(program.groups), np.int16)
+        members.setdefault((kind_of(group.name), group.rows, group.cols), []).append(index)
+    kind_of_group = np.zeros(len(program.groups), np.int16)
     for number, indices in enumerate(members.values()):
-        kind_of[indices] = number
-    kinds = kind_of[program.blocks["group"][program.placements["block"]]]
+        kind_of_group[indices] = number
+    kinds = kind_of_group[program.blocks["group"][program.placements["block"]]]
     by_kind = np.argsort(kinds, kind="stable")
     ends = np.cumsum(np.bincount(kinds, minlength=len(members)))
-    of_kind = np.split(_crossbars(program, target)[by_kind], ends[:-1])
+    of_kind = np.split(crossbars_of(program, target)[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
     for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
         used = int(np.count_nonzero(np.bincount(mine)))
@@ -504,13 +504,13 @@ def _cuts(program: Program, group: int) -> str:
     return f"{pieces('row', 'rows')} x {pieces('col', 'cols')}"
 
 
-def _not_analog(program: Program) -> list[tuple[str, ...]]:
+def not_analog(program: Program) -> list[tuple[str, ...]]:
     assert program.digital is not None
     by_name = program.by_name
     matrices: Counter[tuple[str, str]] = Counter()
     weights: Counter[tuple[str, str]] = Counter()
     for name, reason in program.digital.items():
-        key = (_kind(name), reason)
+        key = (kind_of(name), reason)
         matrices[key] += 1
         weights[key] += by_name[name].weights
     rows: list[tuple[str, ...]] = [

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -198,52 +197,52 @@ def _numbered(values: Whole) -> tuple[Whole, Whole]:
 def _order(
     program: Program, durations: Durations
 ) -> tuple[dict[object, Duration | int], dict[object, list[object]]]:
-    """Steps in dataflow order, a group by its number, and what each waits for."""
-    graph = nx.DiGraph()
+    """Steps in dataflow order, a group by its number, and what each waits for, which is before it.
+
+    Matrices are in dataflow order, and work is after its matrix: nothing has to be sorted.
+    """
     nodes: dict[object, Duration | int] = {}
+    before: dict[object, list[object]] = {}
     number = {name: i for i, group in enumerate(program.groups) for name in group.members}
+    place: dict[str, int] = {}
     tails: dict[str, object] = {}  # of each matrix: its last step
     heads: dict[str, object] = {}  # and its first piece of work
     chains: dict[str, list[Duration]] = {}
     for work, steps in zip(program.work, durations.work, strict=True):
         chains.setdefault(work.after, []).extend(steps)
 
-    def chain(name: str, start: object) -> None:
-        tails[name] = start
-        for index, step in enumerate(chains.get(name, ())):
-            key = (name, index)
-            nodes[key] = step
-            graph.add_node(key)
-            if tails[name] is not None:
-                graph.add_edge(tails[name], key)
-            heads.setdefault(name, key)
-            tails[name] = key
+    def add(key: object, node: Duration | int, *waits_for: object) -> None:
+        nodes[key] = node
+        before[key] = list(waits_for)
 
-    chain("", None)
+    def chain(name: str, *start: object) -> None:
+        """The work after a matrix."""
+        last = start
+        for index, step in enumerate(chains.get(name, ())):
+            add((name, index), step, *last)
+            heads.setdefault(name, (name, index))
+            last = ((name, index),)
+        if last:
+            tails[name] = last[0]
+
+    chain("")
     sources = chained(program)
     for matrix in program.matrices:
         key: object = number.get(matrix.name, matrix.name)
-        if key not in nodes:
-            nodes[key] = key if isinstance(key, int) else durations.digital[matrix.name]
-            graph.add_node(key)
-            ns = durations.between_chips_ns[key] if isinstance(key, int) else 0.0
-            if ns:
-                way = ("links", key)
-                nodes[way] = Duration(f"links after {matrix.name}", "link", ns)
-                graph.add_edge(key, way)
-        feeds = sources[matrix.name]
-        latest = feeds[-1] if feeds else ""
+        first = key not in nodes
+        if first:
+            add(key, key if isinstance(key, int) else durations.digital[matrix.name])
+        feeds = [name for name in sources[matrix.name] if name in place]
+        latest = max(feeds, key=place.__getitem__, default="")
         for source in feeds or ("",):
-            if tails.get(source) is None:
-                continue
-            graph.add_edge(tails[source], key)
-            if source != latest and latest in heads:  # their results are worked on together
-                graph.add_edge(tails[source], heads[latest])
-        chain(matrix.name, ("links", key) if ("links", key) in nodes else key)
-    graph.remove_edges_from(list(nx.selfloop_edges(graph)))
-    position = {key: index for index, key in enumerate(nodes)}
-    order = nx.lexicographical_topological_sort(graph, key=position.__getitem__)
-    return (
-        {key: nodes[key] for key in order},
-        {key: list(graph.predecessors(key)) for key in graph},
-    )
+            if first and source in tails:
+                before[key].append(tails[source])
+            if source != latest and latest in heads and source in tails:
+                before[heads[latest]].append(tails[source])  # their results are worked on together
+        way = ("links", key)
+        ns = durations.between_chips_ns[key] if isinstance(key, int) else 0.0
+        if ns and way not in nodes:
+            add(way, Duration(f"links after {matrix.name}", "link", ns), key)
+        place[matrix.name] = len(place)
+        chain(matrix.name, way if ns else key)
+    return nodes, before

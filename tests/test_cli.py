@@ -286,6 +286,25 @@ def test_broken_hardware(afmc: Run, workplace: Path) -> None:
     assert data["defects"] == f"dead.csv + {rates}"
 
 
+def test_report(afmc: Run, workplace: Path) -> None:
+    arguments = ("--text", "text.txt", "--tokens", "64", "--window", "32", "--instances", "2")
+    validated = afmc("validate", f"tiny.{AFM}", *arguments, "--at", "0s,1d", "--json")
+    (workplace / "validation.json").write_text(validated.stdout)
+    made = afmc("report", f"tiny.{AFM}", "--validation", "validation.json", "-o", "page.html")
+    assert made.returncode == 0, made.stderr
+    page = (workplace / "page.html").read_text()
+    assert made.stdout == f"written to page.html ({len(page.encode()):,} bytes)\n"
+    perplexity = parsed(validated)["analog"]["perplexity"]["mean"]
+    assert f"<b>{perplexity:,.4g}</b>" in page and "Perplexity over time" in page
+    assert "target.crossbar.rows=20" in page and "std:18 over" in page
+
+    plain = afmc("report", f"tiny.{AFM}")
+    assert plain.stdout.startswith(f"written to tiny.{AFM}/report.html")
+    assert "not validated" in (workplace / f"tiny.{AFM}" / "report.html").read_text()
+    assert afmc("verify", f"tiny.{AFM}").returncode == 0
+    (workplace / f"tiny.{AFM}" / "report.html").unlink()
+
+
 def test_run_prints_text(afmc: Run) -> None:
     first = afmc("run", f"tiny.{AFM}", "the quick", "--max-tokens", "8")
     assert first.returncode == 0 and len(first.stdout) > 4
@@ -334,7 +353,9 @@ def test_doctor(afmc: Run) -> None:
 def test_version_and_help(afmc: Run) -> None:
     assert afmc("--version").stdout == "afmc 0.1.0\n"
     shown = afmc("--help").stdout
-    for command in ("compile", "inspect", "verify", "validate", "run", "targets", "doctor"):
+    for command in (
+        *("compile", "inspect", "verify", "validate", "report", "run", "targets", "doctor"),
+    ):
         assert f"\n  {command} " in shown
 
 
@@ -351,6 +372,9 @@ def prepare_bad_files(folder: Path) -> None:
     (folder / "config.json").write_text("{}")
     (folder / "broken.json").write_text("{")
     (folder / "layerless.json").write_text('{"model_type": "gpt2", "n_layer": 0}')
+    (folder / "other.json").write_text(
+        '{"model": "other", "target": "x", "digital": {"perplexity": 1}, "conditions": []}'
+    )
     np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
@@ -434,6 +458,21 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
+    (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
+    (("report", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
+    (("report", f"tiny.{AFM}", "-o", "text.txt"), "text.txt is there and is no HTML page; name "
+     "another file with -o."),
+    (("report", f"tiny.{AFM}", "-o", "occupied"), "occupied is a folder; name a file with -o."),
+    (("report", f"tiny.{AFM}", "-o", "text.txt/page.html"), "text.txt/page.html cannot be written, "
+     "for text.txt is no folder that takes files; name another file with -o."),
+    (("report", f"tiny.{AFM}", "--validation", "none.json"), "the validation none.json cannot be "
+     "read: No such file or directory."),
+    (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON; "
+     "make it with 'afmc validate DIR --json > text.txt'."),
+    (("report", f"tiny.{AFM}", "--validation", "config.json"), "the validation config.json is not "
+     "what 'afmc validate DIR --json' prints."),
+    (("report", f"tiny.{AFM}", "--validation", "other.json"), "the validation other.json is of "
+     "other, not of tiny as compiled here."),
     (("verify", "nothing"), "nothing is not a folder; make one with 'afmc compile MODEL -o DIR'."),
     (("verify", "occupied"), "occupied is not a finished afmc compile: it has no program.json to "
      "verify."),

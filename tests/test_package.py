@@ -38,6 +38,7 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["compile", "--help"],
         ["targets", "list"],
         ["inspect", "PROGRAM"],
+        ["report", "PROGRAM"],
         ["verify", "PROGRAM"],
     ],
 )

@@ -413,11 +413,47 @@ def validate(
                 **result.to_json(),
                 "noise": not without_noise,
                 "model": model.program.model.name,
+                "model_sha256": model.program.model.sha256,
                 "target": model.target.name,
             }
         )
     else:
         output.show(render(result, model.program.model.name, model.target))
+
+
+@app.command()
+def report(
+    directory: Folder,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.html", help="[default: DIR/report.html]"),
+    ] = None,
+    validation: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What 'afmc validate DIR --json' printed, to show accuracy. Repeat for more.",
+        ),
+    ] = None,
+    context: Annotated[
+        str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs'.")
+    ] = "512,2048",
+    batch: Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")] = "1",
+    phase: Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")] = "decode",
+) -> None:
+    """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
+    from afmc.artifact import read
+    from afmc.cli import costing
+    from afmc.report import check_page, read_validation, render, write_page
+
+    kept = read(directory)
+    file = file or directory / "report.html"
+    check_page(file)
+    validations = [read_validation(path, kept) for path in validation or []]
+    estimated = costing.estimates(kept.program, kept.target, context, batch, phase, "none")
+    page = render(kept, [each.to_json() for each, _ in estimated], validations)
+    write_page(file, page)
+    print(f"written to {file} ({len(page.encode()):,} bytes)")
 
 
 @app.command()

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from afmc.costs.figures import Figure, Figures
-from afmc.costs.parts import Costs, Efficiency, OfMatrices, Part
+from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
 from afmc.costs.workload import Workload
 from afmc.ir import Program, Work
@@ -283,14 +283,17 @@ class _Estimate:
 
     # The rest.
 
-    def _matrices(self, tiles_nJ: float, durations: Durations) -> tuple[OfMatrices, ...]:
+    def _matrices(self, tiles_nJ: float, durations: Durations) -> tuple[OfMatrix, ...]:
+        """What the reads of each take; of merged ones each its share of the columns."""
         total = float(self.reads.columns.sum()) or 1.0
-        return tuple(
-            OfMatrices(group.name, tiles_nJ * float(columns) / total, self.read_ns + after)
-            for group, columns, after in zip(
-                self.program.groups, self.reads.columns, durations.after_read_ns, strict=True
-            )
-        )
+        found = []
+        for index, group in enumerate(self.program.groups):
+            energy = tiles_nJ * float(self.reads.columns[index]) / total
+            ns = self.read_ns + durations.after_read_ns[index]
+            for name in group.members:
+                share = self.program.matrix(name).cols / group.cols
+                found.append(OfMatrix(name, energy * share, ns))
+        return tuple(found)
 
     def _area(self) -> float | None:
         chip, tile = self.target.chip.area_mm2, self.target.tile.area_mm2

@@ -47,8 +47,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class OfMatrices:
-    """What the matrices of a group take of it."""
+class OfMatrix:
+    """What the products of a matrix take for a token."""
 
     name: str
     energy_nJ: float
@@ -72,7 +72,7 @@ class Costs:
     target: str
     workload: Workload
     parts: tuple[Part, ...]
-    matrices: tuple[OfMatrices, ...]
+    matrices: tuple[OfMatrix, ...]
     schedule: Schedule
     latency_ns: float
     """Of a step: a token of each sequence, or all prompts."""

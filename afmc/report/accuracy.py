@@ -1,0 +1,334 @@
+"""What `afmc validate DIR --json` measured: tables, and plots with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from afmc.artifact import Artifact
+from afmc.conditions import format_time
+from afmc.errors import OptionError
+from afmc.report.numbers import percent
+from afmc.report.scale import Axis
+from afmc.report.shape import Given, parse
+
+ROWS = 60
+"""Conditions that are plotted, at most."""
+SERIES = 8
+"""Lines of a plot over time or temperature, at most."""
+
+
+class Estimate(Given):
+    mean: float
+    std: float | None = None
+    interval_95: tuple[float, float] | None = None
+    values: tuple[float, ...] = ()
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.interval_95 or (self.mean, self.mean)
+
+
+class Perplexity(Given):
+    perplexity: Estimate
+
+
+class Digital(Given):
+    perplexity: float
+
+
+class Condition(Given):
+    at_s: float
+    temperature_C: float
+    compensation: str
+    calibration_probes: int = 0
+    analog: Perplexity
+    kl_divergence: Estimate
+    top1_agreement: Estimate
+
+    @property
+    def temperature(self) -> str:
+        return f"{self.temperature_C:g} °C"
+
+    @property
+    def correction(self) -> str:
+        """How drift, temperature and columns are corrected."""
+        probes = f", {self.calibration_probes} probes" if self.calibration_probes else ""
+        return f"compensation {self.compensation}{probes}"
+
+    @property
+    def text(self) -> str:
+        return f"{format_time(self.at_s)}, {self.temperature}, {self.correction}"
+
+
+class Identity(Given):
+    """Of which model a validation is, and on what."""
+
+    model: str
+    model_sha256: str | None = None
+    target: str
+
+
+class Validation(Given):
+    noise: bool = True
+    digital: Digital
+    conditions: tuple[Condition, ...]
+    tokens: int
+    scored_tokens: int
+    window: int
+    instances: int
+    seed: int
+    text: str
+    text_sha256: str = ""
+    defects: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_validation(path: Path, artifact: Artifact) -> dict[str, Any]:
+    """The JSON of a validation of this very model on this very target.
+
+    Raises OptionError in one sentence for anything else.
+    """
+    what = f"the validation {path}"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"{what} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise OptionError(
+            f"{what} is no JSON; make it with 'afmc validate DIR --json > {path}'."
+        ) from error
+    if not isinstance(value, dict) or "conditions" not in value or "digital" not in value:
+        raise OptionError(f"{what} is not what 'afmc validate DIR --json' prints.")
+    check(artifact, value, what)
+    return value
+
+
+def check(artifact: Artifact, value: Mapping[str, Any], what: str = "the validation") -> Validation:
+    """Raises OptionError unless it is one of this model on this target."""
+    model, target = artifact.program.model, artifact.target
+    found = parse(Identity, value, what)
+    other = found.model_sha256 is not None and found.model_sha256 != model.sha256
+    if found.model != model.name or other:
+        how = " with other weights" if found.model == model.name else ""
+        raise OptionError(f"{what} is of {found.model}{how}, not of {model.name} as compiled here.")
+    if found.target != target.name:
+        raise OptionError(f"{what} is on {found.target}, but this compile is for {target.name}.")
+    validation = parse(Validation, value, what)
+    if not validation.conditions:
+        raise OptionError(f"{what} has no conditions.")
+    return validation
+
+
+@dataclass(frozen=True)
+class Point:
+    """Of a plot: where its mean, its interval and its instances are, in per cent."""
+
+    label: str
+    x: float
+    y: float
+    low: float
+    high: float
+    values: tuple[float, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Perplexity of every instance, a row for each condition, left to right."""
+
+    points: tuple[Point, ...]
+    digital: float
+    ticks: tuple[tuple[float, str], ...]
+    log: bool
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Series:
+    label: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Perplexity over time or temperature; places are evenly apart."""
+
+    over: str
+    places: tuple[tuple[float, str], ...]
+    series: tuple[Series, ...]
+    digital: float
+    ticks: tuple[tuple[float, str], ...]
+    log: bool
+    left_out: int
+
+
+@dataclass(frozen=True)
+class AccuracyView:
+    title: str
+    about: str
+    rows: tuple[tuple[tuple[str, str | float], ...], ...]
+    """Cells: text, and what they are sorted by."""
+    strip: Strip
+    lines: tuple[Lines, ...]
+    notes: tuple[str, ...]
+    headline: str
+    """Perplexity under the first condition."""
+    interval: str
+    digital: str
+    first: str
+
+
+HEADINGS = (
+    ("at", "temperature", "compensation", "calibrated"),
+    ("perplexity", "std", "95 % interval", "KL, nats a token", "same likeliest token"),
+)
+
+
+def view_of(found: Validation) -> AccuracyView:
+    first = found.conditions[0]
+    estimate = first.analog.perplexity
+    overrides = ", ".join(f"{key} = {value}" for key, value in found.overrides.items())
+    about = (
+        f"Measured in simulation on {found.tokens:,} tokens of {found.text} in windows of "
+        f"{found.window:,}, {found.scored_tokens:,} scored; {found.instances} instances, seed "
+        f"{found.seed}."
+        + (f" Set for this validation alone: {overrides}." if overrides else "")
+        + (f" Broken: {found.defects}." if found.defects else "")
+        + ("" if found.noise else " Without noise: the converters' bits alone.")
+    )
+    return AccuracyView(
+        title=f"{found.text}, {found.instances} instances, seed {found.seed}"
+        + ("" if found.noise else ", without noise"),
+        about=about,
+        rows=tuple(_row(condition) for condition in found.conditions),
+        strip=_strip(found),
+        lines=tuple(
+            lines
+            for lines in (
+                _lines(found, "time", lambda c: c.at_s, format_time, lambda c: c.temperature),
+                _lines(
+                    found,
+                    "temperature",
+                    lambda c: c.temperature_C,
+                    lambda value: f"{value:g} °C",
+                    lambda c: format_time(c.at_s),
+                ),
+            )
+            if lines is not None
+        ),
+        notes=found.notes,
+        headline=f"{estimate.mean:,.4g}",
+        digital=f"{found.digital.perplexity:,.4g}",
+        interval=f"95 %: {_interval(estimate)}" if estimate.interval_95 else "one instance",
+        first=first.text,
+    )
+
+
+def _row(condition: Condition) -> tuple[tuple[str, str | float], ...]:
+    estimate = condition.analog.perplexity
+    kl, top1 = condition.kl_divergence.mean, condition.top1_agreement.mean
+    probes = condition.calibration_probes
+    return (
+        (format_time(condition.at_s), condition.at_s),
+        (condition.temperature, condition.temperature_C),
+        (condition.compensation, condition.compensation),
+        (f"{probes} probes" if probes else "no", probes),
+        (f"{estimate.mean:,.5g}", estimate.mean),
+        ("", "") if estimate.std is None else (f"{estimate.std:,.3g}", estimate.std),
+        (_interval(estimate), estimate.ends[0]),
+        (f"{kl:.5g}", kl),
+        (percent(top1, 2), top1),
+    )
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.interval_95 is None:
+        return ""
+    low, high = estimate.interval_95
+    return f"{low:,.4g} to {high:,.4g}"
+
+
+def _axis(found: Validation) -> Axis:
+    values = [found.digital.perplexity]
+    for condition in found.conditions:
+        estimate = condition.analog.perplexity
+        values += [estimate.mean, *estimate.values]
+        values += [end for end in estimate.ends if end > 0]
+    return Axis(values)
+
+
+def _marks(axis: Axis) -> tuple[tuple[float, str], ...]:
+    return tuple((_at(axis, tick), f"{tick:,.6g}") for tick in axis.ticks())
+
+
+def _at(axis: Axis, value: float) -> float:
+    return round(100 * axis.at(value), 2)
+
+
+def _point(condition: Condition, label: str, axis: Axis, place: float = 0.0) -> Point:
+    estimate = condition.analog.perplexity
+    low, high = estimate.ends
+    interval = _interval(estimate)
+    return Point(
+        label=label,
+        x=place,
+        y=_at(axis, estimate.mean),
+        low=_at(axis, low),
+        high=_at(axis, high),
+        values=tuple(_at(axis, value) for value in estimate.values),
+        text=f"{condition.text}: perplexity {estimate.mean:,.5g}"
+        + (f", 95 % interval {interval}" if interval else ""),
+    )
+
+
+def _strip(found: Validation) -> Strip:
+    axis = _axis(found)
+    shown = found.conditions[:ROWS]
+    return Strip(
+        points=tuple(_point(condition, condition.text, axis) for condition in shown),
+        digital=_at(axis, found.digital.perplexity),
+        ticks=_marks(axis),
+        log=axis.log,
+        left_out=len(found.conditions) - len(shown),
+    )
+
+
+def _lines(
+    found: Validation,
+    over: str,
+    of: Callable[[Condition], float],
+    named: Callable[[float], str],
+    apart: Callable[[Condition], str],
+) -> Lines | None:
+    """A line for each combination of the other conditions; None without several places."""
+    places = sorted({of(condition) for condition in found.conditions})
+    if len(places) < 2:
+        return None
+    at = {place: round(100 * (i + 0.5) / len(places), 2) for i, place in enumerate(places)}
+    axis = _axis(found)
+    lines: dict[str, list[Condition]] = {}
+    for condition in sorted(found.conditions, key=of):
+        lines.setdefault(f"{apart(condition)}, {condition.correction}", []).append(condition)
+    return Lines(
+        over=over,
+        places=tuple((at[place], named(place)) for place in places),
+        series=tuple(
+            Series(label, tuple(_point(c, label, axis, at[of(c)]) for c in each))
+            for label, each in list(lines.items())[:SERIES]
+        ),
+        digital=_at(axis, found.digital.perplexity),
+        ticks=_marks(axis),
+        log=axis.log,
+        left_out=max(0, len(lines) - SERIES),
+    )
+
+
+def views_of(artifact: Artifact, validations: Sequence[Mapping[str, Any]]) -> list[AccuracyView]:
+    return [view_of(check(artifact, each)) for each in validations]

@@ -1,0 +1,233 @@
+"""Energy and latency of a token: bars, their origins, and the timeline of the critical path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from afmc.report.numbers import UNKNOWN, count, nanojoules, nanoseconds, per_second, percent, short
+from afmc.report.scale import ticks
+from afmc.report.shape import Given, parse
+
+STEPS = 600
+"""Of the critical path that are drawn, at most."""
+LANES = ("tile", "digital", "memory", "link")
+
+
+class Workload(Given):
+    phase: str
+    context: int
+    batch: int = 1
+
+
+class Part(Given):
+    name: str
+    group: str
+    energy_nJ: float | None = None
+    latency_ns: float | None = None
+    count: float | None = None
+    unit: str = ""
+    figure: str | None = None
+    value: float | str | None = None
+    basis: str | None = None
+    source: str | None = None
+
+
+class OfMatrix(Given):
+    name: str
+    energy_nJ: float | None = None
+    latency_ns: float | None = None
+
+
+class Step(Given):
+    name: str
+    kind: str
+    start_ns: float
+    end_ns: float
+
+
+class Costs(Given):
+    """What `afmc.costs` estimates for one workload."""
+
+    workload: Workload
+    energy_nJ: float | None = None
+    latency_ns: float | None = None
+    interval_ns: float | None = None
+    tokens_per_s: float | None = None
+    area_mm2: float | None = None
+    parts: tuple[Part, ...] = ()
+    matrices: tuple[OfMatrix, ...] = ()
+    critical_path: tuple[Step, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of the breakdown; widths are per cent of the largest."""
+
+    part: Part
+    energy: str
+    energy_share: str
+    energy_width: float
+    latency: str
+    latency_share: str
+    latency_width: float
+    count: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A rectangle of the timeline, in thousandths of its width."""
+
+    lane: int
+    x: float
+    width: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    lanes: tuple[str, ...]
+    marks: tuple[Mark, ...]
+    ticks: tuple[tuple[float, str], ...]
+    longest: tuple[tuple[str, str, str, str, str], ...]
+    """Name, kind, start, duration, share of the whole."""
+    note: str
+
+
+@dataclass(frozen=True)
+class CostView:
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    top: tuple[tuple[str, str, str], ...]
+    """The three parts with most energy: name, energy, share."""
+    bars: tuple[Bar, ...]
+    timeline: Timeline | None
+    missing: tuple[str, ...]
+    energy: dict[str, float]
+    """Of a token by matrix, in nJ."""
+    speed: str
+    joules: str
+
+
+def view_of(given: Mapping[str, Any]) -> CostView:
+    """Raises OptionError for what is no estimate of costs."""
+    costs = parse(Costs, given, "costs")
+    work = costs.workload
+    title = f"{work.phase}, context {work.context:,}, batch {work.batch:,}"
+    parts = sorted(costs.parts, key=lambda part: -(part.energy_nJ or 0.0))
+    known = [part for part in parts if part.energy_nJ]
+    return CostView(
+        title=title,
+        facts=(
+            ("energy of a token", nanojoules(costs.energy_nJ)),
+            (
+                "latency of the prompt" if work.phase == "prefill" else "latency of a token",
+                nanoseconds(costs.latency_ns),
+            ),
+            ("interval between tokens of a stream", nanoseconds(costs.interval_ns)),
+            ("tokens a second", per_second(costs.tokens_per_s)),
+            (
+                "silicon of the chips used",
+                UNKNOWN if costs.area_mm2 is None else f"{short(costs.area_mm2)} mm²",
+            ),
+        ),
+        top=tuple(
+            (part.name, nanojoules(part.energy_nJ), _share(part.energy_nJ, costs.energy_nJ))
+            for part in known[:3]
+        ),
+        bars=_bars(parts, costs),
+        timeline=_timeline(costs.critical_path),
+        missing=costs.missing,
+        energy={m.name: m.energy_nJ for m in costs.matrices if m.energy_nJ is not None},
+        speed=per_second(costs.tokens_per_s),
+        joules=nanojoules(costs.energy_nJ),
+    )
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    return UNKNOWN if part is None or not whole else percent(part / whole)
+
+
+def _bars(parts: Sequence[Part], costs: Costs) -> tuple[Bar, ...]:
+    most_energy = max((part.energy_nJ or 0.0 for part in parts), default=0.0) or 1.0
+    most_latency = max((part.latency_ns or 0.0 for part in parts), default=0.0) or 1.0
+    return tuple(
+        Bar(
+            part=part,
+            energy=nanojoules(part.energy_nJ),
+            energy_share=_share(part.energy_nJ, costs.energy_nJ),
+            energy_width=round(100 * (part.energy_nJ or 0.0) / most_energy, 2),
+            latency=nanoseconds(part.latency_ns),
+            latency_share=_share(part.latency_ns, costs.latency_ns),
+            latency_width=round(100 * (part.latency_ns or 0.0) / most_latency, 2),
+            count=f"{count(part.count)} {part.unit}".strip(),
+            value=part.value if isinstance(part.value, str) else count(part.value),
+        )
+        for part in parts
+    )
+
+
+def _timeline(path: Sequence[Step]) -> Timeline | None:
+    whole = max((step.end_ns for step in path), default=0.0)
+    if not whole:
+        return None
+    others = sorted({step.kind for step in path} - set(LANES))
+    lanes = tuple(kind for kind in (*LANES, *others) if any(s.kind == kind for s in path))
+    steps, note = _merged(path, whole)
+    return Timeline(
+        lanes=lanes,
+        marks=tuple(
+            Mark(
+                lane=lanes.index(step.kind),
+                x=round(1000 * step.start_ns / whole, 2),
+                width=round(max(0.4, 1000 * (step.end_ns - step.start_ns) / whole), 2),
+                text=f"{step.name}: {nanoseconds(step.end_ns - step.start_ns)} from "
+                f"{nanoseconds(step.start_ns)}",
+            )
+            for step in steps
+        ),
+        ticks=tuple(
+            (round(1000 * tick / whole, 2), nanoseconds(tick)) for tick in ticks(0.0, whole, 6)
+        ),
+        longest=tuple(
+            (
+                step.name,
+                step.kind,
+                nanoseconds(step.start_ns),
+                nanoseconds(step.end_ns - step.start_ns),
+                percent((step.end_ns - step.start_ns) / whole),
+            )
+            for step in sorted(path, key=lambda s: (s.start_ns - s.end_ns, s.start_ns))[:12]
+        ),
+        note=note,
+    )
+
+
+def _merged(path: Sequence[Step], whole: float) -> tuple[Sequence[Step], str]:
+    """Where there are many steps, those of one kind that begin in the same short stretch of time
+    become one."""
+    if len(path) <= STEPS:
+        return path, ""
+    stretches = STEPS // len({step.kind for step in path})
+
+    def stretch(step: Step) -> tuple[str, int]:
+        return step.kind, int(stretches * step.start_ns / whole)
+
+    ordered = sorted(path, key=lambda step: (*stretch(step), step.start_ns))
+    merged = [
+        Step(
+            name=f"{first.name} and {len(rest)} more" if rest else first.name,
+            kind=first.kind,
+            start_ns=first.start_ns,
+            end_ns=max(step.end_ns for step in (first, *rest)),
+        )
+        for _, (first, *rest) in groupby(ordered, key=stretch)
+    ]
+    return merged, (
+        f"The critical path has {len(path):,} steps: those of one kind that begin in the same "
+        f"{nanoseconds(whole / stretches)} are drawn as one."
+    )

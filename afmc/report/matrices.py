@@ -1,0 +1,204 @@
+"""Every matrix in a row, and every kind of matrix: what it takes and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afmc.inspect import crossbars_of
+from afmc.ir import Group, Program
+from afmc.report.names import Kinds
+from afmc.report.numbers import short
+from afmc.targets import Target
+
+LISTED = 3_000
+"""Matrices that the page lists one by one, at most."""
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    """Of a matrix, or with stars of a kind."""
+    rows: int
+    cols: int
+    count: int
+    """Matrices of the kind."""
+    copies: int
+    """Experts of a bank; of a kind, of all its matrices together."""
+    blocks: int
+    """That hold a part of it."""
+    tiles: int
+    """Crossbars with such a block; of a kind, those that several share count once."""
+    use: float | None
+    """Share of these crossbars' cells that its weights are on; None for a digital one."""
+    range: str
+    where: str
+    reason: str
+    energy: float | None
+    """Of a token, in nJ; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What an analog matrix takes."""
+
+    blocks: int
+    crossbars: NDArray[np.int64]
+    weights: int
+    """Of all copies and replicas."""
+    merged: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    rows: list[Row]
+    """One for each matrix, in dataflow order."""
+    kinds: list[Row]
+    """One for each kind: with the same name but for numbers, the same shape, place and reason."""
+    kind_of_row: list[int]
+    """Index in `kinds`."""
+
+
+def list_matrices(
+    program: Program, target: Target, kinds: Kinds, energy: Mapping[str, float] | None = None
+) -> Listing:
+    digital, held = program.digital or {}, _held(program, target)
+    size = target.crossbar.rows * target.crossbar.columns
+    rows, alike = [], dict[tuple[Any, ...], list[int]]()
+    for index, matrix in enumerate(program.matrices):
+        mine = held.get(matrix.name)
+        where = "digital" if mine is None else "analog"
+        why = digital.get(matrix.name, "")
+        key = (kinds.of(matrix.name), matrix.rows, matrix.cols, where, why)
+        alike.setdefault(key, []).append(index)
+        rows.append(
+            Row(
+                name=matrix.name,
+                rows=matrix.rows,
+                cols=matrix.cols,
+                count=1,
+                copies=matrix.copies,
+                blocks=0 if mine is None else mine.blocks,
+                tiles=0 if mine is None else len(mine.crossbars),
+                use=None if mine is None else mine.weights / (len(mine.crossbars) * size),
+                range=_range([matrix.input_range]),
+                where=where,
+                reason=why if mine is None else mine.merged,
+                energy=None if energy is None else energy.get(matrix.name),
+            )
+        )
+    names = kinds.names()
+    summed = []
+    for (kind, height, width, where, why), indices in alike.items():
+        members = [program.matrices[i] for i in indices]
+        parts = [held[m.name] for m in members if m.name in held]
+        tiles = len(_distinct(np.concatenate([p.crossbars for p in parts]))) if parts else 0
+        known = [each for i in indices if (each := rows[i].energy) is not None]
+        summed.append(
+            Row(
+                name=names[kind],
+                rows=height,
+                cols=width,
+                count=len(members),
+                copies=sum(m.copies for m in members),
+                blocks=sum(p.blocks for p in parts),
+                tiles=tiles,
+                use=sum(p.weights for p in parts) / (tiles * size) if parts else None,
+                range=_range([m.input_range for m in members]),
+                where=where,
+                reason=why,
+                energy=sum(known) if len(known) == len(members) else None,
+            )
+        )
+    kind_of_row = [0] * len(rows)
+    for number, indices in enumerate(alike.values()):
+        for index in indices:
+            kind_of_row[index] = number
+    return Listing(rows, summed, kind_of_row)
+
+
+def _held(program: Program, target: Target) -> dict[str, _Held]:
+    """Of the analog matrices, by name."""
+    blocks, by_name = program.blocks, program.by_name
+    on = np.zeros(len(blocks), np.int64)
+    on[program.placements["block"]] = crossbars_of(program, target)
+    order = np.argsort(blocks["group"], kind="stable")
+    ends = np.searchsorted(blocks["group"][order], np.arange(1, len(program.groups)))
+    found = {}
+    for group, mine in zip(program.groups, np.split(order, ends), strict=True):
+        first, last = blocks["col"][mine], blocks["col"][mine] + blocks["cols"][mine]
+        start = 0
+        for name in group.members:
+            matrix = by_name[name]
+            parts = mine[(first < start + matrix.cols) & (last > start)]
+            found[name] = _Held(
+                blocks=len(parts),
+                crossbars=_distinct(on[parts]),
+                weights=matrix.rows * matrix.cols * (sum(group.replicas) or group.copies),
+                merged=_merged(group, name),
+            )
+            start += matrix.cols
+    return found
+
+
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """As np.unique, by sorting, which is five times as fast for millions."""
+    ordered = np.sort(values)
+    return ordered[np.diff(ordered, prepend=-1) != 0]
+
+
+def _merged(group: Group, name: str) -> str:
+    """``one with k_proj, v_proj``: what differs in the names of the others."""
+    others = [each for each in group.members if each != name]
+    if not others:
+        return ""
+    split = [each.split(".") for each in group.members]
+    if len({len(parts) for parts in split}) == 1:
+        columns = zip(*split, strict=True)
+        differ = [index for index, parts in enumerate(columns) if len(set(parts)) > 1]
+        others = [".".join(each.split(".")[index] for index in differ) for each in others]
+    more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+    return f"one with {', '.join(others[:4])}{more}"
+
+
+def _range(values: Sequence[float | None]) -> str:
+    """Half widths of the input converters' ranges; empty where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = short(min(known)), short(max(known))
+    return low if low == high else f"{low} to {high}"
+
+
+def packed(listing: Listing, kinds: Kinds) -> dict[str, Any]:
+    """The matrices for the page's script; of very many the first of each kind, as many as fit."""
+    whole = len(listing.rows) <= LISTED
+    share = max(1, LISTED // max(1, len(listing.kinds)))
+    seen = [0] * len(listing.kinds)
+    reasons: dict[str, int] = {}
+    listed = []
+    for row, kind in zip(listing.rows, listing.kind_of_row, strict=True):
+        seen[kind] += 1
+        if not whole and seen[kind] > share:
+            continue
+        listed.append(
+            [
+                kind,
+                kinds.packed(row.name),
+                row.rows,
+                row.cols,
+                row.copies,
+                row.blocks,
+                row.tiles,
+                None if row.use is None else round(row.use, 4),
+                row.range,
+                row.where,
+                reasons.setdefault(row.reason, len(reasons)),
+                None if row.energy is None else float(f"{row.energy:.4g}"),
+            ]
+        )
+    return {"rows": listed, "reasons": list(reasons)}

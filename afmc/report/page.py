@@ -1,0 +1,177 @@
+"""The page, from a compile and what is known of its costs and its accuracy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from afmc.artifact import Artifact
+from afmc.inspect import facts_of, not_analog, summarise
+from afmc.report import provenance
+from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
+from afmc.report.costs import CostView, view_of
+from afmc.report.floor import floor_plan
+from afmc.report.matrices import list_matrices, packed
+from afmc.report.names import Kinds
+from afmc.report.numbers import nanojoules, percent
+
+_SCRIPTS = ("data.js", "table.js", "drawing.js", "floor.js")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A figure of the summary."""
+
+    label: str
+    value: str
+    note: str
+    known: bool = True
+
+
+def render(
+    artifact: Artifact,
+    costs: Sequence[Mapping[str, Any]] = (),
+    validations: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """One page of HTML that needs nothing else.
+
+    `costs` are estimates as `afmc.costs` makes them, one for each workload; `validations` what
+    ``afmc validate --json`` printed. Raises OptionError for what is neither, or of another model.
+    The same arguments give the same page, byte for byte.
+    """
+    program, target = artifact.program, artifact.target
+    summary = summarise(program, target, artifact.levers)
+    cost_views = [view_of(each) for each in costs]
+    accuracy = views_of(artifact, validations)
+    energy = cost_views[0].energy if cost_views and cost_views[0].energy else None
+    kinds = Kinds()
+    table = list_matrices(program, target, kinds, energy)
+    floor = floor_plan(program, target, kinds, energy)
+    matrices = packed(table, kinds)
+    data = {"kinds": kinds.names(), "floor": floor.data, "matrices": matrices}
+    scripts = [_resource(name) for name in _SCRIPTS]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            summary=summary,
+            facts=facts_of(artifact, summary),
+            cards=_cards(summary, cost_views, accuracy),
+            costs=cost_views,
+            accuracy=accuracy,
+            accuracy_headings=HEADINGS,
+            levers=[
+                (
+                    lever.change,
+                    f"{lever.tiles:,}",
+                    f"{lever.chips:,}",
+                    percent(lever.macs_lost) if lever.macs_lost else "",
+                    lever.needs,
+                )
+                for lever in artifact.levers
+            ],
+            kinds=table.kinds,
+            listed=len(matrices["rows"]),
+            all_matrices=len(table.rows),
+            with_energy=energy is not None,
+            nanojoules=nanojoules,
+            percent=percent,
+            floor_note=floor.note,
+            digital=not_analog(program),
+            operators=provenance.not_on_tiles(artifact),
+            versions=provenance.versions(artifact),
+            options=provenance.options(artifact),
+            figures=provenance.figures(artifact),
+            measured=provenance.measured(artifact),
+            style=Markup(_resource("style.css")),
+            data=_embedded(data),
+            scripts=[Markup(script) for script in scripts],
+            script_hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+        )
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("afmc.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _resource(name: str) -> str:
+    return files("afmc.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(script: str) -> str:
+    """Only scripts with this digest run: names of models and matrices cannot bring one in."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _embedded(data: Mapping[str, Any]) -> Markup:
+    """JSON in which no character can end the element that it stands in."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _cards(
+    s: Mapping[str, Any], costs: Sequence[CostView], accuracy: Sequence[AccuracyView]
+) -> list[Card]:
+    limits = {limit["of"]: limit for limit in s["limits"]}
+    if limits:
+        left = ", ".join(
+            f"{limits[of]['left']:,} of {limits[of]['supply']:,} {of}"
+            for of in ("chips", "crossbars")
+        )
+        fits = Card("fits", "yes", f"left: {left}")
+    else:
+        fits = Card("fits", "yes", "the system sets no limit")
+    proof = "no mapping needs fewer" if s["solver_status"] == "OPTIMAL" else "fewer may do"
+    cards = [
+        fits,
+        Card("tiles", f"{s['tiles_used']:,}", f"for {s['blocks']:,} blocks, rule {s['rule']}"),
+        Card(
+            "bound and gap",
+            f"{100 * s['gap']:.2f} %",
+            f"at least {s['tiles_lower_bound']:,} tiles: {s['solver_status']}, {proof}",
+        ),
+        Card("chips", f"{s['chips_used']:,}", f"cells used: {percent(s['utilization'])} of tiles"),
+        Card(
+            "on tiles",
+            percent(s["macs_analog_fraction"]),
+            "of the multiply-accumulates of all matrices",
+        ),
+    ]
+    if costs:
+        cards += [
+            Card("tokens a second", costs[0].speed, costs[0].title),
+            Card("energy of a token", costs[0].joules, costs[0].title),
+        ]
+    else:
+        cards.append(Card("speed and energy", "not estimated", "no costs were given", known=False))
+    if accuracy:
+        first = accuracy[0]
+        cards.append(
+            Card(
+                "perplexity",
+                first.headline,
+                f"{first.interval}; digital {first.digital}; {first.first}",
+            )
+        )
+    else:
+        note = "the weights were not read" if s["shapes_only"] else "afmc validate DIR --json"
+        cards.append(Card("accuracy", "not validated", note, known=False))
+    return cards

@@ -1,0 +1,49 @@
+"""Compiles to report on: one by hand, one of a real model's shapes, one too large for its tiles to
+be shown one by one."""
+
+from __future__ import annotations
+
+import kept
+import pytest
+import written
+from programs import compiled, program_of
+
+from afmc.artifact import Artifact
+from afmc.ir import Matrix, Program
+from afmc.targets import load_target
+
+MEASURED = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {"export": 0.5}, "torch": "2"}
+
+
+def experts(layers: int = 6, copies: int = 128) -> Program:
+    """Banks of experts behind attention: 36 tiles of 512 x 512 an expert."""
+    matrices = []
+    for i in range(layers):
+        name = f"model.layers.{i}"
+        matrices += [
+            Matrix(f"{name}.attn.qkv.weight", 2048, 3072, f"{i}.norm", module=f"{name}.attn.qkv"),
+            Matrix(f"{name}.attn.o.weight", 2048, 2048, f"{i}.attn", module=f"{name}.attn.o"),
+            Matrix(
+                f"{name}.mlp.experts.up", 2048, 2816, f"{i}.mlp", copies, 8.0, module=f"{name}.mlp"
+            ),
+            Matrix(
+                f"{name}.mlp.experts.down", 1408, 2048, f"{i}.e", copies, 8.0, module=f"{name}.mlp"
+            ),
+        ]
+    return program_of(matrices, "experts")
+
+
+@pytest.fixture(scope="session")
+def by_hand() -> Artifact:
+    return Artifact(kept.program("serial"), kept.target("serial"), (), MEASURED)
+
+
+@pytest.fixture(scope="session")
+def smollm2_shapes() -> Artifact:
+    return Artifact(written.program(), written.TARGET, (), MEASURED)
+
+
+@pytest.fixture(scope="session")
+def large() -> Artifact:
+    target = load_target("afm-512-projected")
+    return Artifact(compiled(experts(), target), target, (), MEASURED)

@@ -1,0 +1,316 @@
+"""The page in a browser: pointed at, typed at, in dark and light, at a phone's width, on paper."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import estimates
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
+
+from afmc.artifact import Artifact
+from afmc.report import render
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+class Browser:
+    """A page in Chromium. Anything on its console is a failure."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, file: Path, scheme: str = "light", width: int = 1280, height: int = 800) -> None:
+        self.command(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=width < 500,
+        )  # fmt: skip
+        self.driver.get(file.as_uri())
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+    def script(self, code: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(code, *arguments)
+
+    def type(self, name: str, *text: str) -> None:
+        """Over what is there."""
+        self[name].send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE, *text)
+
+    def __getitem__(self, name: str) -> WebElement:
+        return self.driver.find_element(By.ID, name)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def column(self, number: int) -> list[str]:
+        """Of the table of matrices, as it is shown."""
+        code = """return [...document.querySelectorAll('#matrices-table tbody tr')]
+            .map(row => row.cells[arguments[0]].textContent)"""
+        found: list[str] = self.script(code, number)
+        return found
+
+    def colours(self) -> set[tuple[int, ...]]:
+        """On the floor plan, once what was asked for is drawn."""
+        code = """const done = arguments[0], canvas = document.getElementById('floor-canvas');
+            requestAnimationFrame(() => requestAnimationFrame(() => {
+              const {width, height} = canvas, copy = new OffscreenCanvas(width, height);
+              const context = copy.getContext('2d', {willReadFrequently: true});
+              context.drawImage(canvas, 0, 0);
+              const all = context.getImageData(0, 0, width, height).data;
+              const found = new Set();
+              for (let i = 0; i < all.length; i += 4) {
+                found.add(all[i] << 16 | all[i + 1] << 8 | all[i + 2]);
+              }
+              done([...found].slice(0, 5000));
+            }))"""
+        packed: list[int] = self.driver.execute_async_script(code)
+        return {(each >> 16, each >> 8 & 255, each & 255) for each in packed}
+
+    def console(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return found
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("NOT TESTED IN A BROWSER: install Debian's chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.binary_location = browser
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(driver: webdriver.Chrome) -> Iterator[Browser]:
+    browser = Browser(driver)
+    yield browser
+    assert browser.console() == []
+    assert browser.script("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.fixture(scope="module")
+def small_page(smollm2_shapes: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All tiles of a model, its costs and its accuracy."""
+    names = [m.name for m in smollm2_shapes.program.matrices]
+    costs = [estimates.costs(names, context, steps=400) for context in (512, 2048)]
+    page = render(smollm2_shapes, costs, [estimates.validation(smollm2_shapes, 6)])
+    file = tmp_path_factory.mktemp("small") / "page.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def large_page(large: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Chips as cells, and nothing but the mapping."""
+    file = tmp_path_factory.mktemp("large") / "page.html"
+    file.write_text(render(large), encoding="utf-8")
+    return file
+
+
+def test_the_summary_is_one_screen(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    bottom = browser.script(
+        "return document.querySelector('.cards').getBoundingClientRect().bottom"
+    )
+    assert bottom < 400
+    text = browser["summary"].text
+    for word in ("fits", "tokens a second", "energy of a token", "perplexity", "tile reads"):
+        assert word in text
+
+
+def test_the_floor_plan_is_searched_and_zoomed(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    canvas, search = browser["floor-canvas"], browser["floor-search"]
+    whole = browser.colours()
+    assert len(whole) > 30
+    search.send_keys("model.layers.7")
+    assert browser["floor-found"].text.endswith("tiles hold it")
+    hits = int(browser["floor-found"].text.split()[0])
+    assert 0 < hits < 60  # and not those of layers 17 and 27
+    assert browser.colours() != whole  # what was not found has faded
+    search.send_keys(Keys.ENTER)
+    assert "model.layers.7." in browser["floor-info"].text
+    for button in ("floor-in", "floor-in", "floor-out", "floor-all"):
+        before = browser.colours()
+        browser[button].click()
+        assert browser.colours() and before
+    browser.type("floor-search", "k_proj")
+    assert browser["floor-found"].text.endswith("tiles hold it")  # of a merged matrix
+    browser.type("floor-search", "nowhere")
+    assert browser["floor-found"].text == "nothing of that name is on tiles"
+    assert canvas.get_attribute("tabindex") == "0"
+
+
+def test_the_floor_plan_from_the_keyboard(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    browser["floor-all"].send_keys(Keys.TAB)  # the plan comes next in the order of focus
+    assert browser.script("return document.activeElement.id") == "floor-canvas"
+    canvas, info = browser["floor-canvas"], browser["floor-info"]
+    assert info.text.startswith("Chip 0, tile 0") and "rows 0 to" in info.text
+    canvas.send_keys(Keys.ARROW_RIGHT)
+    assert info.text.startswith("Chip 0, tile 1\n")
+    canvas.send_keys(Keys.ARROW_DOWN)
+    assert info.text.startswith("Chip 0, tile 9\n")
+    canvas.send_keys(Keys.ARROW_LEFT, Keys.ARROW_UP)
+    assert info.text.startswith("Chip 0, tile 0\n")
+    canvas.send_keys("+++-0", Keys.END)
+    last = info.text
+    assert not last.startswith("Chip 0,")
+    canvas.send_keys(Keys.HOME)
+    assert info.text.startswith("Chip 0, tile 0") and info.get_attribute("aria-live") == "polite"
+    assert len(browser.all("#floor-info svg[role=img]")) == 1
+
+
+def test_the_floor_plan_is_pointed_at_and_dragged(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    canvas, info = browser["floor-canvas"], browser["floor-info"]
+    assert "Point at a cell" in info.text
+    browser.script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    for offset in range(-100, 100, 30):  # somewhere there is a tile
+        move = ActionChains(browser.driver).move_to_element_with_offset(canvas, offset, offset // 2)
+        move.perform()
+    assert info.text.startswith("Chip ") and "of its cells hold weights" in info.text
+    for value, legend in (("use", "100 %"), ("energy", "J a token"), ("kind", "o_proj")):
+        Select(browser["floor-colour"]).select_by_value(value)
+        assert legend in browser["floor-legend"].text
+        assert len(browser.colours()) > 3
+    before = browser.script("return document.getElementById('floor-canvas').toDataURL()")
+    ActionChains(browser.driver).click_and_hold(canvas).move_by_offset(90, 40).release().perform()
+    browser.colours()
+    assert browser.script("return document.getElementById('floor-canvas').toDataURL()") != before
+
+
+def test_matrices_are_filtered_and_sorted(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    assert len(browser.column(0)) == 211
+    browser["matrices-filter"].send_keys("layers.3.")
+    assert len(browser.column(0)) == 7 and browser["matrices-found"].text == "7 of 211 matrices"
+    heading = browser.all("#matrices-table thead th")[1]
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert heading.get_attribute("aria-sort") == "ascending"
+    sizes = [eval(text.replace(" x ", "*")) for text in browser.column(1)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.SPACE)
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [eval(text.replace(" x ", "*")) for text in browser.column(1)] == sorted(sizes)[::-1]
+    browser.type("matrices-filter")
+    Select(browser["matrices-where"]).select_by_visible_text("digital")
+    assert browser.column(0) == ["lm_head.weight"] and browser.column(8) == ["digital"]
+    Select(browser["matrices-where"]).select_by_value("")
+    browser["matrices-filter"].send_keys("layers.5.mlp.down")
+    [button] = browser.all("#matrices-table tbody button")
+    button.click()  # to where it is on the floor plan
+    assert browser.script("return document.activeElement.id") == "floor-canvas"
+    assert "model.layers.5.mlp.down_proj.weight" in browser["floor-info"].text
+
+
+def test_other_tables_are_sorted(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    table = browser.all("#costs table.sortable")[0]
+    button = table.find_elements(By.CSS_SELECTOR, "thead button")[2]
+    cell = "return [...arguments[0].tBodies[0].rows].map(row => row.cells[0].textContent)"
+    assert browser.script(cell, table)[0] == "tile reads"
+    browser.script("arguments[0].click()", button)
+    assert browser.script(cell, table)[0] == "chip-to-chip links"  # not known comes before 100 nJ
+    assert browser.script(cell, table)[-1] == "tile reads"
+
+
+def test_a_large_system(browser: Browser, large_page: Path) -> None:
+    browser.open(large_page)
+    assert "Aggregated: this system has" in browser["floor"].text
+    canvas, info = browser["floor-canvas"], browser["floor-info"]
+    browser["floor-search"].send_keys("layers.4.mlp.experts")
+    assert browser["floor-found"].text.endswith("chips hold it")
+    browser["floor-search"].send_keys(Keys.ENTER)
+    canvas.send_keys("nn")
+    chip = info.text.split("\n")[0]
+    assert chip.startswith("Chip ") and "model.layers.4.mlp.experts" in info.text
+    assert not browser["floor-back"].is_displayed() and browser["floor-open"].is_displayed()
+    canvas.send_keys(Keys.ENTER)
+    assert browser["floor-back"].is_displayed() and not browser["floor-open"].is_displayed()
+    assert f"{chip} is laid out like chip" in info.text and "tile 0" in info.text
+    canvas.send_keys(Keys.ARROW_RIGHT)
+    assert "tile 1" in info.text
+    canvas.send_keys(Keys.ESCAPE)
+    assert info.text.startswith(chip)
+    Select(browser["matrices-show"]).select_by_value("kinds")
+    assert browser["matrices-found"].text == "4 of 4 kinds"
+    [unfold] = [b for b in browser.all("#matrices-table tbody button") if "experts.up" in b.text]
+    unfold.click()
+    assert unfold.get_attribute("aria-expanded") == "true"
+    assert len(browser.column(0)) == 4 + 6
+    assert "model.layers.5.mlp.experts.up" in browser.column(0)
+
+
+@pytest.mark.parametrize("page", ["small_page", "large_page"])
+def test_dark_light_and_paper(browser: Browser, page: str, request: pytest.FixtureRequest) -> None:
+    file: Path = request.getfixturevalue(page)
+    lightness, cards = {}, {}
+    for scheme in ("light", "dark"):
+        browser.open(file, scheme)
+        code = "return getComputedStyle(document.body).backgroundColor"
+        lightness[scheme] = sum(map(int, browser.script(code)[4:-1].split(",")))
+        cards[scheme] = {"light": (255, 255, 255), "dark": (28, 32, 37)}[
+            scheme
+        ] in browser.colours()
+    assert lightness["light"] > 700 and lightness["dark"] < 100
+    assert cards == {"light": True, "dark": True}
+    pdf = base64.b64decode(browser.command("Page.printToPDF", printBackground=True)["data"])
+    assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
+
+
+@pytest.mark.parametrize("page", ["small_page", "large_page"])
+def test_at_a_phones_width_nothing_is_cut_off(
+    browser: Browser, page: str, request: pytest.FixtureRequest
+) -> None:
+    browser.open(request.getfixturevalue(page), width=360, height=740)
+    assert browser.script("return document.documentElement.scrollWidth") <= 360
+    for details in browser.all("details"):
+        browser.script("arguments[0].open = true", details)
+    assert browser.script("return document.documentElement.scrollWidth") <= 360
+    browser.script("document.getElementById('floor-canvas').focus()")
+    browser["floor-canvas"].send_keys(Keys.HOME)
+    assert browser["floor-info"].text.startswith("Chip 0")
+
+
+def test_what_assistive_technology_needs(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    unnamed = """return [...document.querySelectorAll(`input, select, button, canvas, [role=img],
+        [role=region], nav, section`)].filter(each => !(each.getAttribute('aria-label') ||
+        each.getAttribute('aria-labelledby') || each.closest('label') || each.textContent.trim()))
+        .map(each => each.outerHTML.slice(0, 200))"""
+    assert browser.script(unnamed) == []
+    bare = "return [...document.querySelectorAll('table')].filter(t => !t.caption).length"
+    assert browser.script(bare) == 0
+    unscoped = "return document.querySelectorAll('th:not([scope])').length"
+    assert browser.script(unscoped) == 0
+    assert browser.script("return document.documentElement.lang") == "en"
+    browser.script("document.body.focus()")
+    ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+    assert browser.script("return document.activeElement.className") == "skip"
