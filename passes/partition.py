@@ -38,12 +38,12 @@ class Partition:
                     f"its product is part of {kind}, which a tile cannot stand in for"
                 )
         for pattern in self.digital:
-            chosen = [m for m in program.matrices if _matches(m, pattern)]
+            chosen = [m for m in program.matrices if matches(m, pattern)]
             if not chosen:
-                names = sorted({name for m in program.matrices for name in _names(m)})
+                known = sorted({name for m in program.matrices for name in names_of(m)})
                 raise OptionError(
                     f"--digital {pattern!r} matches none of the {len(program.matrices)} matrices "
-                    f"of {program.model.name}.{did_you_mean(pattern, names)}"
+                    f"of {program.model.name}.{did_you_mean(pattern, known)}"
                 )
             for matrix in chosen:
                 digital.setdefault(matrix.name, f"kept digital by the pattern {pattern!r}")
@@ -65,10 +65,12 @@ def fits_tiles(matrix: Matrix) -> bool:
     return matrix.layer in REPLACEABLE or is_bank(matrix)
 
 
-def _names(matrix: Matrix) -> Iterable[str]:
+def names_of(matrix: Matrix) -> Iterable[str]:
+    """What a pattern may call it."""
     parts = (matrix.module, matrix.name) if is_bank(matrix) else (matrix.module,)
     return (matrix.module, *(part.rsplit(".", 1)[-1] for part in parts), matrix.name)
 
 
-def _matches(matrix: Matrix, pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in _names(matrix))
+def matches(matrix: Matrix, pattern: str) -> bool:
+    """Whether a pattern of `Partition.digital` is about this matrix."""
+    return any(fnmatchcase(name, pattern) for name in names_of(matrix))

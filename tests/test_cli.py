@@ -115,6 +115,46 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     assert first["energy_nJ"] == pytest.approx(sum(known))
 
 
+def test_a_closer_look(afmc: Run) -> None:
+    folder = f"tiny.{AFM}"
+    layer = parsed(afmc("inspect", folder, "--layer", "model.layers.1", "--json"))
+    assert len(layer["matrices"]) == 7 and layer["blocks_total"] == len(
+        {block["block"] for block in layer["blocks"]}
+    )
+    block = layer["blocks"][-1]
+    tile = f"{block['chip']}/{block['tile']}"
+    found = parsed(afmc("inspect", folder, "--tile", tile, "--json"))
+    [crossbar] = found["crossbars"]
+    assert block["matrix"] in [each["matrix"] for each in crossbar["blocks"]]
+    why = parsed(afmc("inspect", folder, "--why", "lm_head", "--json"))["explained"]
+    assert [each["side"] for each in why] == ["analog"]
+    about = {reason["about"]: reason["sentence"] for reason in why[0]["reasons"]}
+    assert about["input range"].startswith("±") and "std:18" in about["input range"]
+    assert "model.layers.1.mlp.down_proj.weight" in about["before"]
+    for arguments in (("--layer", "*", "--lines", "3"), ("--tile", tile), ("--why", "*_proj")):
+        shown = afmc("inspect", folder, *arguments)
+        assert shown.returncode == 0 and shown.stdout and shown.stderr == ""
+    assert "and 12 more (--lines)" in afmc("inspect", folder, "--layer", "*", "--lines", "3").stdout
+
+
+def test_compare_and_export(afmc: Run, workplace: Path) -> None:
+    folder = f"tiny.{AFM}"
+    assert afmc("compile", "tiny", "-t", "ideal-512", "-o", "other").returncode == 0
+    found = parsed(afmc("compare", folder, "other", "--json"))
+    assert found["models"] == "the same"
+    assert {"crossbar.rows", "device.noise"} <= {row["name"] for row in found["target"]}
+    assert " ≠ " in afmc("compare", folder, "other").stdout
+
+    made = parsed(afmc("export", folder, "-o", "blocks.json", "--json"))
+    rows = json.loads((workplace / "blocks.json").read_text())
+    assert made["rows"] == len(rows) == parsed(afmc("inspect", folder, "--json"))["blocks"]
+    schema = parsed(afmc("export", "--schema"))
+    assert list(rows[0]) == list(schema["$defs"]["block"]["properties"])
+    assert f"{len(rows):,} blocks written to blocks.csv" in (
+        afmc("export", folder, "-o", "blocks.csv").stdout
+    )
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -354,7 +394,17 @@ def test_version_and_help(afmc: Run) -> None:
     assert afmc("--version").stdout == "afmc 0.1.0\n"
     shown = afmc("--help").stdout
     for command in (
-        *("compile", "inspect", "verify", "validate", "report", "run", "targets", "doctor"),
+        "compile",
+        "inspect",
+        "compare",
+        "export",
+        "verify",
+        "costs",
+        "validate",
+        "report",
+        "run",
+        "targets",
+        "doctor",
     ):
         assert f"\n  {command} " in shown
 
@@ -456,6 +506,30 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
      "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
+    (("inspect", f"tiny.{AFM}", "--layer", "qproj"), "--layer 'qproj' matches none of the 15 "
+     "matrices of tiny. Did you mean 'q_proj'?"),
+    (("inspect", f"tiny.{AFM}", "--why", "model.layer.0"), "--why 'model.layer.0' matches none of "
+     "the 15 matrices of tiny. Did you mean 'model.layers.0'?"),
+    (("inspect", f"tiny.{AFM}", "--tile", "9/0"), "--tile 9/0: there is no chip 9; tiny uses "
+     "chip 0 only."),
+    (("inspect", f"tiny.{AFM}", "--tile", "0/64"), "--tile 0/64: there is no tile 64; a chip of "
+     "afm-512-projected has 64 tiles, 0 to 63."),
+    (("inspect", f"tiny.{AFM}", "--tile", "0/0/1"), "--tile 0/0/1: there is no tier 1; a tile of "
+     "afm-512-projected has tier 0 only."),
+    (("inspect", f"tiny.{AFM}", "--tile", "first"), "--tile 'first' is not CHIP/TILE or "
+     "CHIP/TILE/TIER, for instance 0/12 or 0/12/3."),
+    (("inspect", f"tiny.{AFM}", "--tile", "0/0", "--why", "lm_head"), "--layer, --tile and --why "
+     "are three questions: ask one at a time."),
+    (("compare", f"tiny.{AFM}"), "compare needs two folders or more: afmc compare DIR1 DIR2."),
+    (("compare", f"tiny.{AFM}", "nothing"), "nothing does not exist; make it with"),
+    (("export", f"tiny.{AFM}"), "export needs a compiled folder and a file: afmc export DIR -o "
+     "FILE.csv."),
+    (("export", f"tiny.{AFM}", "-o", "occupied"), "-o occupied is a folder; name a file in it."),
+    (("export", f"tiny.{AFM}", "-o", "a.xlsx"), "-o a.xlsx ends in none of .csv, .json, .jsonl and "
+     ".parquet, which say what is written."),
+    (("export", f"tiny.{AFM}", "-o", "none/a.csv"), "-o none/a.csv: there is no folder none; make "
+     "it first."),
+    (("export", "nothing", "-o", "a.csv"), "nothing does not exist; make it with"),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
     (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),

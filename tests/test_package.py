@@ -39,6 +39,12 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["targets", "list"],
         ["inspect", "PROGRAM"],
         ["report", "PROGRAM"],
+        ["inspect", "PROGRAM", "--layer", "q_proj"],
+        ["inspect", "PROGRAM", "--tile", "0/0"],
+        ["inspect", "PROGRAM", "--why", "*"],
+        ["compare", "PROGRAM", "PROGRAM"],
+        ["export", "PROGRAM", "-o", "FILE"],
+        ["export", "--schema"],
         ["verify", "PROGRAM"],
     ],
 )
@@ -48,7 +54,8 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
         import written
 
         write = kept.write if arguments[0] == "verify" else written.write
-        arguments = [arguments[0], str(write(tmp_path / "out"))]
+        paths = {"PROGRAM": str(write(tmp_path / "out")), "FILE": str(tmp_path / "blocks.csv")}
+        arguments = [paths.get(each, each) for each in arguments]
     packages, seconds = imported_by(*arguments)
     print(f"afmc {arguments[0]}: {seconds:.2f} s of imports")  # shown by pytest -rP
     assert not packages & HEAVY

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import afmc
 from afmc.cli import output, targets
-from afmc.errors import AfmcError, CapacityError
+from afmc.errors import AfmcError, CapacityError, OptionError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from afmc.artifact import Artifact
+
+    ToJson = Callable[[Artifact, str], dict[str, Any]]
+    Render = Callable[[Artifact, str, int], RenderableType]
 
 app = typer.Typer(
     name="afmc",
@@ -36,6 +45,7 @@ TextFile = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
 ]
+Lines = Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a table at most.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
 
 
@@ -222,16 +232,121 @@ def compile(
 
 
 @app.command()
-def inspect(directory: Folder, json: Json = False) -> None:
-    """What went where and why not: coverage, tiles, bound, gap, levers."""
-    from afmc.artifact import read
-    from afmc.inspect import inspect_json, render
+def inspect(
+    directory: Folder,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where these matrices are, and what shares their tiles: a module's path or its "
+            "last part, a matrix, or a pattern with *, ? and [0-9] ('model.layers.0', q_proj, "
+            "'model.layers.*.mlp.*').",
+        ),
+    ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CHIP/TILE[/TIER]",
+            help="What is on a tile: blocks, defects, the order of lines, and a picture.",
+        ),
+    ] = None,
+    why: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Why these matrices are analog or digital, merged, cut and placed as they are.",
+        ),
+    ] = None,
+    lines: Lines = 20,
+    json: Json = False,
+) -> None:
+    """What went where and why not: coverage, tiles, bound, gap, levers.
 
+    With --layer, --tile or --why a closer look at one part of the mapping.
+    """
+    from afmc import inspect
+    from afmc.artifact import read
+
+    views: tuple[tuple[str | None, ToJson, Render], ...] = (
+        (layer, inspect.layer_json, inspect.render_layer),
+        (tile, inspect.tile_json, inspect.render_tile),
+        (why, inspect.why_json, inspect.render_why),
+    )
+    asked = [view for view in views if view[0] is not None]
+    if len(asked) > 1:
+        raise OptionError("--layer, --tile and --why are three questions: ask one at a time.")
     kept = read(directory)
+    if not asked:
+        if json:
+            output.print_json(inspect.inspect_json(kept))
+        else:
+            output.show(inspect.render(kept))
+    for name, to_json, render in asked:
+        assert name is not None
+        if json:
+            output.print_json(to_json(kept, name))
+        else:
+            output.show(render(kept, name, lines))
+
+
+@app.command()
+def compare(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote."),
+    ],
+    json: Json = False,
+) -> None:
+    """Several compiles side by side: figures, and options and target figures that differ.
+
+    They may be of different models, which is then said.
+    """
+    from afmc.compare import compare_json, render_compare
+
+    found = compare_json(directories)
     if json:
-        output.print_json(inspect_json(kept))
+        output.print_json(found)
     else:
-        output.show(render(kept))
+        output.show(render_compare(found))
+
+
+@app.command()
+def export(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Ends in .csv, .json (one array), .jsonl (an object a line) or .parquet (needs "
+            "pyarrow). An older file is replaced.",
+        ),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the rows, and write nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """The mapping as data: a row for each block, with its matrix and where it is."""
+    from afmc.artifact import read
+    from afmc.export import check_file, json_schema
+    from afmc.export import export as write
+
+    if schema:
+        output.print_json(json_schema())
+        return
+    if directory is None or file is None:
+        raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
+    check_file(file)
+    rows = write(read(directory).program, file)
+    size = file.stat().st_size
+    if json:
+        output.print_json({"file": str(file), "rows": rows, "bytes": size})
+    else:
+        print(f"{rows:,} blocks written to {file} ({size:,} bytes)")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.inspect import crossbars_of
+from afmc.inspect.places import crossbars_of
 from afmc.ir import Group, Program
 from afmc.report.names import Kinds
 from afmc.report.numbers import short

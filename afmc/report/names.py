@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afmc.inspect import kind_of
+from afmc.inspect.kinds import kind_of
 
 
 def layer_of(name: str) -> str:

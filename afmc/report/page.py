@@ -14,7 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from afmc.artifact import Artifact
-from afmc.inspect import facts_of, not_analog, summarise
+from afmc.inspect import summarise
+from afmc.inspect.kinds import not_analog
+from afmc.inspect.screen import facts_of
 from afmc.report import provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of

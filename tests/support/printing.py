@@ -1,8 +1,11 @@
-"""A program as text, for golden files."""
+"""Programs and tables as text, to compare with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
+
+from rich.console import Console, RenderableType
 
 from afmc.ir import Program
 
@@ -31,3 +34,11 @@ def lines(program: Program) -> Iterator[str]:
 
 def printed(program: Program) -> str:
     return "\n".join(lines(program))
+
+
+def shown(renderable: RenderableType, width: int = 80) -> str:
+    """What a terminal of so many columns shows, without spaces at the ends of lines."""
+    console = Console(width=width, file=StringIO(), color_system=None)
+    with console.capture() as capture:
+        console.print(renderable, highlight=False)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -1,0 +1,20 @@
+"""What went where, and why not: the figures of a program, as data and for the terminal."""
+
+from afmc.inspect.layer import layer_json, render_layer
+from afmc.inspect.screen import render
+from afmc.inspect.summary import inspect_json, misfit_json, summarise
+from afmc.inspect.tile import render_tile, tile_json
+from afmc.inspect.why import render_why, why_json
+
+__all__ = [
+    "inspect_json",
+    "layer_json",
+    "misfit_json",
+    "render",
+    "render_layer",
+    "render_tile",
+    "render_why",
+    "summarise",
+    "tile_json",
+    "why_json",
+]

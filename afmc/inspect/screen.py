@@ -1,0 +1,218 @@
+"""The summary for a person, on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from afmc.inspect.kinds import kinds, not_analog
+from afmc.inspect.summary import summarise
+from afmc.inspect.tables import Listing, facts
+from afmc.ir import Placing, Program
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from afmc.artifact import Artifact
+
+
+def render(artifact: Artifact) -> RenderableType:
+    """The same for a person."""
+    from rich.console import Group
+
+    summary = summarise(artifact.program, artifact.target, artifact.levers)
+    parts: list[RenderableType] = [
+        facts(facts_of(artifact, summary)),
+        Listing(
+            "analog: matrices by kind",
+            ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells"),
+            kinds(artifact.program, artifact.target),
+            names=True,
+        ),
+        Listing(
+            "digital: and why (--json lists every operator)",
+            ("what", "count", "weights"),
+            not_analog(artifact.program),
+        ),
+    ]
+    if summary["levers"]:
+        parts.append(
+            Listing(
+                "levers: changes that need fewer tiles, each checked",
+                ("option", "tiles", "chips", "digital MACs", "if"),
+                map(_lever, summary["levers"]),
+                left=("if",),
+            )
+        )
+    return Group(*parts)
+
+
+def _lever(lever: dict[str, Any]) -> tuple[str, ...]:
+    lost = f"{100 * lever['macs_lost']:.1f} %" if lever["macs_lost"] else ""
+    return (lever["change"], f"{lever['tiles']:,}", f"{lever['chips']:,}", lost, lever["needs"])
+
+
+def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
+    program, target = artifact.program, artifact.target
+    both = s["weights_on_both_sides"]
+    rows = [
+        (
+            "model",
+            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
+            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
+        ),
+        ("target", f"{target.name}: {target.title}"),
+        (
+            "on tiles",
+            f"{s['weights_analog']:,} weights of {s['matrices_analog']} matrices; "
+            f"{100 * s['macs_analog_fraction']:.1f} % of the multiply-accumulates of all matrices"
+            + (
+                f", besides {s['weights_not_lowered']:,} weights in products not lowered yet"
+                if s["weights_not_lowered"]
+                else ""
+            ),
+        ),
+        (
+            "digital",
+            f"{s['weights_digital']:,} weights; {s['matrices_digital']} matrices"
+            + (f"; {both:,} tied weights are on both sides" if both else ""),
+        ),
+        (
+            "tiles",
+            f"{s['tiles_used']:,} of {target.crossbar.rows} x {target.crossbar.columns} for "
+            f"{s['blocks']:,} blocks, rule {s['rule']}; at least {s['tiles_lower_bound']:,}: "
+            f"{s['solver_status']}, gap {100 * s['gap']:.2f} %",
+        ),
+        ("chips", f"{s['chips_used']:,} of {target.chip.tiles} tiles; {_left(s)}"),
+        (
+            "turns",
+            f"{s['turns']} on the tile with most, {s['mean_turns']:.3f} on average, if all blocks "
+            "of a tile are wanted at once"
+            + (f"; objective {s['objective']}" if s["objective"] else ""),
+        ),
+        *_placing(program.placing),
+        ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
+        ("input ranges", _ranges(program)),
+        (
+            "compiled",
+            f"in {artifact.measured['wall_s']:.1f} s, at most "
+            f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
+        ),
+    ]
+    if s["defects"] is not None:
+        rows[6:6] = _broken(s["defects"])
+    if s["blocks_moved"] is not None:
+        stay = f"{s['blocks'] - s['blocks_moved']:,} of {s['blocks']:,} blocks"
+        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
+        rows.insert(place, ("kept", f"{stay} are where they were, {s['blocks_moved']:,} moved"))
+    if s["replication"] is not None:
+        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
+        rows.insert(place, ("replicas", _replicas(s["replication"])))
+    if s["routing"] is not None:
+        rows.insert(-1, ("routing", _routing_line(s["routing"])))
+    if target.overrides:
+        changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
+        rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
+    return rows
+
+
+def _left(s: dict[str, Any]) -> str:
+    """What a limited system has left."""
+    if not s["limits"]:
+        return "the system sets no limit"
+    left = {limit["of"]: limit for limit in s["limits"]}
+    return (
+        f"the system has {left['chips']['supply']:,}: {left['chips']['left']:,} chips and "
+        f"{left['crossbars']['left']:,} of its {left['crossbars']['supply']:,} crossbars are left"
+    )
+
+
+def _replicas(r: dict[str, Any]) -> str:
+    """The proof of the replicas, and what they are good for."""
+    waiting = f", {r['replicas_waiting']:,} of which wait for one" if r["replicas_waiting"] else ""
+    return (
+        f"{r['replicas']:,} blocks{waiting} ({r['crossbars']:,} of at most {r['budget']:,} "
+        f"crossbars), for {r['objective']} at replicate.tokens={r['tokens']}: {r['gain']}; at "
+        f"least {r['lower_bound']:,}: {r['status']}"
+    )
+
+
+def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+    """How good the placement is: each figure with what no placement could undercut."""
+    if placing is None:
+        return []
+    reads = (
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
+        f"{placing.load_bound:,.4g}"
+    )
+    rows = [("placement", reads)]
+    if placing.experts is not None:
+        e = placing.experts
+        rows.append(
+            (
+                "experts",
+                f"{e.reads:,.4g} of these reads, at least {e.bound:,.4g}; in order "
+                f"{e.in_order:,.4g}, at random {e.at_random:,.4g}; on {e.tokens:,} tokens held "
+                f"out: {e.source}",
+            )
+        )
+    traffic = (
+        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
+    )
+    if placing.strategy != "balanced":
+        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+    if placing.chips == 1:
+        traffic = "one chip"
+    if placing.byte_hops is not None and placing.byte_hops_bound is not None:
+        gap = 1 - placing.byte_hops_bound / placing.byte_hops if placing.byte_hops else 0.0
+        traffic += (
+            f"; {placing.byte_hops:,.0f} byte-hops on them, at least "
+            f"{placing.byte_hops_bound:,.0f}, gap {100 * gap:.0f} %"
+        )
+    if placing.chips > 1 or placing.byte_hops is not None:
+        rows.append(("traffic", traffic))
+    return rows
+
+
+def _broken(defects: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        (
+            "defects",
+            f"{defects['map']}: {defects['dead_crossbars']:,} dead crossbars passed by, "
+            f"{defects['crossbars_with_dead_lines_used']:,} of "
+            f"{defects['crossbars_with_dead_lines']:,} with dead lines used, "
+            f"{defects['crossbars_spare']:,} crossbars of these chips spare",
+        )
+    ]
+    repair = defects["repair"]
+    if repair is not None:
+        methods = " and ".join(repair["methods"]) or "nothing done"
+        inputs = f"inputs as on {repair['inputs']}" if repair["inputs"] else "all inputs alike"
+        lines.append(
+            (
+                "stuck cells",
+                f"{repair['devices']:,} devices under weights, {methods}: squared error of a "
+                f"product {100 * repair['error_without']:.3g} % without, "
+                f"{100 * repair['error']:.3g} % now (mean over matrices, {inputs})",
+            )
+        )
+    return lines
+
+
+def _ranges(program: Program) -> str:
+    if program.model.shapes_only:
+        return "none: shapes only"
+    if program.calibration is not None:
+        c = program.calibration
+        return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
+    if any(m.input_range for m in program.analog):
+        return "from the model"
+    return "none: the target's converters are perfect"
+
+
+def _routing_line(r: dict[str, Any]) -> str:
+    return (
+        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
+        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
+        f"{100 * r['even_share']:.1f} %)"
+    )
