@@ -401,6 +401,22 @@ def test_validation_measures_what_it_says() -> None:
     assert high - low == pytest.approx(2 * 4.302653 * float(values.std()) / 3**0.5)
 
 
+def test_report_shows_a_validation_of_this_model(tmp_path: Path) -> None:
+    model = compiled("llama")
+    text = Text("letters", "the quick brown fox jumps over the lazy dog. " * 100)
+    result = model.validate(text, tokens=64, window=32, instances=2)
+    made = model.report(tmp_path / "page.html", validations=[result])
+    page = made.read_text()
+    assert f"<b>{result.perplexity.mean:,.4g}</b>" in page and "2 instances, seed 0" in page
+    other = compiled("gpt2")
+    described = {**result.to_json(), "model": "another", "target": model.target.name}
+    with pytest.raises(OptionError, match="the validation is of another, not of"):
+        other.report(tmp_path / "other.html", validations=[described])
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+    model.save(tmp_path / "out")
+    assert afmc.load(tmp_path / "out").report(tmp_path / "page.html").exists()
+
+
 def test_conditions_are_measured_one_by_one() -> None:
     """Each row of several is what it is alone; compensation and calibration do what they should."""
     model = compiled("llama", "drifting")

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[Target, dict[str, object]]] = {
     "one chip": (hermes(44), {}),
     "less than half": (hermes(20), {}),
     "wasteful options": (hermes(44), {"merge.enabled": False, "split.style": "balanced"}),
-    "shared tiles": (hermes(43, tile__co_location="parallel"), {}),
+    "shared tiles": (hermes(42, tile__co_location="parallel"), {}),
     "replicas": (hermes(46), {"replicate.tiles": 6000, "replicate.tokens": 2}),
     "some digital already": (hermes(35), {"partition.digital": ("o_proj",)}),
 }
@@ -149,7 +149,7 @@ def test_one_option_is_enough_or_all_together_are() -> None:
     """The rule alone; and not before merging and whole tiles come to it."""
     _, report = explained(smollm2(), hermes(44))
     assert report.levers[0] == Lever(
-        "--set allocate.rule=parallel", 2766, 44, "hermes-64 can share tiles"
+        "--set allocate.rule=parallel", 2751, 43, "hermes-64 can share tiles"
     )
     target, settings = CASES["wasteful options"]
     _, report = explained(smollm2(), target, settings)
@@ -161,7 +161,8 @@ def test_one_option_is_enough_or_all_together_are() -> None:
 def test_fewer_replicas_fit() -> None:
     target, settings = CASES["replicas"]
     _, report = explained(smollm2(), target, settings)
-    assert report.levers[0].change == "--set replicate.tiles=2944"
+    changes = [lever.change for lever in report.levers]
+    assert changes[:2] == ["--set allocate.rule=parallel", "--set replicate.tiles=2944"]
 
 
 def test_the_cheapest_matrices_stay_digital() -> None:
@@ -271,7 +272,7 @@ def test_where_tiles_do_not_fill_chips_every_lever_is_placed() -> None:
     ]
     wide = hermes(100)
     program = run_passes(start, wide, passes)
-    assert {lever.chips for lever in levers(program, start, wide, passes)} == {51, 65, 69, 71, 87}
+    assert {lever.chips for lever in levers(program, start, wide, passes)} == {51, 65, 68, 71, 86}
 
 
 def test_the_report_as_json() -> None:

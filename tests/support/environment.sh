@@ -20,7 +20,7 @@ make_environment() {
     state=$(
         echo "$extras $("$python" --version)"
         find pyproject.toml constraints.txt afmc passes targets -type f \
-            \( -name '*.py' -o -name '*.toml' -o -name '*.txt' -o -path '*/report/*' \) -print0 | sort -z | xargs -0 cat
+            \( -name '*.py' -o -name '*.toml' -o -name '*.txt' -o -name '*.css' -o -name '*.j2' -o -name '*.js' \) -print0 | sort -z | xargs -0 cat
     )
     state=$(cksum <<<"$state")
     if [ -f "$venv/afmc-state" ] && [ "$(cat "$venv/afmc-state")" = "$state" ]; then
