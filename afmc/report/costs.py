@@ -161,8 +161,10 @@ def _bars(parts: Sequence[Part], costs: Costs) -> tuple[Bar, ...]:
             energy=nanojoules(part.energy_nJ),
             energy_share=_share(part.energy_nJ, costs.energy_nJ),
             energy_width=round(100 * (part.energy_nJ or 0.0) / most_energy, 2),
-            latency=nanoseconds(part.latency_ns),
-            latency_share=_share(part.latency_ns, costs.latency_ns),
+            latency="" if part.latency_ns is None else nanoseconds(part.latency_ns),
+            latency_share=""
+            if part.latency_ns is None
+            else _share(part.latency_ns, costs.latency_ns),
             latency_width=round(100 * (part.latency_ns or 0.0) / most_latency, 2),
             count=f"{count(part.count)} {part.unit}".strip(),
             value=part.value if isinstance(part.value, str) else count(part.value),

@@ -33,24 +33,27 @@ def qwen2() -> Program:
     return llama(layers=24, hidden=896, kv=128, wide=4864, vocabulary=151936)
 
 
-# model, crossbar, blocks, proven number of tiles under `parallel`, all without merging:
+# model, crossbar, blocks, tiles under `parallel` and the proven bound, all without merging:
 # one-block-a-tile counts of every peer. Where blocks had to share neither a row nor a column, it
 # was known to be 2,856, 1,002, 348, 654, 170, 2,322 and 605; neighbours on the same rows with the
-# same input need fewer.
+# same input need fewer. Where families
+# of partial blocks are too large to list all ways to group them, the bound is weaker.
 KNOWN = [
-    (smollm2, 256, 2916, 2766),
-    (smollm2, 512, 1092, 942),
-    (smollm2, 1024, 348, 258),
-    (gpt2, 512, 678, 654),
-    (gpt2, 1024, 170, 170),
-    (qwen2, 512, 2322, 2208),
-    (qwen2, 1024, 605, 581),
+    (smollm2, 256, 2916, 2751, 2601),
+    (smollm2, 512, 1092, 942, 942),
+    (smollm2, 1024, 348, 258, 258),
+    (gpt2, 512, 678, 654, 654),
+    (gpt2, 1024, 170, 170, 170),
+    (qwen2, 512, 2322, 2208, 2208),
+    (qwen2, 1024, 605, 581, 581),
 ]
 
 
-@pytest.mark.parametrize(("make", "size", "blocks", "tiles"), KNOWN)
+@pytest.mark.parametrize(("make", "size", "blocks", "tiles", "bound"), KNOWN)
 @pytest.mark.parametrize("max_patterns", [20_000, 1])  # listed, and generated on demand
-def test_known_counts(make, size: int, blocks: int, tiles: int, max_patterns: int) -> None:  # type: ignore[no-untyped-def]
+def test_known_counts(  # type: ignore[no-untyped-def]
+    make, size: int, blocks: int, tiles: int, bound: int, max_patterns: int
+) -> None:
     target = load_target("ideal-512", {"crossbar.rows": size, "crossbar.columns": size})
     settings = {**UNMERGED, "allocate.max_patterns": max_patterns}
 
@@ -59,9 +62,9 @@ def test_known_counts(make, size: int, blocks: int, tiles: int, max_patterns: in
 
     assert alone.allocation is not None and packed.allocation is not None
     assert len(alone.blocks) == alone.allocation.tiles == blocks
-    assert packed.allocation.tiles == packed.allocation.lower_bound == tiles
-    assert alone.allocation.status == packed.allocation.status == "OPTIMAL"
-    assert packed.allocation.gap == 0
+    assert (packed.allocation.tiles, packed.allocation.lower_bound) == (tiles, bound)
+    assert alone.allocation.status == "OPTIMAL"
+    assert packed.allocation.status == ("OPTIMAL" if tiles == bound else "FEASIBLE")
 
 
 def test_merging_saves_blocks_and_tiles() -> None:
