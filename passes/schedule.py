@@ -26,6 +26,8 @@ from afmc.passes.flow import chained
 
 Kind = Literal["tile", "digital", "memory", "link"]
 Whole = NDArray[np.int64]
+Key = int | str | tuple[str, int]
+"""A group by its number, a digital matrix by its name, work and links by what they are after."""
 
 
 @dataclass(frozen=True)
@@ -89,67 +91,85 @@ class Schedule:
 def schedule(program: Program, durations: Durations) -> Schedule:
     """Raises nothing for any legal program."""
     tiles = _Tiles(program, durations.share)
-    order, before = _order(program, durations)
+    nodes, before = _order(program, durations)
     free = np.zeros(tiles.count)
-    steps: dict[object, Step] = {}
-    waited: dict[object, object] = {}
-    last_on: NDArray[np.int64] = np.full(tiles.count, -1, np.int64)
-    keys = list(order)
-    for index, key in enumerate(keys):
-        node = order[key]
-        blocker = max(before[key], key=lambda each: steps[each].end_ns, default=None)
-        ready = steps[blocker].end_ns if blocker is not None else 0.0
+    last_on: Whole = np.full(tiles.count, -1, np.int64)
+    keys = list(nodes)
+    steps: dict[Key, Step] = {}
+    waited: dict[Key, Key | None] = {}
+    turns: dict[Key, _Turns] = {}
+    for place, key in enumerate(keys):
+        node = nodes[key]
+        last_result = max(before[key], key=lambda each: steps[each].end_ns, default=None)
+        ready = 0.0 if last_result is None else steps[last_result].end_ns
+        waited[key] = last_result
         if isinstance(node, Duration):
-            step = Step(node.name, node.kind, ready, ready + node.ns)
-        else:
-            step, held_by = _read(node, ready, program, durations, tiles, free, last_on, index)
-            if held_by >= 0:
-                blocker = keys[held_by]
-        steps[key] = step
-        if blocker is not None:
-            waited[key] = blocker
-    busiest = tiles.busiest * durations.read_ns
-    resources = [Duration("tiles", "tile", busiest), *durations.busy]
-    slowest = max(resources, key=lambda each: each.ns)
+            steps[key] = Step(node.name, node.kind, ready, ready + node.ns)
+            continue
+        name, after = program.groups[node].name, durations.after_read_ns[node]
+        matrix = program.matrix(program.groups[node].members[0])
+        if matrix.copies > 1:  # which experts are read is not known: how long is, on average
+            end = ready + max(durations.waits.get(matrix.module, 1.0), 1.0) * durations.read_ns
+            steps[key] = Step(name, "tile", ready, end + after)
+            continue
+        mine, reads = tiles.of(node)
+        start = np.maximum(free[mine], ready)
+        ends = start + reads * durations.read_ns
+        if (start > ready).any():
+            holders = np.where(start > ready, last_on[mine], -1)
+            turns[key] = _Turns(mine, start, holders, int(ends.argmax()))
+        free[mine], last_on[mine] = ends, place
+        steps[key] = Step(name, "tile", float(start.min()), float(ends.max()) + after)
+    busiest = Duration("tiles", "tile", tiles.busiest * durations.read_ns)
+    slowest = max((busiest, *durations.busy), key=lambda each: each.ns)
     last = max(steps, key=lambda key: steps[key].end_ns)
-    path = [last]
-    while path[-1] in waited:
-        path.append(waited[path[-1]])
     return Schedule(
         latency_ns=steps[last].end_ns,
         interval_ns=slowest.ns,
         bottleneck=slowest.name,
         steps=tuple(sorted(steps.values(), key=lambda step: (step.start_ns, step.end_ns))),
-        critical_path=tuple(steps[key] for key in reversed(path)),
+        critical_path=_path(last, keys, steps, waited, turns),
     )
 
 
-def _read(
-    group: int,
-    ready: float,
-    program: Program,
-    durations: Durations,
-    tiles: _Tiles,
-    free: NDArray[np.float64],
-    last_on: Whole,
-    index: int,
-) -> tuple[Step, int]:
-    """The step of a group, and which step held it up (-1: none), by its place in the order."""
-    after = durations.after_read_ns[group]
-    name = program.groups[group].name
-    members = program.groups[group].members
-    matrix = program.matrix(members[0])
-    if matrix.copies > 1:  # which experts are read is not known: how long is, on average
-        turns = max([durations.waits.get(matrix.module, 1.0), 1.0])
-        end = ready + turns * durations.read_ns
-        return Step(name, "tile", ready, end + after), -1
-    mine, reads = tiles.of(group)
-    start = np.maximum(free[mine], ready)
-    end_each = start + reads * durations.read_ns
-    at = int(end_each.argmax())
-    held = int(last_on[mine[at]]) if free[mine[at]] > ready else -1
-    free[mine], last_on[mine] = end_each, index
-    return Step(name, "tile", float(start.min()), float(end_each[at]) + after), held
+@dataclass(frozen=True, eq=False)
+class _Turns:
+    """How a read found its tiles, where it had to wait for some."""
+
+    tiles: Whole
+    """Ascending."""
+    start: NDArray[np.float64]
+    """When each is read first."""
+    holders: Whole
+    """By place in the order, the step that had each until then; -1 where it was free."""
+    slowest: int
+    """Of these tiles, the one that is done last."""
+
+
+def _path(
+    last: Key,
+    keys: Sequence[Key],
+    steps: Mapping[Key, Step],
+    waited: Mapping[Key, Key | None],
+    turns: Mapping[Key, _Turns],
+) -> tuple[Step, ...]:
+    """Back from the last step: what it waited for is a result, or the read of a tile before."""
+    path: list[Step] = []
+    key: Key | None = last
+    until, tile = steps[last].end_ns, -1
+    while key is not None:
+        step, turn = steps[key], turns.get(key)
+        if turn is None:
+            start, following, tile = step.start_ns, waited[key], -1
+        else:
+            at = turn.slowest if tile < 0 else int(np.searchsorted(turn.tiles, tile))
+            start, holder = float(turn.start[at]), int(turn.holders[at])
+            following, tile = (
+                (waited[key], -1) if holder < 0 else (keys[holder], int(turn.tiles[at]))
+            )
+        path.append(Step(step.name, step.kind, start, until))
+        key, until = following, start
+    return tuple(reversed(path))
 
 
 class _Tiles:
@@ -162,8 +182,8 @@ class _Tiles:
         placed, blocks = placed[first], blocks[first]
         width = int(placed["tile"].max(initial=0)) + 1
         address = placed["chip"].astype(np.int64) * width + placed["tile"]
-        self.names, tile = _numbered(address)
-        self.count = len(self.names)
+        names, tile = np.unique(address, return_inverse=True)
+        self.count = len(names)
         assert program.allocation is not None
         group = blocks["group"].astype(np.int64)
         copies = np.asarray([each.copies for each in program.groups], np.int64)
@@ -189,46 +209,41 @@ class _Tiles:
         return mine, np.bincount(at.ravel(), self._reads[group]).astype(np.float64)
 
 
-def _numbered(values: Whole) -> tuple[Whole, Whole]:
-    names, at = np.unique(values, return_inverse=True)
-    return names, at.ravel()
-
-
 def _order(
     program: Program, durations: Durations
-) -> tuple[dict[object, Duration | int], dict[object, list[object]]]:
+) -> tuple[dict[Key, Duration | int], dict[Key, list[Key]]]:
     """Steps in dataflow order, a group by its number, and what each waits for, which is before it.
 
     Matrices are in dataflow order, and work is after its matrix: nothing has to be sorted.
     """
-    nodes: dict[object, Duration | int] = {}
-    before: dict[object, list[object]] = {}
+    nodes: dict[Key, Duration | int] = {}
+    before: dict[Key, list[Key]] = {}
     number = {name: i for i, group in enumerate(program.groups) for name in group.members}
     place: dict[str, int] = {}
-    tails: dict[str, object] = {}  # of each matrix: its last step
-    heads: dict[str, object] = {}  # and its first piece of work
+    tails: dict[str, Key] = {}  # of each matrix: its last step
+    heads: dict[str, Key] = {}  # and its first piece of work
     chains: dict[str, list[Duration]] = {}
     for work, steps in zip(program.work, durations.work, strict=True):
         chains.setdefault(work.after, []).extend(steps)
 
-    def add(key: object, node: Duration | int, *waits_for: object) -> None:
+    def add(key: Key, node: Duration | int, *waits_for: Key) -> None:
         nodes[key] = node
         before[key] = list(waits_for)
 
-    def chain(name: str, *start: object) -> None:
+    def chain(name: str, *start: Key) -> None:
         """The work after a matrix."""
         last = start
         for index, step in enumerate(chains.get(name, ())):
             add((name, index), step, *last)
             heads.setdefault(name, (name, index))
             last = ((name, index),)
-        if last:
-            tails[name] = last[0]
+        for key in last:
+            tails[name] = key
 
     chain("")
     sources = chained(program)
     for matrix in program.matrices:
-        key: object = number.get(matrix.name, matrix.name)
+        key: Key = number.get(matrix.name, matrix.name)
         first = key not in nodes
         if first:
             add(key, key if isinstance(key, int) else durations.digital[matrix.name])
@@ -239,10 +254,11 @@ def _order(
                 before[key].append(tails[source])
             if source != latest and latest in heads and source in tails:
                 before[heads[latest]].append(tails[source])  # their results are worked on together
-        way = ("links", key)
-        ns = durations.between_chips_ns[key] if isinstance(key, int) else 0.0
-        if ns and way not in nodes:
-            add(way, Duration(f"links after {matrix.name}", "link", ns), key)
         place[matrix.name] = len(place)
-        chain(matrix.name, way if ns else key)
+        end = key
+        if isinstance(key, int) and (ns := durations.between_chips_ns[key]):
+            end = ("links", key)
+            if first:
+                add(end, Duration(f"links after {matrix.name}", "link", ns), key)
+        chain(matrix.name, end)
     return nodes, before

@@ -10,8 +10,9 @@ _ROWS = ("tile", "digital", "memory", "link")
 
 
 def trace(costs: Costs) -> dict[str, Any]:
-    """Complete events ("ph": "X") in microseconds; what is critical says so in its arguments."""
-    critical = set(costs.schedule.critical_path)
+    """Complete events ("ph": "X") in microseconds; `critical_ns` is how much
+    of a step is on the critical path."""
+    critical = {step.name: step.ns for step in costs.schedule.critical_path}
     names: list[dict[str, Any]] = [
         {"ph": "M", "name": "process_name", "pid": 0, "args": {"name": costs.target}}
     ]
@@ -28,7 +29,7 @@ def trace(costs: Costs) -> dict[str, Any]:
             "dur": step.ns / 1e3,
             "pid": 0,
             "tid": _ROWS.index(step.kind),
-            "args": {"critical": step in critical, "ns": step.ns},
+            "args": {"ns": step.ns, "critical_ns": critical.get(step.name, 0.0)},
         }
         for step in costs.schedule.steps
     ]

@@ -21,7 +21,7 @@ def test_every_step_is_an_event() -> None:
     assert data["displayTimeUnit"] == "ns"
     events = [each for each in data["traceEvents"] if each["ph"] == "X"]
     assert len(events) == len(costs.schedule.steps)
-    critical = sum(each["args"]["ns"] for each in events if each["args"]["critical"])
+    critical = sum(each["args"]["critical_ns"] for each in events)
     assert critical == pytest.approx(costs.schedule.latency_ns)
     last = max(each["ts"] + each["dur"] for each in events)
     assert last * 1e3 == pytest.approx(costs.schedule.latency_ns)

@@ -205,6 +205,24 @@ def test_steps_keep_to_dataflow_and_tiles(
     assert np.isclose(sum(step.ns for step in path), found.latency_ns)
 
 
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 7))
+def test_the_critical_path_is_the_time_of_a_token(
+    case: tuple[Program, list[float]], tiers: int, tiles: int, after: int
+) -> None:
+    """With several blocks a matrix and a way from the tiles, during which these are free again."""
+    start, times = case
+    wide = [replace(m, rows=16, cols=20) for m in start.matrices]
+    start = replace(program_of(wide), work=start.work)
+    program = placed(start, tiers=tiers, tiles=tiles)
+    work = [(Duration(f"work {i}", "digital", ns),) for i, ns in enumerate(times)]
+    found = timed(program, work=work, after_read_ns=[float(after)] * len(program.groups))
+    path = found.critical_path
+    assert path[0].start_ns == 0 and path[-1].end_ns == found.latency_ns
+    assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(path))
+    assert all(step.ns >= 0 for step in path)
+
+
 def test_a_matrix_that_is_used_again_is_no_circle() -> None:
     first = Matrix("m0", 8, 8, "x,y", module="m0", sources=("m0", "m1"), per_token=2.0)
     second = Matrix("m1", 8, 8, "z", module="m1", sources=("m0",))
