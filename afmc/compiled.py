@@ -166,7 +166,7 @@ class CompiledModel:
         given = [
             self._described(each) if isinstance(each, Validation) else each for each in validations
         ]
-        costs = [estimate(self.program, self.target, each).to_json() for each in workloads]
+        costs = [estimate(self.program, self.target, each) for each in workloads]
         return write_page(Path(path), render(self.as_artifact(), costs, given))
 
     def _described(self, validation: Validation) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
 from strategies import SETTINGS, programs, targets
 
-from afmc.errors import AfmcError, ArtifactError, OptionError
+from afmc.errors import AfmcError, OptionError
 from afmc.export import COLUMNS, ENDINGS, columns, export, json_schema
 from afmc.ir import Group, Program
 from afmc.pipeline import configure, load_passes, run_passes
@@ -127,7 +127,7 @@ def test_nothing_is_left_of_what_could_not_be_written(
 
     (tmp_path / "a.csv").write_text("as it was")
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(ArtifactError, match=r"a\.csv cannot be written: No space left on device\."):
+    with pytest.raises(OptionError, match=r"a\.csv cannot be written: No space left on device\."):
         export(kept.program("serial"), tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert (tmp_path / "a.csv").read_text() == "as it was"

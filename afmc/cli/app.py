@@ -566,7 +566,7 @@ def report(
     check_page(file)
     validations = [read_validation(path, kept) for path in validation or []]
     estimated = costing.estimates(kept.program, kept.target, context, batch, phase, "none")
-    page = render(kept, [each.to_json() for each, _ in estimated], validations)
+    page = render(kept, [each for each, _ in estimated], validations)
     write_page(file, page)
     print(f"written to {file} ({len(page.encode()):,} bytes)")
 

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline, trace
 from afmc.costs.parts import SCHEMA_VERSION
 from afmc.errors import OptionError
+from afmc.files import written
 from afmc.ir import Program
+from afmc.numbers import UNKNOWN, nanojoules, nanoseconds
 from afmc.targets import Baseline, Target
 from afmc.targets.loader import load_description
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-_UNITS = ((1e9, "J"), (1e6, "mJ"), (1e3, "uJ"), (1.0, "nJ"), (1e-3, "pJ"))
-_TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
 
 
 Result = tuple[Costs, tuple[BaselineCosts, ...]]
@@ -59,11 +58,8 @@ def write_trace(file: Path, costs: Sequence[Costs]) -> None:
         raise OptionError(f"--trace is of one workload, but these are {len(costs)}.")
     if file.suffix != ".json":
         raise OptionError(f"--trace {file}: the file must end in .json.")
-    text = json.dumps(trace(costs[0]), allow_nan=False)
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OptionError(f"--trace {file} cannot be written: {error.strerror}.") from error
+    with written(file) as unfinished:
+        unfinished.write_text(json.dumps(trace(costs[0]), allow_nan=False), encoding="utf-8")
 
 
 def _listed(text: str) -> list[str]:
@@ -122,20 +118,20 @@ def _parts(costs: Costs) -> RenderableType:
         table.add_row(
             part.name,
             f"{part.count:,.0f} {part.unit}",
-            energy(part.energy_nJ) if part.energy_nJ is not None else "not known",
+            nanojoules(part.energy_nJ),
             f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
-            "" if part.latency_ns is None else duration(part.latency_ns),
+            "" if part.latency_ns is None else nanoseconds(part.latency_ns),
             "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
             "" if part.figure is None else part.figure.basis,
         )
-    table.add_row("sum", "", energy(total), "100.0 %", duration(costs.schedule.latency_ns))
+    table.add_row("sum", "", nanojoules(total), "100.0 %", nanoseconds(costs.schedule.latency_ns))
     return table
 
 
 def _summary(costs: Costs) -> list[str]:
     plan = costs.schedule
     busy = f"{plan.bottleneck} being busy all the time"
-    area = "not known" if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm2"
+    area = UNKNOWN if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm²"
     rates = costs.efficiency
     peaks = [
         f"{value:.3g} TOPS/W {what}"
@@ -148,7 +144,7 @@ def _summary(costs: Costs) -> list[str]:
     ]
     return [
         f"{costs.tokens_per_s:,.0f} tokens a second; a token takes "
-        f"{duration(plan.latency_ns)}, in a stream one every {duration(plan.interval_ns)}, "
+        f"{nanoseconds(plan.latency_ns)}, in a stream one every {nanoseconds(plan.interval_ns)}, "
         f"{busy}.",
         f"Efficiency: {', '.join(peaks)}. Area: {area}.",
     ]
@@ -167,9 +163,9 @@ def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableTyp
         times = each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0
         table.add_row(
             each.target,
-            energy(each.energy_nJ),
+            nanojoules(each.energy_nJ),
             f"{times:,.3g}",
-            duration(each.latency_ns),
+            nanoseconds(each.latency_ns),
             f"{each.tokens_per_s:,.1f}",
         )
     return table
@@ -182,18 +178,3 @@ def _boundaries(costs: Costs, baselines: Sequence[BaselineCosts]) -> list[str]:
         f"{ours}.",
         *(f"{each.target}: {each.boundary}" for each in baselines),
     ]
-
-
-def energy(nJ: float) -> str:
-    """With three digits: ``1.23 mJ``."""
-    return _scaled(nJ, _UNITS)
-
-
-def duration(ns: float) -> str:
-    return _scaled(ns, _TIMES)
-
-
-def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
-    size, name = next((u for u in units if abs(value) >= u[0]), units[-1])
-    scaled = value / size
-    return f"{scaled:,.0f} {name}" if scaled >= 100 else f"{scaled:.3g} {name}"

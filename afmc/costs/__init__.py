@@ -2,8 +2,20 @@
 
 from afmc.costs.baseline import BaselineCosts, estimate_baseline
 from afmc.costs.estimate import estimate
-from afmc.costs.parts import Costs
+from afmc.costs.figures import Figure
+from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.trace import trace
 from afmc.costs.workload import Workload
 
-__all__ = ["BaselineCosts", "Costs", "Workload", "estimate", "estimate_baseline", "trace"]
+__all__ = [
+    "BaselineCosts",
+    "Costs",
+    "Efficiency",
+    "Figure",
+    "OfMatrix",
+    "Part",
+    "Workload",
+    "estimate",
+    "estimate_baseline",
+    "trace",
+]

@@ -12,7 +12,7 @@ Not in it: programming the weights, the host, sampling, reading embeddings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,9 +21,9 @@ from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
 from afmc.costs.workload import Workload
-from afmc.ir import Program, Work
-from afmc.passes.flow import Flow, flow_of
-from afmc.passes.schedule import Duration, Durations, Schedule, schedule
+from afmc.ir import Matrix, Program, Work
+from afmc.passes.flow import Flow, chained, flow_of
+from afmc.passes.schedule import Duration, Durations, Kind, Schedule, schedule
 from afmc.targets import Target
 
 _PER_VALUE = {
@@ -39,13 +39,16 @@ _NAMES = {
     "softmax": "softmax",
     "elementwise": "element-wise operations",
 }
+ATTENDING = "attention after "
+ON_CHIP, BESIDE = "cache.on_chip_", "cache."
+"""Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
 
 
 def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
     """What a token costs on the hardware that the program was compiled for.
 
-    Raises nothing for a program that has been allocated and placed.
+    The program has been allocated and placed; it is a decoder, as far as prompts are concerned.
     """
     return _Estimate(program, target, workload or Workload()).costs()
 
@@ -57,12 +60,12 @@ class _Estimate:
         self.figures = Figures(target)
         self.flow: Flow = flow_of(program)
         self.cached = sum(work.cached for work in program.work)
-        self.share = self._share()
-        self.reads: Reads = reads_of(program, self.share)
+        self.read_from = {name for feeds in chained(program).values() for name in feeds}
+        self.reads: Reads = reads_of(program, self._shares())
         self.chips = int(program.placements["chip"].max(initial=-1)) + 1
         self.stored = self.cached * workload.context * workload.batch  # bytes
         fits = self.stored <= self.figures["cache.on_chip_MB"].value * 1e6 * self.chips
-        self.cache = "cache.on_chip_" if fits and self.stored else "cache."
+        self.cache = ON_CHIP if fits and self.stored else BESIDE
         self.digital = [m for m in program.matrices if m.name in (program.digital or {})]
         self.missing: list[str] = []
 
@@ -93,16 +96,15 @@ class _Estimate:
             missing=tuple(self.missing),
         )
 
-    def _share(self) -> Real:
-        """[groups], of how many tokens each is read: of a prompt, what makes the next token, from
-        which no other matrix reads, is read for the last one only."""
-        share = np.ones(len(self.program.groups))
-        if self.workload.phase == "prefill" and self.cached:
-            read = {name for matrix in self.program.matrices for name in matrix.sources}
-            for index, group in enumerate(self.program.groups):
-                if not read.intersection(group.members) and read:
-                    share[index] = 1 / self.workload.context
-        return share
+    def _share(self, name: str) -> float:
+        """Of how many tokens a matrix is used: of a prompt, what makes the next token, which is
+        what no other matrix reads from, for the last one only."""
+        prompt = self.workload.phase == "prefill" and self.cached > 0
+        return 1 / self.workload.context if prompt and name not in self.read_from else 1.0
+
+    def _shares(self) -> Real:
+        """[groups]"""
+        return np.asarray([self._share(group.members[0]) for group in self.program.groups])
 
     # Time.
 
@@ -125,13 +127,8 @@ class _Estimate:
         links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
         self.read_ns = self._read_ns()
         work = [tuple(self._work_ns(each)) for each in self.program.work]
-        waits = self._waits()
-        steps = [step for steps in work for step in steps]
-        units = f["digital.units"].value * max(self.chips, 1)
-        busy = [
-            Duration("digital units", "digital", _sum(steps, "digital") / units),
-            Duration("cache of keys and values", "memory", _sum(steps, "memory")),
-        ]
+        digital = {m.name: self._digital_matrix(m) for m in self.digital}
+        busy = self._busy([step for steps in work for step in steps], digital)
         placing = self.program.placing
         if placing is not None and placing.border_bytes:
             # Each border has a link of its own; the busiest carries about an equal share.
@@ -141,12 +138,33 @@ class _Estimate:
             read_ns=self.read_ns,
             after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
             between_chips_ns=self._between_chips().tolist(),
-            share=self.share.tolist(),
+            share=self._shares().tolist(),
             work=work,
-            waits=waits,
-            digital={m.name: self._digital_matrix(m.name) for m in self.digital},
+            waits=self._waits(),
+            digital=digital,
             busy=busy,
         )
+
+    def _busy(self, steps: Sequence[Duration], digital: Mapping[str, Duration]) -> list[Duration]:
+        """What a token takes of everything but tiles, as each chip has its own."""
+        share = [replace(each, ns=each.ns * self._share(name)) for name, each in digital.items()]
+        products = [step for step in steps if step.name.startswith(ATTENDING)]
+        vectors = [step for step in steps if not step.name.startswith(ATTENDING)]
+        units = self.chips * self.figures["digital.units"].value
+        cache = "cache of keys and values"
+        kept = Duration(cache, "memory", _sum(products, "memory"))
+        if self.cache == ON_CHIP:
+            kept = Duration(f"{cache} on the chips", "memory", kept.ns / self.chips)
+            beside = Duration("memory beside the chips", "memory", _sum(share, "memory"))
+        else:  # one memory for both
+            beside = Duration(cache, "memory", kept.ns + _sum(share, "memory"))
+        computing = _sum([*products, *share], "digital") / self.chips
+        return [
+            Duration("digital units", "digital", _sum(vectors, "digital") / units),
+            Duration("units of attention", "digital", computing),
+            kept,
+            beside,
+        ]
 
     def _between_chips(self) -> Real:
         """[groups], how long a result is on its way to the furthest chip that reads it."""
@@ -180,23 +198,19 @@ class _Estimate:
             return
         macs = work.by_position * self.workload.positions
         read = work.cached * self.workload.positions
-        compute = 2e-3 * macs / self.figures["digital.attention_TOPS"].value / max(self.chips, 1)
-        memory = read / self.figures[f"{self.cache}bandwidth_GB_s"].value
-        if self.cache == "cache.on_chip_":
-            memory /= max(self.chips, 1)
-        name = f"attention after {work.after}"
-        if memory > compute:
-            yield Duration(name, "memory", memory)
-        else:
-            yield Duration(name, "digital", compute)
+        yield self._products(f"{ATTENDING}{work.after}", macs, read, self.cache)
 
-    def _digital_matrix(self, name: str) -> Duration:
-        matrix = self.program.matrix(name)
-        compute = 2e-3 * matrix.macs_per_token / self.figures["digital.attention_TOPS"].value
-        memory = matrix.macs_per_token / self.figures["cache.bandwidth_GB_s"].value
-        if memory > compute:
-            return Duration(name, "memory", memory)
-        return Duration(name, "digital", compute)
+    def _digital_matrix(self, matrix: Matrix) -> Duration:
+        """Its weights, a byte each, are read from the memory beside the chips."""
+        macs = matrix.macs_per_token
+        return self._products(matrix.name, macs, macs, BESIDE)
+
+    def _products(self, name: str, macs: float, read_bytes: float, memory: str) -> Duration:
+        """On one chip: as long as the longer of computing and reading takes."""
+        computing = 2e-3 * macs / self.figures["digital.attention_TOPS"].value
+        reading = read_bytes / self.figures[f"{memory}bandwidth_GB_s"].value
+        kind: Kind = "memory" if reading > computing else "digital"
+        return Duration(name, kind, max(reading, computing))
 
     # Energy.
 
@@ -238,8 +252,7 @@ class _Estimate:
         yield self._part(ATTENTION, "digital", counts["attention"],
                          "multiply-accumulates", "digital.mac_energy_fJ")  # fmt: skip
         if self.digital:
-            macs = sum(m.macs_per_token for m in self.digital)
-            yield self._part(DIGITAL, "digital", macs, "multiply-accumulates",
+            yield self._part(DIGITAL, "digital", self._digital_macs(), "multiply-accumulates",
                              "digital.mac_energy_fJ")  # fmt: skip
 
     def _memory(self) -> Iterator[Part]:
@@ -248,9 +261,11 @@ class _Estimate:
         yield self._part(READING, "memory", read, "bytes", key)
         yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
         if self.digital:
-            weights = sum(m.macs_per_token for m in self.digital)
-            yield self._part("reading weights of digital matrices", "memory", weights, "bytes",
-                             "cache.energy_pJ_B")  # fmt: skip
+            yield self._part("reading weights of digital matrices", "memory",
+                             self._digital_macs(), "bytes", f"{BESIDE}energy_pJ_B")  # fmt: skip
+
+    def _digital_macs(self) -> float:
+        return sum(m.macs_per_token * self._share(m.name) for m in self.digital)
 
     def _links(self) -> Iterator[Part]:
         placing = self.program.placing
@@ -261,7 +276,7 @@ class _Estimate:
             if placing.byte_hops is not None:
                 hops, unit = placing.byte_hops, "bytes, links passed"
             else:
-                hops = float(self.reads.inputs.sum() + self.reads.outputs.sum())
+                hops = float(self.reads.inputs.sum() + self.reads.columns.sum())
                 unit = "bytes"
             yield self._part("network of a chip", "links", hops, unit, "links.hop_energy_pJ_bit")
         else:
@@ -311,7 +326,7 @@ class _Estimate:
         return None if own is None else 2e-3 * macs / own.value
 
 
-def _sum(steps: list[Duration], kind: str) -> float:
+def _sum(steps: Sequence[Duration], kind: str) -> float:
     return sum(step.ns for step in steps if step.kind == kind)
 
 
@@ -333,7 +348,7 @@ _OWNERS = {"row drivers": "products on tiles"}
 def _part_of(step: str, kind: str) -> str:
     if kind in _OF_KIND:
         return _OF_KIND[kind]
-    if step.startswith("attention after"):
+    if step.startswith(ATTENDING):
         return READING if kind == "memory" else ATTENTION
     named = next((name for name in _NAMES.values() if step.startswith(f"{name} after")), None)
     return named or DIGITAL

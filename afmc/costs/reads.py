@@ -29,8 +29,6 @@ class Reads:
     """Row slices of a column, whose partial sums are added one after the other."""
     inputs: Real
     """Values that are sent to the tiles: once, whatever number of them reads the same."""
-    outputs: Real
-    """Values that come back, partial sums apart."""
 
 
 def reads_of(program: Program, share: Real) -> Reads:
@@ -58,5 +56,4 @@ def reads_of(program: Program, share: Real) -> Reads:
         adds=columns - whole,
         slices=np.round(columns / np.where(whole > 0, whole, 1)),
         inputs=np.asarray([g.rows * g.copies for g in groups]) * uses,
-        outputs=columns,
     )

@@ -1,7 +1,6 @@
 """The mapping as data for other programs: a row for each block, with where it is.
 
-The file is written beside its place and renamed, so that a kill leaves nothing half done. Rows are
-made and written some at a time, so that this takes little memory besides the program itself.
+Rows are made and written some at a time, so that this takes little memory besides the program.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from afmc.errors import ArtifactError, OptionError, did_you_mean
+from afmc.errors import OptionError, did_you_mean
 from afmc.export.columns import COLUMNS, json_schema
 from afmc.export.parquet import require_pyarrow, write_parquet
 from afmc.export.text import csv_lines, json_array, json_lines
+from afmc.files import written
 from afmc.ir import Program
 
 __all__ = ["COLUMNS", "ENDINGS", "check_file", "export", "json_schema"]
@@ -47,16 +47,10 @@ def check_file(file: Path) -> None:
 def export(program: Program, file: Path) -> int:
     """Writes the mapping as the file's ending says; returns the number of rows."""
     check_file(file)
-    unfinished = file.with_name(f".{file.stem}.{os.getpid()}.unfinished{file.suffix}")
-    try:
+    with written(file) as unfinished:
         if file.suffix in _TEXTS:
             with unfinished.open("wb") as out:
                 out.writelines(_TEXTS[file.suffix](program))
         else:
             write_parquet(program, unfinished)
-        unfinished.replace(file)
-    except OSError as error:
-        raise ArtifactError(f"{file} cannot be written: {error.strerror or error}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return len(program.placements)

@@ -13,7 +13,7 @@ from pydantic import Field
 from afmc.artifact import Artifact
 from afmc.conditions import format_time
 from afmc.errors import OptionError
-from afmc.report.numbers import percent
+from afmc.numbers import percent
 from afmc.report.scale import Axis
 from afmc.report.shape import Given, parse
 

@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
-from afmc.report.numbers import UNKNOWN, count, nanojoules, nanoseconds, per_second, percent, short
+from afmc.costs import Costs, Part
+from afmc.numbers import UNKNOWN, count, nanojoules, nanoseconds, per_second, percent, short
+from afmc.passes.schedule import Kind, Step
 from afmc.report.scale import ticks
-from afmc.report.shape import Given, parse
 
 STEPS = 600
 """Of the critical path that are drawn, at most."""
-LANES = ("tile", "digital", "memory", "link")
-
-
-class Workload(Given):
-    phase: str
-    context: int
-    batch: int = 1
-
-
-class Part(Given):
-    name: str
-    group: str
-    energy_nJ: float | None = None
-    latency_ns: float | None = None
-    count: float | None = None
-    unit: str = ""
-    figure: str | None = None
-    value: float | str | None = None
-    basis: str | None = None
-    source: str | None = None
-
-
-class OfMatrix(Given):
-    name: str
-    energy_nJ: float | None = None
-    latency_ns: float | None = None
-
-
-class Step(Given):
-    name: str
-    kind: str
-    start_ns: float
-    end_ns: float
-
-
-class Costs(Given):
-    """What `afmc.costs` estimates for one workload."""
-
-    workload: Workload
-    energy_nJ: float | None = None
-    latency_ns: float | None = None
-    interval_ns: float | None = None
-    tokens_per_s: float | None = None
-    area_mm2: float | None = None
-    parts: tuple[Part, ...] = ()
-    matrices: tuple[OfMatrix, ...] = ()
-    critical_path: tuple[Step, ...] = ()
-    missing: tuple[str, ...] = ()
+LANES: tuple[Kind, ...] = ("tile", "digital", "memory", "link")
 
 
 @dataclass(frozen=True)
@@ -113,10 +66,8 @@ class CostView:
     joules: str
 
 
-def view_of(given: Mapping[str, Any]) -> CostView:
-    """Raises OptionError for what is no estimate of costs."""
-    costs = parse(Costs, given, "costs")
-    work = costs.workload
+def view_of(costs: Costs) -> CostView:
+    work, plan = costs.workload, costs.schedule
     title = f"{work.phase}, context {work.context:,}, batch {work.batch:,}"
     parts = sorted(costs.parts, key=lambda part: -(part.energy_nJ or 0.0))
     known = [part for part in parts if part.energy_nJ]
@@ -128,7 +79,7 @@ def view_of(given: Mapping[str, Any]) -> CostView:
                 "latency of the prompt" if work.phase == "prefill" else "latency of a token",
                 nanoseconds(costs.latency_ns),
             ),
-            ("interval between tokens of a stream", nanoseconds(costs.interval_ns)),
+            ("interval between tokens of a stream", nanoseconds(plan.interval_ns)),
             ("tokens a second", per_second(costs.tokens_per_s)),
             (
                 "silicon of the chips used",
@@ -140,9 +91,9 @@ def view_of(given: Mapping[str, Any]) -> CostView:
             for part in known[:3]
         ),
         bars=_bars(parts, costs),
-        timeline=_timeline(costs.critical_path),
+        timeline=_timeline(plan.critical_path),
         missing=costs.missing,
-        energy={m.name: m.energy_nJ for m in costs.matrices if m.energy_nJ is not None},
+        energy={each.name: each.energy_nJ for each in costs.matrices},
         speed=per_second(costs.tokens_per_s),
         joules=nanojoules(costs.energy_nJ),
     )
@@ -164,10 +115,10 @@ def _bars(parts: Sequence[Part], costs: Costs) -> tuple[Bar, ...]:
             latency="" if part.latency_ns is None else nanoseconds(part.latency_ns),
             latency_share=""
             if part.latency_ns is None
-            else _share(part.latency_ns, costs.latency_ns),
+            else _share(part.latency_ns, costs.schedule.latency_ns),
             latency_width=round(100 * (part.latency_ns or 0.0) / most_latency, 2),
-            count=f"{count(part.count)} {part.unit}".strip(),
-            value=part.value if isinstance(part.value, str) else count(part.value),
+            count=f"{count(part.count)} {part.unit}",
+            value="" if part.figure is None else count(part.figure.value),
         )
         for part in parts
     )
@@ -177,8 +128,7 @@ def _timeline(path: Sequence[Step]) -> Timeline | None:
     whole = max((step.end_ns for step in path), default=0.0)
     if not whole:
         return None
-    others = sorted({step.kind for step in path} - set(LANES))
-    lanes = tuple(kind for kind in (*LANES, *others) if any(s.kind == kind for s in path))
+    lanes = tuple(kind for kind in LANES if any(step.kind == kind for step in path))
     steps, note = _merged(path, whole)
     return Timeline(
         lanes=lanes,
@@ -186,9 +136,8 @@ def _timeline(path: Sequence[Step]) -> Timeline | None:
             Mark(
                 lane=lanes.index(step.kind),
                 x=round(1000 * step.start_ns / whole, 2),
-                width=round(max(0.4, 1000 * (step.end_ns - step.start_ns) / whole), 2),
-                text=f"{step.name}: {nanoseconds(step.end_ns - step.start_ns)} from "
-                f"{nanoseconds(step.start_ns)}",
+                width=round(max(0.4, 1000 * step.ns / whole), 2),
+                text=f"{step.name}: {nanoseconds(step.ns)} from {nanoseconds(step.start_ns)}",
             )
             for step in steps
         ),
@@ -200,8 +149,8 @@ def _timeline(path: Sequence[Step]) -> Timeline | None:
                 step.name,
                 step.kind,
                 nanoseconds(step.start_ns),
-                nanoseconds(step.end_ns - step.start_ns),
-                percent((step.end_ns - step.start_ns) / whole),
+                nanoseconds(step.ns),
+                percent(step.ns / whole),
             )
             for step in sorted(path, key=lambda s: (s.start_ns - s.end_ns, s.start_ns))[:12]
         ),
@@ -216,7 +165,7 @@ def _merged(path: Sequence[Step], whole: float) -> tuple[Sequence[Step], str]:
         return path, ""
     stretches = STEPS // len({step.kind for step in path})
 
-    def stretch(step: Step) -> tuple[str, int]:
+    def stretch(step: Step) -> tuple[Kind, int]:
         return step.kind, int(stretches * step.start_ns / whole)
 
     ordered = sorted(path, key=lambda step: (*stretch(step), step.start_ns))

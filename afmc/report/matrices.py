@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from afmc.inspect.places import crossbars_of
 from afmc.ir import Group, Program
+from afmc.numbers import short
 from afmc.report.names import Kinds
-from afmc.report.numbers import short
 from afmc.targets import Target
 
 LISTED = 3_000

@@ -14,16 +14,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from afmc.artifact import Artifact
+from afmc.costs import Costs
 from afmc.inspect import summarise
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
+from afmc.numbers import nanojoules, percent
 from afmc.report import provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of
 from afmc.report.floor import floor_plan
 from afmc.report.matrices import list_matrices, packed
 from afmc.report.names import Kinds
-from afmc.report.numbers import nanojoules, percent
 
 _SCRIPTS = ("data.js", "table.js", "drawing.js", "floor.js")
 
@@ -40,13 +41,13 @@ class Card:
 
 def render(
     artifact: Artifact,
-    costs: Sequence[Mapping[str, Any]] = (),
+    costs: Sequence[Costs] = (),
     validations: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """One page of HTML that needs nothing else.
 
-    `costs` are estimates as `afmc.costs` makes them, one for each workload; `validations` what
-    ``afmc validate --json`` printed. Raises OptionError for what is neither, or of another model.
+    `costs` has one for each workload; `validations` what ``afmc validate --json`` printed. Raises
+    OptionError for what is no validation, or one of another model.
     The same arguments give the same page, byte for byte.
     """
     program, target = artifact.program, artifact.target

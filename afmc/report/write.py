@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from afmc.errors import OptionError
+from afmc.files import written
 
 _BEGIN = "<!doctype html>"
 
@@ -36,15 +37,12 @@ def _is_page(path: Path) -> bool:
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Writes beside its place and renames. Raises OptionError where it cannot."""
+    """Raises OptionError where it cannot be written."""
     check_page(path)
-    unfinished = path.parent / f".{path.name}.{os.getpid()}.unfinished"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(path)
     except OSError as error:
-        raise OptionError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        raise OptionError(f"{path.parent} cannot be made: {error.strerror}.") from error
+    with written(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
     return path

@@ -204,6 +204,27 @@ def test_a_matrix_that_stays_digital_is_read_from_memory() -> None:
     assert counts["reading weights of digital matrices"] == 768 * 50257
 
 
+def test_a_stream_waits_for_a_digital_matrix_too() -> None:
+    """Its weights come from the one memory beside the chips, as keys and values do."""
+    hardware = load_target("hermes-64", {"cache.bandwidth_GB_s": 10.0})
+    steps = configure(load_passes(), {"partition.digital": ("lm_head",)})
+    program = run_passes(start("gpt2"), hardware, steps)
+    plan = estimate(program, hardware, Workload(context=100)).schedule
+    assert plan.bottleneck == "cache of keys and values"
+    assert plan.interval_ns == pytest.approx((768 * 50257 + 18432 * 100) / 10)
+    prompt = estimate(program, hardware, Workload("prefill", context=100))
+    read = next(p.count for p in prompt.parts if p.name == "reading weights of digital matrices")
+    assert read == pytest.approx(768 * 50257 / 100)  # for the last token of the prompt
+
+
+def test_attention_is_computed_on_the_chip_of_its_layer() -> None:
+    program, hardware = mapped("gpt2", "hermes-64")
+    figures = {"cache.bandwidth_GB_s": 1e9, "digital.attention_TOPS": 1.0}
+    plan = estimate(program, load_target(hardware, figures), Workload(context=100)).schedule
+    attending = [step.ns for step in plan.critical_path if step.name.startswith("attention")]
+    assert attending == pytest.approx([2e-3 * 1536 * 100] * 12)
+
+
 def test_blocks_that_were_moved_have_no_known_traffic() -> None:
     program, hardware = mapped("gpt2", "hermes-64")
     costs = estimate(replace(program, placing=None), hardware)

@@ -58,7 +58,7 @@ def test_a_trace_is_of_one_workload(tmp_path: Path) -> None:
         (
             tmp_path / "no" / "t.json",
             [costs],
-            f"--trace {tmp_path / 'no' / 't.json'} cannot be written: No such file or directory.",
+            f"{tmp_path / 'no' / 't.json'} cannot be written: No such file or directory.",
         ),
     ):
         with pytest.raises(AfmcError) as caught:

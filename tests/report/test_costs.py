@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import estimates
 import pytest
 
-from afmc.errors import OptionError
+from afmc.costs import Workload
+from afmc.numbers import nanojoules, si
 from afmc.report import costs
 from afmc.report.costs import view_of
-from afmc.report.numbers import nanojoules, si
 from afmc.report.scale import Axis, ticks
 
 NAMES = ["model.layers.0.a.weight", "model.layers.0.b.weight", "model.layers.1.a.weight"]
@@ -64,12 +66,11 @@ def test_a_long_timeline_is_bounded() -> None:
 
 
 def test_without_a_path_there_is_no_timeline() -> None:
-    assert view_of(estimates.costs(NAMES, steps=0) | {"latency_ns": None}).timeline is None
+    assert view_of(estimates.costs(NAMES, steps=0)).timeline is None
 
 
-def test_what_is_no_estimate_is_one_sentence() -> None:
-    with pytest.raises(OptionError, match=r"^costs: workload: field required\.$"):
-        view_of({"energy_nJ": 1.0})
-    broken = estimates.costs(NAMES) | {"energy_nJ": "much"}
-    with pytest.raises(OptionError, match=r"^costs: energy_nJ: input should be a valid number"):
-        view_of(broken)
+def test_times_of_parts_are_shares_of_a_token_of_a_prompt() -> None:
+    costs = replace(estimates.costs(NAMES), workload=Workload("prefill", 100), latency_ns=1e9)
+    view = view_of(costs)
+    assert [bar.latency_share for bar in view.bars] == ["60.0 %", "30.0 %", "10.0 %", "0.0 %", ""]
+    assert dict(view.facts)["latency of the prompt"] == "1 s"

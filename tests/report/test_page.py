@@ -12,6 +12,7 @@ import pytest
 from pages import data_of
 
 from afmc.artifact import Artifact
+from afmc.costs import Figure
 from afmc.errors import OptionError
 from afmc.ir import Applied, Lever, Remainder
 from afmc.report import check_page, render, write_page
@@ -68,10 +69,12 @@ def evil(artifact: Artifact) -> Artifact:
 def test_nothing_of_a_model_becomes_markup(by_hand: Artifact) -> None:
     attacked = evil(by_hand)
     costs = estimates.costs([m.name for m in attacked.program.matrices])
-    for part in costs["parts"]:
-        part |= {"name": EVIL, "source": EVIL, "figure": EVIL, "unit": EVIL, "basis": EVIL}
-    costs["missing"] = [EVIL]
-    costs["workload"]["phase"] = EVIL
+    figure = Figure(EVIL, 1.0, "assumed", EVIL)
+    costs = replace(
+        costs,
+        parts=tuple(replace(part, name=EVIL, unit=EVIL, figure=figure) for part in costs.parts),
+        missing=(EVIL,),
+    )
     validation = estimates.validation(attacked) | {"notes": [EVIL], "text": EVIL, "defects": EVIL}
     page = render(attacked, [costs], [validation])
     parser = Tags()

@@ -6,60 +6,44 @@ from collections.abc import Iterable
 from typing import Any
 
 from afmc.artifact import Artifact
+from afmc.costs import Costs, Efficiency, Figure, OfMatrix, Part, Workload
+from afmc.costs.parts import Where
+from afmc.passes.schedule import Kind, Schedule, Step
 
 
-def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> dict[str, Any]:
+def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
     """Of a token, with one part of which nothing is known."""
     names = list(names)
+    figure = Figure("tile.read_energy_nJ", 5.24, "published", "a paper")
 
-    def part(name: str, group: str, energy: float | None, latency: float | None) -> dict[str, Any]:
-        return {
-            "name": name,
-            "group": group,
-            "energy_nJ": energy,
-            "latency_ns": latency,
-            "count": 972.0,
-            "unit": "reads",
-            "figure": "tile.read_energy_nJ",
-            "value": 5.24,
-            "basis": "published",
-            "source": "a paper",
-        }
+    def part(name: str, group: Where, energy: float | None, share: float | None) -> Part:
+        latency = None if share is None else share * end
+        return Part(name, group, 972.0, "reads", figure, energy, latency)
 
-    path, at = [], 0.0
+    path: list[Step] = []
+    end = 0.0
     for index in range(steps):
-        kind = ("tile", "link", "digital")[index % 3]
-        path.append(
-            {
-                "name": names[index % len(names)],
-                "kind": kind,
-                "start_ns": at,
-                "end_ns": at + 100 + index % 7,
-            }
-        )
-        at += 100 + index % 7
-    return {
-        "schema_version": 1,
-        "workload": {"phase": "decode", "context": context, "batch": 1},
-        "energy_nJ": 7000.0,
-        "latency_ns": at,
-        "interval_ns": 133.0,
-        "tokens_per_s": 1e9 / at if at else None,
-        "area_mm2": None,
-        "parts": [
-            part("tile reads", "tiles", 5000.0, 0.6 * at),
-            part("attention products", "digital", 1200.0, 0.3 * at),
-            part("norms", "digital", 700.0, 0.1 * at),
+        kind: Kind = ("tile", "link", "digital")[index % 3]
+        path.append(Step(names[index % len(names)], kind, end, end + 100 + index % 7))
+        end = path[-1].end_ns
+    return Costs(
+        target="a chip",
+        workload=Workload(context=context),
+        parts=(
+            part("tile reads", "tiles", 5000.0, 0.6),
+            part("attention products", "digital", 1200.0, 0.3),
+            part("norms", "digital", 700.0, 0.1),
             part("adds of row cuts", "digital", 100.0, 0.0),
             part("chip-to-chip links", "links", None, None),
-        ],
-        "matrices": [
-            {"name": name, "energy_nJ": 1.0 + index, "latency_ns": 2.0}
-            for index, name in enumerate(names)
-        ],
-        "critical_path": path,
-        "missing": ["nothing is known of chip-to-chip links: left out"],
-    }
+        ),
+        matrices=tuple(OfMatrix(name, 1.0 + index, 2.0) for index, name in enumerate(names)),
+        schedule=Schedule(end, 133.0, "tiles", tuple(path), tuple(path)),
+        latency_ns=end,
+        tokens_per_s=1e9 / end if end else 0.0,
+        area_mm2=None,
+        efficiency=Efficiency(None, None, 1.0),
+        missing=("nothing is known of chip-to-chip links: left out",),
+    )
 
 
 def validation(artifact: Artifact, conditions: int = 1) -> dict[str, Any]:

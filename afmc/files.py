@@ -1,0 +1,27 @@
+"""Files on disk: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from afmc.errors import OptionError
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """A place beside `path` to write to, which becomes `path` when nothing was raised.
+
+    A kill leaves a hidden file that ends in ``.unfinished`` and the file's own ending. Raises
+    OptionError in one sentence where the system refuses.
+    """
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{path.suffix}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""Energy and time of a token, by model, context and target: the table of the README.
+
+    python tests/benchmarks/token_costs.py [--model NAME]... [--target T]... [--context N]...
+
+Models are those of ``examples/configs``, mapped without their weights; decode, batch 1. Derived
+from the mapping and the figures of the target; what is left out is what ``afmc costs`` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import afmc
+from afmc.costs import Workload, estimate, estimate_baseline
+from afmc.numbers import nanojoules, nanoseconds
+from afmc.targets import Baseline
+from afmc.targets.loader import load_description
+
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
+MODELS = ("llama-3.2-1b", "phi-3-mini")
+TARGETS = ("hermes-64", "pcm-34", "afm-512-projected", "moe-3d", "h100", "int8-dimc")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", action="append")
+    parser.add_argument("--target", action="append")
+    parser.add_argument("--context", action="append", type=int)
+    options = parser.parse_args()
+    models, contexts = options.model or MODELS, options.context or (512, 2048)
+    columns = [f"{model}, {context:,}" for model in models for context in contexts]
+    print(f"| target | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    for name in options.target or TARGETS:
+        cells = [cell for model in models for cell in row(model, name, contexts)]
+        print(f"| `{name}` | {' | '.join(cells)} |", flush=True)
+
+
+def row(model: str, name: str, contexts: Sequence[int]) -> list[str]:
+    hardware = load_description(name)
+    # A baseline needs the matrices alone, which no target changes.
+    on = "ideal-512" if isinstance(hardware, Baseline) else name
+    program = afmc.compile(CONFIGS / f"{model}.json", on, shapes_only=True).program
+    found = []
+    for context in contexts:
+        workload = Workload(context=context)
+        costs = (
+            estimate_baseline(program, hardware, workload)
+            if isinstance(hardware, Baseline)
+            else estimate(program, hardware, workload)
+        )
+        found.append(f"{nanojoules(costs.energy_nJ)}, {nanoseconds(costs.latency_ns)}")
+    return found
+
+
+if __name__ == "__main__":
+    main()
