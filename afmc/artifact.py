@@ -29,6 +29,7 @@ from afmc.ir import (
     Allocation,
     Applied,
     Calibration,
+    Distributions,
     Group,
     Lever,
     Matrix,
@@ -95,6 +96,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         else None,
         "moved": program.moved,
         "repair": asdict(program.repair) if program.repair else None,
+        "distributions": asdict(program.distributions) if program.distributions else None,
     }
 
 
@@ -216,6 +218,7 @@ def read(directory: Path) -> Artifact:
             applied=_parse(tuple[Applied, ...], data["passes"]),
             moved=_parse(int | None, data["moved"]),
             repair=_parse(Repair | None, data["repair"]),
+            distributions=_parse(Distributions | None, data["distributions"]),
             defects=data["defects"]
             and Defects(
                 entries,

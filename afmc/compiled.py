@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,18 @@ from afmc.artifact import Artifact
 from afmc.conditions import Condition, conditions_of
 from afmc.costs import Workload, estimate
 from afmc.defects import Defects, gather_defects
+from afmc.distributions import distributions
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
-from afmc.evaluate import CalibrationCost, Outcome, Validation, compare, tokenise, windows_of
+from afmc.evaluate import (
+    CalibrationCost,
+    Estimate,
+    OfMatrix,
+    Outcome,
+    Validation,
+    compare,
+    tokenise,
+    windows_of,
+)
 from afmc.frontends import huggingface
 from afmc.frontends.export import export
 from afmc.frontends.huggingface import Loaded
@@ -33,8 +44,18 @@ from afmc.frontends.matrices import find_matrices
 from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
+from afmc.frontends.windows import with_windows
 from afmc.inspect import inspect_json, summarise
-from afmc.ir import Calibration, Lever, Matrix, Model, Program, RepairMethod, Routing
+from afmc.ir import (
+    Calibration,
+    Distributions,
+    Lever,
+    Matrix,
+    Model,
+    Program,
+    RepairMethod,
+    Routing,
+)
 from afmc.keep import keep as keep_placements
 from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass, name_of
@@ -45,8 +66,9 @@ from afmc.repair import parse_repair
 from afmc.repair import repair as repair_cells
 from afmc.report import check_page, render, write_page
 from afmc.routing import read_routing, with_routing
-from afmc.simulator.calibrate import Method, look_at, mean_squares
+from afmc.simulator.calibrate import Method, look_at, mean_squares, sizes_of_inputs
 from afmc.simulator.device import device_of
+from afmc.simulator.products import watched
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target, load_target
 from afmc.text import Text, read_text
@@ -59,6 +81,9 @@ ROUTED_TOKENS = 4096
 
 _REPAIR_TOKENS = 1024
 """On which the mean square of every input is measured."""
+
+_SEEN_TOKENS = 1024
+"""On which the sizes of every input are counted."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many tokens further it has come, and how many there are;
@@ -283,6 +308,7 @@ class CompiledModel:
         calibrate: int = 0,
         defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
         settings: Mapping[str, object] | None = None,
+        by_matrix: bool = False,
         progress: Progress = _silent,
     ) -> Validation:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
@@ -294,8 +320,9 @@ class CompiledModel:
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
         given. `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
-        validation alone. Raises TextError, OptionError and
-        TargetError; ModelError for a model that does not predict the next token.
+        validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
+        first window and under the first condition. Raises TextError, OptionError and TargetError;
+        ModelError for a model that does not predict the next token.
         """
         self._weights("validate")
         if settings:
@@ -311,6 +338,7 @@ class CompiledModel:
                 compensation=compensation,
                 calibrate=calibrate,
                 defects=defects,
+                by_matrix=by_matrix,
                 progress=progress,
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
@@ -330,12 +358,21 @@ class CompiledModel:
         windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
         start = time.perf_counter()
         self._written, self._programming_s = None, []
+        of_matrices: dict[int, dict[str, float]] = {}
+
+        def write(index: int, condition: Condition) -> None:
+            put = partial(
+                self.write, seed=seed, instance=index, condition=condition, defects=broken
+            )
+            put()
+            if by_matrix and condition == conditions[0] and index not in of_matrices:
+                of_matrices[index] = self._errors_by_matrix(windows[0])
+                put()  # the noise of reads begins anew
+
         digital, analog = compare(
             self.digital,
             self.analog,
-            lambda index, condition: self.write(
-                seed=seed, instance=index, condition=condition, defects=broken
-            ),
+            write,
             windows,
             instances,
             conditions,
@@ -359,7 +396,24 @@ class CompiledModel:
             defects=self._defects_named(broken),
             overrides=self.target.overrides,
             notes=notes,
+            matrices=tuple(
+                OfMatrix(m.name, Estimate(tuple(each[m.name] for each in of_matrices.values())))
+                for m in self.program.analog
+                if of_matrices
+            ),
         )
+
+    def _errors_by_matrix(self, window: torch.Tensor) -> dict[str, float]:
+        """The relative error of the products of each matrix, as the tiles are now."""
+        with watched(self.tiles) as squares, torch.inference_mode():
+            self.analog(input_ids=window, use_cache=False)
+        found = {}
+        for matrix in self.program.analog:
+            mine = [squares[name] for name in lower.names_in_tiles(matrix)]
+            whole = sum(each.digital for each in mine)
+            wrong = sum(each.error for each in mine)
+            found[matrix.name] = math.sqrt(wrong / whole) if whole else 0.0
+        return found
 
     def _defects_named(self, new: Defects | None) -> str | None:
         maps = [each.name for each in (self.program.defects, new) if each is not None]
@@ -570,6 +624,7 @@ def compile(
         if not matrices:
             raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
         matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
+        work = with_windows(work, loaded.module)
         start = replace(start, matrices=matrices, remainder=remainder, work=work)
         if routing is not None:
             start = with_routing(start, routing)
@@ -593,6 +648,9 @@ def compile(
     progress("levers", 0, 0)
     with clock.stage("levers"):
         found = levers(program, start, hardware, steps)
+    if not shapes_only:
+        with clock.stage("distributions"):
+            program = _with_distributions(program, hardware, loaded, text, progress)
     if broken is not None and broken.has_stuck_cells and not shapes_only:
         with clock.stage("repair"):
             program = _repair(program, hardware, loaded, methods, text, kept, progress)
@@ -641,6 +699,32 @@ def _repair(
         squares, name = mean_squares(module, readers, windows), source.name
     earlier = None if kept is None else kept.program
     return repair_cells(program, target, tiles, methods, squares, name, earlier)
+
+
+def _with_distributions(
+    program: Program,
+    target: Target,
+    loaded: Loaded,
+    text: str | Path | Text | None,
+    progress: Progress,
+) -> Program:
+    """With how weights make use of full scale, and inputs where there are ranges and a text."""
+    progress("distributions", 0, 0)
+    tiles = lower.make_tiles(loaded.module, program, target)
+    ranges = {m.input: m.input_range for m in program.analog if m.input_range is not None}
+    if not target.needs_input_range or loaded.tokenizer is None or not ranges:
+        return replace(
+            program,
+            distributions=Distributions("", "", 0, distributions(program, target, tiles, {})),
+        )
+    source = _source(text)
+    windows = _windows(loaded, source, _SEEN_TOKENS)
+    readers = {name: path for name, path in _readers(program).items() if name in ranges}
+    module = lower.grouped(loaded.module, program.matrices, {})
+    inputs = sizes_of_inputs(module, readers, ranges, windows)
+    seen = sum(window.numel() for window in windows)
+    found = distributions(program, target, tiles, inputs)
+    return replace(program, distributions=Distributions(source.name, source.sha256, seen, found))
 
 
 def _load(

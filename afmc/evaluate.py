@@ -116,6 +116,19 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class OfMatrix:
+    """How wrong the products of one matrix are on the tiles."""
+
+    name: str
+    relative_error: Estimate
+    """The root of the summed squares of the error, by that of the digital products of the same
+    inputs: 0 for perfect hardware, 1 where nothing is left."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "relative_error": self.relative_error.to_json()}
+
+
+@dataclass(frozen=True)
 class Validation:
     """Digital and analog on the same tokens. All figures are measured, in simulation."""
 
@@ -139,6 +152,9 @@ class Validation:
     """What a reader should know: what the devices do not do, for instance."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Figures of the target that were set for this validation alone."""
+    matrices: tuple[OfMatrix, ...] = ()
+    """Under the first condition, on the first window, in dataflow order; empty where nobody asked.
+    """
 
     @property
     def instances(self) -> int:
@@ -175,6 +191,7 @@ class Validation:
             "overrides": dict(self.overrides),
             "notes": list(self.notes),
             "calibration": None if self.calibration is None else asdict(self.calibration),
+            "matrices": [each.to_json() for each in self.matrices],
             "text": self.text,
             "text_sha256": self.text_sha256,
             "tokens_per_s": {

@@ -160,6 +160,8 @@ class Work:
     """Results for a token for each position of its context; multiply-accumulates of attention."""
     cached: float = 0.0
     """Values that a token leaves for the attention of later ones, before they are repeated."""
+    window: int | None = None
+    """Positions that it looks at, at most; None: the whole context."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,37 @@ class Calibration:
     """Name of the text, and the SHA-256 of what was read of it."""
     text_sha256: str
     tokens: int
+
+
+OCTAVES = 8
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How a matrix makes use of full scale, as shares of values by size, [OCTAVES + 2]: those above
+    full scale, those from there down to more than a half of it, to more than a quarter, and so on,
+    and the rest, of at most 2^-OCTAVES of it, which 8 bits do not tell from zero."""
+
+    weights: tuple[float, ...]
+    """Against the weight of full conductance of their column or crossbar."""
+    inputs: tuple[float, ...] = ()
+    """Against the range of the converters, which clip those above it; empty where not seen."""
+
+    @property
+    def clipped(self) -> float | None:
+        """Share of the inputs that converters clip."""
+        return self.inputs[0] if self.inputs else None
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """Of the analog matrices; derived from the weights, and measured of inputs on a text."""
+
+    text: str
+    """Name of the text, and SHA-256 of what was read of it; empty where inputs were not seen."""
+    text_sha256: str
+    tokens: int
+    matrices: Mapping[str, Distribution]
 
 
 @dataclass(frozen=True, eq=False)
@@ -449,6 +482,8 @@ class Program:
     moved: int | None = None
     """Blocks that are elsewhere than in the compile whose placements were to be kept; None where
     none was."""
+    distributions: Distributions | None = None
+    """None where the weights are not known."""
     repair: Repair | None = None
     """None where no weight meets a stuck cell, or the weights are not known."""
     orders: Table = field(default_factory=lambda: np.zeros(0, ORDER))

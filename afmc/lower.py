@@ -303,11 +303,11 @@ class _Writer:
         self.device = device_of(target)
         self.faults = faults_of(program_, target, defects)
         self.pieces = pieces_of(program_, target)
-        self.maxima = _crossbar_maxima(program_, target, tiles, self.pieces)
+        self.maxima = crossbar_maxima(program_, target, tiles, self.pieces)
         self.place = {
             (name, replica): pieces[0].address
             for (group, copy_, replica), pieces in self.pieces.items()
-            for name in _members(program_, group, copy_)
+            for name in members_of(program_, group, copy_)
         }
 
     def generator(self, layer: str, replica: int, purpose: str) -> torch.Generator:
@@ -339,10 +339,10 @@ class _Writer:
         corrections: Mapping[tuple[str, int], Correction],
     ) -> None:
         group, copy_, replica = owner
-        names = _members(self.program, group, copy_)
+        names = members_of(self.program, group, copy_)
         layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
         written = program(
-            _side_by_side([layer for _, layer in layers]),
+            side_by_side([layer for _, layer in layers]),
             self.pieces[owner],
             self.target,
             self.device,
@@ -363,13 +363,13 @@ class _Writer:
             first = last
 
 
-def _members(program_: Program, group: int, copy_: int) -> list[str]:
+def members_of(program_: Program, group: int, copy_: int) -> list[str]:
     """Names in `Tiles` of the layers that share the blocks of a group's copy."""
     members = program_.groups[group].members
     return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
 
 
-def _side_by_side(layers: Sequence[Layer]) -> Tensor:
+def side_by_side(layers: Sequence[Layer]) -> Tensor:
     """[cols, rows]: what tiles that several layers share are to hold."""
     weights = [layer.ideal for layer in layers]
     return weights[0] if len(weights) == 1 else torch.cat(weights)
@@ -422,7 +422,7 @@ def _lines_of(
     return lines_of
 
 
-def _crossbar_maxima(
+def crossbar_maxima(
     program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
 ) -> dict[Crossbar, float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
@@ -430,7 +430,7 @@ def _crossbar_maxima(
         return None
     maxima: dict[Crossbar, float] = {}
     for (group, copy_, _), mine in pieces.items():
-        weight = _side_by_side([tiles[name] for name in _members(program_, group, copy_)])
+        weight = side_by_side([tiles[name] for name in members_of(program_, group, copy_)])
         for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)

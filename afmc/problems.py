@@ -68,6 +68,8 @@ def _work(program: Program) -> Iterator[str]:
     for work in program.work:
         if work.after and work.after not in program.by_name:
             yield f"{work.kind} comes after {work.after}, which is no matrix."
+        if work.window is not None and work.window < 1:
+            yield f"{work.kind} after {work.after or 'the input'} looks at {work.window} positions."
         for amount in (work.values, work.by_position, work.cached):
             if not 0 <= amount < float("inf"):
                 yield f"{work.kind} after {work.after or 'the input'} is {amount} values."

@@ -178,6 +178,8 @@ def test_work_is_after_a_matrix_and_countable(program: Program) -> None:
     assert list(problems(fine, TARGET)) == []
     lost = replace(program, work=(Work("m99", "norm", 4.0),))
     assert list(problems(lost, TARGET)) == ["norm comes after m99, which is no matrix."]
+    narrow = replace(program, work=(Work(name, "attention", 0.0, 8.0, 2.0, 0),))
+    assert list(problems(narrow, TARGET)) == [f"attention after {name} looks at 0 positions."]
     for amount in (-1.0, float("nan"), float("inf")):
         wrong = replace(program, work=(Work("", "norm", amount),))
         assert list(problems(wrong, TARGET)) == [f"norm after the input is {amount} values."]

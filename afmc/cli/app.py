@@ -476,6 +476,13 @@ def validate(
             help="Perfect devices, wires and converters instead; the converters' bits stay.",
         ),
     ] = False,
+    by_matrix: Annotated[
+        bool,
+        typer.Option(
+            "--by-matrix",
+            help="Also how wrong each matrix's products are, for 'afmc report' to colour by.",
+        ),
+    ] = False,
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
@@ -520,6 +527,7 @@ def validate(
             **several,
             calibrate=calibrate,
             defects=broken,
+            by_matrix=by_matrix,
             progress=progress,
         )
     if json:

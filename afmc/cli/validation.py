@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from afmc.conditions import format_time
 from afmc.evaluate import CalibrationCost, Estimate, Validation
+from afmc.numbers import percent
 from afmc.targets import Target
+
+WORST = 10
+"""Matrices that are listed."""
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,7 +33,7 @@ def render(result: Validation, model: str, target: Target) -> RenderableType:
     where += "".join(f"\nNote: {note}." for note in result.notes)
     if result.calibration is not None:
         where += "\n" + _cost(result.calibration)
-    return Group(table, where)
+    return Group(table, *([_matrices(result)] if result.matrices else []), where)
 
 
 def _one(result: Validation, target: Target) -> RenderableType:
@@ -89,6 +93,30 @@ def _several(result: Validation, target: Target) -> RenderableType:
             " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
             f"{outcome.kl_divergence.mean:.5f}",
             f"{outcome.top1_agreement.mean:.2%}",
+        )
+    return table
+
+
+def _matrices(result: Validation) -> RenderableType:
+    """Those whose products are most wrong."""
+    from rich import box
+    from rich.table import Table
+
+    condition = result.outcomes[0].condition
+    worst = sorted(result.matrices, key=lambda each: -each.relative_error.mean)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"matrices whose products are most wrong, {condition}; all are in --json",
+        title_justify="left",
+    )
+    table.add_column("matrix")
+    table.add_column("relative error of the products", justify="right")
+    table.add_column("std", justify="right")
+    for each in worst[:WORST]:
+        std = each.relative_error.std
+        table.add_row(
+            each.name, percent(each.relative_error.mean, 2), "" if std is None else percent(std, 2)
         )
     return table
 

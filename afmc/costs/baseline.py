@@ -86,12 +86,13 @@ class _Step:
             matrix.rows * matrix.cols * _touched(matrix.copies, matrix.per_token, tokens)
             for matrix in program.matrices
         )
-        positions = workload.positions
-        cached = sum(work.cached for work in program.work)
         # A prompt's keys and values are read once for all of its tokens; see the fitted model.
-        sequences = workload.batch
-        self.kept = self.bytes * cached * workload.context * sequences
-        attention = sum(w.by_position for w in program.work if w.kind == "attention") * positions
+        self.kept = self.bytes * sum(w.cached * workload.kept(w.window) for w in program.work)
+        attention = sum(
+            w.by_position * workload.positions(w.window)
+            for w in program.work
+            if w.kind == "attention"
+        )
         self.macs = tokens * (sum(m.macs_per_token for m in program.matrices) + attention)
 
     def _value(self, key: str, otherwise: float) -> float:

@@ -63,7 +63,7 @@ class _Estimate:
         self.read_from = {name for feeds in chained(program).values() for name in feeds}
         self.reads: Reads = reads_of(program, self._shares())
         self.chips = int(program.placements["chip"].max(initial=-1)) + 1
-        self.stored = self.cached * workload.context * workload.batch  # bytes
+        self.stored = sum(w.cached * workload.kept(w.window) for w in program.work)  # bytes
         fits = self.stored <= self.figures["cache.on_chip_MB"].value * 1e6 * self.chips
         self.cache = ON_CHIP if fits and self.stored else BESIDE
         self.digital = [m for m in program.matrices if m.name in (program.digital or {})]
@@ -196,8 +196,8 @@ class _Estimate:
             name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
             yield Duration(name, "digital", self.figures[_LATENCY[work.kind]].value)
             return
-        macs = work.by_position * self.workload.positions
-        read = work.cached * self.workload.positions
+        positions = self.workload.positions(work.window)
+        macs, read = work.by_position * positions, work.cached * positions
         yield self._products(f"{ATTENDING}{work.after}", macs, read, self.cache)
 
     def _digital_matrix(self, matrix: Matrix) -> Duration:
@@ -239,13 +239,14 @@ class _Estimate:
         return Part(name, group, count, unit, figure, count * figure.value * scale)  # type: ignore[arg-type]
 
     def _digital(self) -> Iterator[Part]:
-        positions, work = self.workload.positions, self.program.work
+        work = self.program.work
         yield self._part("adding partial sums", "digital", float(self.reads.adds.sum()),
                          "additions", "digital.add_energy_pJ")  # fmt: skip
         if not work:
             self.missing.append("nothing is known of the work between the matrices")
         counts: Counter[str] = Counter()
         for each in work:
+            positions = self.workload.positions(each.window)
             counts[each.kind] += each.values + each.by_position * positions  # type: ignore[assignment]
         for kind, key in _PER_VALUE.items():
             yield self._part(_NAMES[kind], "digital", counts[kind], "values", key)
@@ -257,7 +258,7 @@ class _Estimate:
 
     def _memory(self) -> Iterator[Part]:
         key = f"{self.cache}energy_pJ_B"
-        read = self.cached * self.workload.positions
+        read = sum(w.cached * self.workload.positions(w.window) for w in self.program.work)
         yield self._part(READING, "memory", read, "bytes", key)
         yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
         if self.digital:

@@ -37,7 +37,15 @@ class Workload:
         """That go through the tiles."""
         return self.batch * (self.context if self.phase == "prefill" else 1)
 
-    @property
-    def positions(self) -> float:
-        """That a token attends to, itself included, on average over the tokens."""
-        return float(self.context) if self.phase == "decode" else (self.context + 1) / 2
+    def positions(self, window: int | None = None) -> float:
+        """That a token attends to, itself included and `window` at most, on average over tokens."""
+        context = self.context
+        most = context if window is None else min(window, context)
+        if self.phase == "decode":
+            return float(most)
+        # Up to the window one more each time, and then that many.
+        return most * (most + 1) / 2 / context + most * (context - most) / context
+
+    def kept(self, window: int | None = None) -> int:
+        """Positions whose keys and values are kept at the end, of all sequences."""
+        return self.batch * (self.context if window is None else min(window, self.context))

@@ -67,12 +67,21 @@ def _matrices(
             "input_range": matrix.input_range,
             "side": "analog" if reason is None else "digital",
             "reason": reason,
+            "full_scale": _full_scale(program, matrix),
         }
         yield row | (
             _mapped(program, target, matrix, group_of[matrix.name], mine)
             if matrix.name in group_of
             else {}
         )
+
+
+def _full_scale(program: Program, matrix: Matrix) -> dict[str, list[float]] | None:
+    """`Distribution` of a matrix; None where it is not known."""
+    if program.distributions is None or matrix.name not in program.distributions.matrices:
+        return None
+    known = program.distributions.matrices[matrix.name]
+    return {"weights": list(known.weights), "inputs": list(known.inputs)}
 
 
 def _mapped(
@@ -201,6 +210,12 @@ def _facts(
         )
 
 
+def _clipped(row: Mapping[str, Any]) -> str:
+    """The share of its inputs that the converters clip."""
+    inputs = row["full_scale"] and row["full_scale"]["inputs"]
+    return f"{100 * inputs[0]:.2g} %" if inputs else ""
+
+
 def _shared(others: Sequence[Mapping[str, Any]], matrices: int) -> str:
     if not others:
         return "with no other matrix" if matrices == 1 else "with none but one another"
@@ -220,6 +235,10 @@ def _table(matrices: Sequence[Mapping[str, Any]], lines: int) -> RenderableType:
         "range": (
             any(row["input_range"] is not None for row in matrices),
             lambda row: "" if row["input_range"] is None else f"{row['input_range']:.4g}",
+        ),
+        "clipped": (
+            any(row["full_scale"] and row["full_scale"]["inputs"] for row in matrices),
+            _clipped,
         ),
         "cut into": (True, lambda row: row.get("cut_into", "digital")),
         "blocks": (True, lambda row: f"{row['blocks']:,}" if "blocks" in row else ""),

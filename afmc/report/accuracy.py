@@ -66,6 +66,11 @@ class Condition(Given):
         return f"{format_time(self.at_s)}, {self.temperature}, {self.correction}"
 
 
+class OfMatrix(Given):
+    name: str
+    relative_error: Estimate
+
+
 class Identity(Given):
     """Of which model a validation is, and on what."""
 
@@ -87,6 +92,7 @@ class Validation(Given):
     text_sha256: str = ""
     defects: str | None = None
     overrides: dict[str, Any] = Field(default_factory=dict)
+    matrices: tuple[OfMatrix, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -183,6 +189,9 @@ class AccuracyView:
     interval: str
     digital: str
     first: str
+    errors: dict[str, float]
+    """The relative error of the products by matrix, mean over instances; empty where not measured.
+    """
 
 
 HEADINGS = (
@@ -228,6 +237,7 @@ def view_of(found: Validation) -> AccuracyView:
         digital=f"{found.digital.perplexity:,.4g}",
         interval=f"95 %: {_interval(estimate)}" if estimate.interval_95 else "one instance",
         first=first.text,
+        errors={each.name: each.relative_error.mean for each in found.matrices},
     )
 
 

@@ -22,6 +22,7 @@
   const cellSame = unrun(floor.cells.same);
   const cellUse = unrun(floor.cells.use).map((each) => each / 1000);
   const cellEnergy = unrun(floor.cells.energy).map((each) => each * 1e-6);
+  const cellError = unrun(floor.cells.error).map((each) => each / 1e4);
   const layerText = floor.layers.map((layer) => layer.split(".").pop());
 
   // ---- what is drawn: cells at places, in tiles' widths
@@ -29,7 +30,7 @@
   function readDetail() {
     const { detail } = floor;
     const columns = {};
-    for (const key of ["layer", "kind", "use", "energy", "blocks", "listed", "on"]) {
+    for (const key of ["layer", "kind", "use", "energy", "error", "blocks", "listed", "on"]) {
       columns[key] = unrun(detail[key]);
     }
     const tiles = unstep(detail.tile), on = unstep(detail.groups);
@@ -47,7 +48,7 @@
         cells.push({
           chip, tile: tiles[tile], layer: columns.layer[tile], kind: columns.kind[tile],
           use: columns.use[tile] / 1000, energy: columns.energy[tile] * 1e-6,
-          count: columns.blocks[tile], blocks: listed,
+          error: columns.error[tile] / 1e4, count: columns.blocks[tile], blocks: listed,
           groups: on.slice(pair, (pair += columns.on[tile])),
         });
       }
@@ -87,7 +88,8 @@
     const columns = inRows(cellLayer.length, 1, 1);
     const cells = cellLayer.map((layer, index) => ({
       x: index % columns, y: Math.floor(index / columns), index, layer, kind: null,
-      use: cellUse[index], energy: cellEnergy[index] ?? 0, groups: [],
+      use: cellUse[index], energy: cellEnergy[index] ?? 0,
+      error: cellError[index] ?? 0, groups: [],
     }));
     floor.on.forEach((runs, group) => {
       for (let i = 0; i < runs.length; i += 2) {
@@ -113,6 +115,7 @@
     else if (opened === null) view = chipsView();
     else view = tilesView([opened]);
     view.most = view.cells.reduce((high, cell) => Math.max(high, cell.energy), 0);
+    view.worst = view.cells.reduce((high, cell) => Math.max(high, cell.error), 0);
     backButton.hidden = floor.whole || opened === null;
     find();
     fit();
@@ -124,6 +127,7 @@
     switch (colour.value) {
       case "use": return drawing.scale(cell.use);
       case "energy": return drawing.scale(view.most ? Math.sqrt(cell.energy / view.most) : 0);
+      case "error": return drawing.scale(view.worst ? Math.sqrt(cell.error / view.worst) : 0);
       case "kind": return cell.kind === null ? [128, 128, 128] : drawing.apart(kindNumber.get(cell.kind));
       default: return cell.layer < 0 ? [128, 128, 128] : drawing.ordered(cell.layer, floor.layers.length);
     }
@@ -133,6 +137,7 @@
     switch (colour.value) {
       case "use": return percent(cell.use, 0);
       case "energy": return si(cell.energy * 1e-9, "J");
+      case "error": return percent(cell.error, 0);
       case "kind": return cell.kind === null ? "" : shortKind(cell.kind);
       default: return layerText[cell.layer] ?? "";
     }
@@ -238,8 +243,11 @@
       for (let i = 0; i < 18; i++) {
         bar.append(svg("rect", { x: `${(100 * i) / 18}%`, width: "5.7%", height: "100%", fill: drawing.css(drawing.scale(i / 17)) }));
       }
-      const high = colour.value === "use" ? "100 % of the cells" : `${si(view.most * 1e-9, "J")} a token, by square root`;
-      legend.append("0", bar, high);
+      legend.append("0", bar, {
+        use: "100 % of the cells",
+        energy: `${si(view.most * 1e-9, "J")} a token, by square root`,
+        error: `${percent(view.worst)} relative error of the products, by square root`,
+      }[colour.value]);
     }
   }
 
@@ -266,6 +274,7 @@
         `${cell.count === 1 ? "block" : "blocks"}`),
     ];
     if (floor.energy) parts.push(element("p", {}, `${si(cell.energy * 1e-9, "J")} a token, its matrices' energy spread evenly over their cells`));
+    if (floor.error) parts.push(element("p", {}, `${percent(cell.error)} relative error of its matrices' products`));
     parts.push(list(lines, 6, cell.count));
     const tiers = [...new Set(cell.blocks.map((block) => block.tier))].slice(0, 4);
     for (const tier of tiers) {
@@ -289,6 +298,7 @@
       element("p", {}, cell.layer < 0 ? "empty" : `most of ${floor.layers[cell.layer]}`),
     ];
     if (floor.energy) parts.push(element("p", {}, `${si(cell.energy * 1e-9, "J")} a token`));
+    if (floor.error) parts.push(element("p", {}, `${percent(cell.error)} relative error of the products`));
     parts.push(list(cell.groups.map((group) => groups[group].name), 8));
     const like = detailOf(cell);
     parts.push(element("p", { class: "quiet" }, like === undefined

@@ -46,12 +46,17 @@ class Floor:
 
 
 def floor_plan(
-    program: Program, target: Target, kinds: Kinds, energy: Mapping[str, float] | None = None
+    program: Program,
+    target: Target,
+    kinds: Kinds,
+    energy: Mapping[str, float] | None = None,
+    error: Mapping[str, float] | None = None,
 ) -> Floor:
-    """`energy` is that of a token by matrix, in nJ, where it is known."""
+    """`energy` is that of a token by matrix, in nJ, and `error` the relative one of its products,
+    where they are known."""
     placed = program.placements
     order = np.lexsort([placed[key] for key in ("col", "row", "tier", "tile", "chip")])
-    held = _Held(program, target, kinds, placed[order], energy)
+    held = _Held(program, target, kinds, placed[order], energy, error)
     same = np.arange(held.chips) if held.whole else _alike(held)
     span, cells = _cells(held, same)
     chosen = _chosen(held, same, span)
@@ -65,6 +70,7 @@ def floor_plan(
         "columns": target.crossbar.columns,
         "across": _across(target),
         "energy": energy is not None,
+        "error": error is not None,
         "layers": held.layer_names,
         "groups": [
             [int(layer), *kinds.packed(group.name)]
@@ -87,6 +93,7 @@ class _Held:
         kinds: Kinds,
         placed: Table,
         energy: Mapping[str, float] | None,
+        error: Mapping[str, float] | None,
     ) -> None:
         numbers: dict[str, int] = {}
         self.layer_of_group = np.array(
@@ -99,6 +106,8 @@ class _Held:
         self.group = self.blocks["group"].astype(np.int64)
         self.weights = self.blocks["rows"].astype(np.int64) * self.blocks["cols"]
         self.energy = self.weights * _density(program, energy)[self.group]
+        self.square = self.weights * _squares(program, error)[self.group]
+        """Of the relative error, times the weights that it counts for."""
         self.chip = placed["chip"].astype(np.int64)
         self.chips = int(self.chip.max(initial=-1)) + 1
         self.tile = self.chip * target.chip.tiles + placed["tile"]
@@ -127,6 +136,21 @@ def _density(program: Program, energy: Mapping[str, float] | None) -> Real:
     )
     spent = [sum((energy or {}).get(name, 0.0) for name in g.members) for g in program.groups]
     return np.array(spent, np.float64) / np.maximum(held, 1.0)
+
+
+def _squares(program: Program, error: Mapping[str, float] | None) -> Real:
+    """The squared relative error of the products by group, of merged matrices by their columns."""
+    found = []
+    for group in program.groups:
+        widths = [program.by_name[name].cols for name in group.members]
+        squares = [(error or {}).get(name, 0.0) ** 2 for name in group.members]
+        found.append(float(np.average(squares, weights=widths)))
+    return np.array(found, np.float64)
+
+
+def _error(squares: Real, weights: Real) -> Index:
+    """The root of the mean of squares over weights, in ten-thousandths."""
+    return np.rint(1e4 * np.sqrt(squares / np.maximum(weights, 1))).astype(np.int64)
 
 
 def _sum(place: Index, values: Index | Real, places: int) -> Real:
@@ -162,10 +186,11 @@ def _alike(held: _Held) -> Index:
 
 def _cells(held: _Held, same: Index) -> tuple[int, dict[str, list[int]]]:
     """How many chips a cell of the page stands for, and its columns: the first chip's layer and
-    layout, the mean use in thousandths, the energy."""
+    layout, the mean use in thousandths, the energy, the error."""
     layer = _most(held.chip, held.layer_of_group[held.group], held.weights, held.chips)
-    use = _sum(held.chip, held.weights, held.chips) / (held.crossbar * held.tiles_a_chip)
-    energy = _sum(held.chip, held.energy, held.chips)
+    weights = _sum(held.chip, held.weights, held.chips)
+    use = weights / (held.crossbar * held.tiles_a_chip)
+    energy, square = (_sum(held.chip, each, held.chips) for each in (held.energy, held.square))
     span = max(1, -(-held.chips // FRAMES))
     while True:
         starts = np.arange(0, held.chips, span)
@@ -175,6 +200,9 @@ def _cells(held: _Held, same: Index) -> tuple[int, dict[str, list[int]]]:
             "same": runs(same[starts]),
             "use": runs(np.rint(1000 * np.add.reduceat(use, starts) / sizes)),
             "energy": runs(_femtojoules(np.add.reduceat(energy, starts))),
+            "error": runs(
+                _error(np.add.reduceat(square, starts), np.add.reduceat(weights, starts))
+            ),
         }
         if sum(map(len, columns.values())) <= NUMBERS:
             return span, columns
@@ -209,7 +237,7 @@ def _detail(held: _Held, chosen: Index) -> dict[str, Any]:
     weights = held.weights[mine]
     counts = np.bincount(tile, minlength=len(tiles))
     use = _sum(tile, weights, len(tiles)) / held.crossbar
-    energy = _sum(tile, held.energy[mine], len(tiles))
+    energy, square = (_sum(tile, e[mine], len(tiles)) for e in (held.energy, held.square))
     each = len(mine) if len(mine) <= BLOCKS else max(1, BLOCKS // len(tiles))
     first = np.arange(len(mine)) - np.repeat(np.cumsum(counts) - counts, counts) < each
     kept = mine[first]
@@ -223,6 +251,7 @@ def _detail(held: _Held, chosen: Index) -> dict[str, Any]:
         "kind": runs(_most(tile, held.kind_of_group[held.group[mine]], weights, len(tiles))),
         "use": runs(np.rint(1000 * use)),
         "energy": runs(_femtojoules(energy)),
+        "error": runs(_error(square, _sum(tile, weights, len(tiles)))),
         "blocks": runs(counts),
         "listed": runs(np.minimum(counts, each)),
         "on": runs(np.bincount(number[pairs // held.groups])),

@@ -4,19 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afmc.inspect.places import crossbars_of
 from afmc.ir import Group, Program
-from afmc.numbers import short
+from afmc.numbers import nanojoules, percent, short
 from afmc.report.names import Kinds
 from afmc.targets import Target
 
 LISTED = 3_000
 """Matrices that the page lists one by one, at most."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is known of matrices in one compile and not in another."""
+
+    heading: str
+    unit: Literal["nJ", "share"]
+    of: Mapping[str, float]
+    """By name of a matrix; of the others it is not known."""
+
+    def of_kind(self, values: Sequence[float], members: int) -> float | None:
+        """Energies add up, where all are known; of shares the largest counts."""
+        if self.unit == "nJ":
+            return sum(values) if len(values) == members else None
+        return max(values, default=None)
+
+    def text(self, value: float | None) -> str:
+        return nanojoules(value) if self.unit == "nJ" else percent(value, 2)
 
 
 @dataclass(frozen=True)
@@ -38,8 +57,8 @@ class Row:
     range: str
     where: str
     reason: str
-    energy: float | None
-    """Of a token, in nJ; None where it is not known."""
+    figures: tuple[float | None, ...]
+    """As many as there are figures; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,7 @@ class Listing:
 
 
 def list_matrices(
-    program: Program, target: Target, kinds: Kinds, energy: Mapping[str, float] | None = None
+    program: Program, target: Target, kinds: Kinds, figures: Sequence[Figure] = ()
 ) -> Listing:
     digital, held = program.digital or {}, _held(program, target)
     size = target.crossbar.rows * target.crossbar.columns
@@ -88,7 +107,7 @@ def list_matrices(
                 range=_range([matrix.input_range]),
                 where=where,
                 reason=why if mine is None else mine.merged,
-                energy=None if energy is None else energy.get(matrix.name),
+                figures=tuple(figure.of.get(matrix.name) for figure in figures),
             )
         )
     names = kinds.names()
@@ -97,7 +116,10 @@ def list_matrices(
         members = [program.matrices[i] for i in indices]
         parts = [held[m.name] for m in members if m.name in held]
         tiles = len(_distinct(np.concatenate([p.crossbars for p in parts]))) if parts else 0
-        known = [each for i in indices if (each := rows[i].energy) is not None]
+        known = [
+            [each for i in indices if (each := rows[i].figures[at]) is not None]
+            for at in range(len(figures))
+        ]
         summed.append(
             Row(
                 name=names[kind],
@@ -111,7 +133,10 @@ def list_matrices(
                 range=_range([m.input_range for m in members]),
                 where=where,
                 reason=why,
-                energy=sum(known) if len(known) == len(members) else None,
+                figures=tuple(
+                    figure.of_kind(values, len(members))
+                    for figure, values in zip(figures, known, strict=True)
+                ),
             )
         )
     kind_of_row = [0] * len(rows)
@@ -174,7 +199,7 @@ def _range(values: Sequence[float | None]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def packed(listing: Listing, kinds: Kinds) -> dict[str, Any]:
+def packed(listing: Listing, kinds: Kinds, figures: Sequence[Figure] = ()) -> dict[str, Any]:
     """The matrices for the page's script; of very many the first of each kind, as many as fit."""
     whole = len(listing.rows) <= LISTED
     share = max(1, LISTED // max(1, len(listing.kinds)))
@@ -198,7 +223,8 @@ def packed(listing: Listing, kinds: Kinds) -> dict[str, Any]:
                 row.range,
                 row.where,
                 reasons.setdefault(row.reason, len(reasons)),
-                None if row.energy is None else float(f"{row.energy:.4g}"),
+                *(None if each is None else float(f"{each:.4g}") for each in row.figures),
             ]
         )
-    return {"rows": listed, "reasons": list(reasons)}
+    units = [figure.unit for figure in figures]
+    return {"rows": listed, "reasons": list(reasons), "units": units}

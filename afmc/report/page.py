@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -18,12 +18,15 @@ from afmc.costs import Costs
 from afmc.inspect import summarise
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
-from afmc.numbers import nanojoules, percent
+from afmc.ir import Program
+from afmc.numbers import percent
 from afmc.report import provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of
+from afmc.report.distributions import SIZES
+from afmc.report.distributions import view_of as distributions_of
 from afmc.report.floor import floor_plan
-from afmc.report.matrices import list_matrices, packed
+from afmc.report.matrices import Figure, list_matrices, packed
 from afmc.report.names import Kinds
 
 _SCRIPTS = ("data.js", "table.js", "drawing.js", "floor.js")
@@ -55,10 +58,13 @@ def render(
     cost_views = [view_of(each) for each in costs]
     accuracy = views_of(artifact, validations)
     energy = cost_views[0].energy if cost_views and cost_views[0].energy else None
+    error = next((view.errors for view in accuracy if view.errors), None)
     kinds = Kinds()
-    table = list_matrices(program, target, kinds, energy)
-    floor = floor_plan(program, target, kinds, energy)
-    matrices = packed(table, kinds)
+    figures = list(_figures(program, energy, error))
+    table = list_matrices(program, target, kinds, figures)
+    floor = floor_plan(program, target, kinds, energy, error)
+    matrices = packed(table, kinds, figures)
+    distributions = distributions_of(program, kinds)
     data = {"kinds": kinds.names(), "floor": floor.data, "matrices": matrices}
     scripts = [_resource(name) for name in _SCRIPTS]
     return (
@@ -84,15 +90,18 @@ def render(
             kinds=table.kinds,
             listed=len(matrices["rows"]),
             all_matrices=len(table.rows),
+            figures=figures,
             with_energy=energy is not None,
-            nanojoules=nanojoules,
+            with_error=error is not None,
+            distributions=distributions,
+            distribution_sizes=SIZES,
             percent=percent,
             floor_note=floor.note,
             digital=not_analog(program),
             operators=provenance.not_on_tiles(artifact),
             versions=provenance.versions(artifact),
             options=provenance.options(artifact),
-            figures=provenance.figures(artifact),
+            target_figures=provenance.figures(artifact),
             measured=provenance.measured(artifact),
             style=Markup(_resource("style.css")),
             data=_embedded(data),
@@ -100,6 +109,20 @@ def render(
             script_hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
         )
     )
+
+
+def _figures(
+    program: Program, energy: Mapping[str, float] | None, error: Mapping[str, float] | None
+) -> Iterator[Figure]:
+    if energy is not None:
+        yield Figure("energy", "nJ", energy)
+    known = program.distributions
+    if known is not None and known.tokens:
+        found = {name: each.clipped for name, each in known.matrices.items()}
+        clipped = {name: share for name, share in found.items() if share is not None}
+        yield Figure("inputs clipped", "share", clipped)
+    if error is not None:
+        yield Figure("error of products", "share", error)
 
 
 def _environment() -> Environment:

@@ -2,6 +2,7 @@
 // Tables that are sorted by their headings, and the one of all matrices.
 (() => {
   const { data, name, count, percent, si, element } = afmc;
+  const { units } = data.matrices;
   const PAGE = 500; // rows of matrices at a time
   const MEMBERS = 200; // of a kind, that are unfolded at most
 
@@ -47,7 +48,6 @@
   const where = document.getElementById("matrices-where");
   const found = document.getElementById("matrices-found");
   const more = document.getElementById("matrices-more");
-  const energy = table.tHead.rows[0].cells.length > 10;
   const kinds = [...table.tBodies[0].rows].map((row) => ({
     row,
     name: row.cells[0].textContent,
@@ -57,14 +57,14 @@
     members: [],
   }));
   const matrices = data.matrices.rows.map(
-    ([kind, packed, rows, cols, copies, blocks, tiles, use, range, place, reason, spent]) => {
+    ([kind, packed, rows, cols, copies, blocks, tiles, use, range, place, reason, ...figures]) => {
       const why = data.matrices.reasons[reason];
       const called = name(packed);
       const made = {
-        name: called, where: place, reason: why, range, spent, use,
+        name: called, where: place, reason: why, range, figures, use,
         shape: `${rows} x ${cols}`,
         values: [called.toLowerCase(), rows * cols, 1, copies, blocks, tiles, use ?? 0,
-          range === "" ? "" : Number(range), place, why.toLowerCase(), spent ?? -1],
+          range === "" ? "" : Number(range), place, why.toLowerCase(), ...figures.map((each) => each ?? -1)],
       };
       kinds[kind].members.push(made);
       return made;
@@ -87,10 +87,10 @@
     const row = element("tr", member ? { class: "member" } : {}, head);
     for (const each of text) row.append(element("td", { class: "n" }, each));
     row.append(element("td", {}, matrix.where), element("td", {}, matrix.reason));
-    if (energy) {
-      const known = matrix.spent === null ? "not known" : si(matrix.spent * 1e-9, "J");
-      row.append(element("td", { class: "n" }, known));
-    }
+    matrix.figures.forEach((value, index) => {
+      const known = units[index] === "nJ" ? si(value * 1e-9, "J") : percent(value, 2);
+      row.append(element("td", { class: "n" }, value === null ? "not known" : known));
+    });
     return row;
   }
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from afmc.errors import OptionError
+from afmc.ir import OCTAVES
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,39 @@ def mean_squares(
     looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
     _watch(module, looks, windows, observe)
     return {name: _rounded(total / counts[name]) for name, total in sums.items()}
+
+
+def sizes_of_inputs(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    ranges: Mapping[str, float],
+    windows: Iterable[Tensor],
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Tensor]:
+    """How many values of every input are of which size against its converters' range, as `sizes`
+    counts them, by activation.
+
+    Arguments as for `look_at`; `ranges` are half widths, by activation.
+    """
+    found: dict[str, Tensor] = {}
+
+    def look(name: str, x: Tensor) -> None:
+        counts = sizes(x.reshape(1, -1), torch.tensor(ranges[name]))
+        found[name] = found.get(name, 0) + counts.squeeze(0)
+
+    looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
+    _watch(module, looks, windows, observe)
+    return found
+
+
+def sizes(values: Tensor, full: Tensor) -> Tensor:
+    """How many values of each row are of which size against full scale, [rows, OCTAVES + 2] for
+    [rows, values]: above it, from there down to more than a half of it, to more than a quarter, and
+    so on, and the rest. `full` broadcasts to the values."""
+    size = values.abs()
+    above = [(size > full * 2.0**-octave).sum(dim=1) for octave in range(OCTAVES + 1)]
+    counts = torch.stack([*above, torch.full_like(above[0], values.shape[1])], dim=1)
+    return counts.diff(dim=1, prepend=torch.zeros_like(counts[:, :1]))
 
 
 def _rounded(x: Tensor) -> Tensor:

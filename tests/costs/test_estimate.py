@@ -74,7 +74,11 @@ def test_products_take_what_published_efficiencies_say(model: str, target: str) 
     [("llama-3.2-1b", 134_217_728, 33_554_432), ("phi-3-mini", 402_653_184, 402_653_184)],
 )
 def test_attention_and_its_cache(model: str, macs: int, stored: int) -> None:
-    """At a context of 2,048: multiply-accumulates, and bytes of keys and values of 8 bits."""
+    """At a context of 2,048: multiply-accumulates, and bytes of keys and values of 8 bits. By its
+    configuration Phi-3 looks at the last 2,047 only.
+    """
+    if model == "phi-3-mini":
+        macs, stored = macs * 2047 // 2048, stored * 2047 // 2048
     costs = costs_of(model, "hermes-64", context=2048)
     counts = {each.name: each.count for each in costs.parts}
     assert counts["products of attention"] == macs
@@ -202,6 +206,33 @@ def test_a_matrix_that_stays_digital_is_read_from_memory() -> None:
     counts = {each.name: each.count for each in costs.parts}
     assert counts["digital matrices"] == 768 * 50257
     assert counts["reading weights of digital matrices"] == 768 * 50257
+
+
+def test_attention_that_slides_reads_and_keeps_its_window() -> None:
+    program, hardware = mapped("gpt2", "hermes-64")
+    slides = replace(program, work=tuple(replace(w, window=100) for w in program.work))
+
+    def counts(of: Program, **workload: object) -> dict[str, float]:
+        costs = estimate(of, hardware, Workload(**workload))  # type: ignore[arg-type]
+        return {each.name: each.count for each in costs.parts}
+
+    names = ("products of attention", "reading keys and values", "softmax")
+    for context in (64, 100):
+        assert counts(slides, context=context) == counts(program, context=context)
+    whole, window = counts(program, context=400), counts(slides, context=400)
+    assert [window[name] / whole[name] for name in names] == pytest.approx([1 / 4] * 3)
+    assert window["writing keys and values"] == whole["writing keys and values"]
+    by_hand = sum(min(t, 100) for t in range(1, 401)) / 400
+    prompt = counts(slides, phase="prefill", context=400)
+    assert prompt["reading keys and values"] == pytest.approx(18432 * by_hand)
+    gpu = load_description("h100")
+    assert isinstance(gpu, Baseline)
+    kept = [
+        next(p for p in estimate_baseline(each, gpu, Workload(context=400)).parts
+             if p.name == "reading keys and values").count
+        for each in (program, slides)
+    ]  # fmt: skip
+    assert kept[1] == kept[0] / 4
 
 
 def test_a_stream_waits_for_a_digital_matrix_too() -> None:

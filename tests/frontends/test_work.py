@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 from afmc.frontends.export import export
 from afmc.frontends.matrices import find_matrices
 from afmc.frontends.stamp import find_structure
+from afmc.frontends.windows import with_windows
 from afmc.ir import Work
 
 
@@ -108,3 +109,30 @@ def test_attention_written_out_counts_as_the_fused_one() -> None:
     assert found["attention"] == (0, 2 * (6 + 6), 6 + 6)
     assert found["softmax"] == (0, 2, 0)
     assert found["look-up"] == (12, 0, 0)
+
+
+@pytest.mark.parametrize("shapes_only", [False, True])
+def test_a_layer_that_slides_looks_at_its_window(shapes_only: bool) -> None:
+    module = tiny_model("gemma3")
+    config: Any = module.config
+    config.layer_types = ["sliding_attention", "full_attention"]
+    config.sliding_window = 5
+    found = find_structure(module) if shapes_only else find_matrices(export(module))
+    windows = {
+        each.after.split(".")[2]: each.window
+        for each in with_windows(found.work, module)
+        if each.kind == "attention"
+    }
+    assert windows == {"0": 5, "1": None}
+
+
+def test_a_window_that_is_not_used_is_none() -> None:
+    work = [Work("model.layers.1.self_attn.v_proj.weight", "attention", 0.0, 8.0, 2.0)]
+    qwen, phi, llama = (cast(Any, tiny_model(name)) for name in ("qwen2", "phi3", "llama"))
+    qwen.config.sliding_window, qwen.config.layer_types = 7, None
+    qwen.config.use_sliding_window = False
+    phi.config.sliding_window = 9
+    assert with_windows(work, qwen)[0].window is None
+    assert with_windows(work, phi)[0].window == 9
+    assert with_windows(work, llama) == tuple(work)
+    assert with_windows([Work("", "norm", 1.0)], phi)[0].window is None

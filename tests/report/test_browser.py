@@ -10,6 +10,7 @@ from typing import Any
 
 import estimates
 import pytest
+from distributed import with_distributions
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -119,7 +120,8 @@ def small_page(smollm2_shapes: Artifact, tmp_path_factory: pytest.TempPathFactor
     """All tiles of a model, its costs and its accuracy."""
     names = [m.name for m in smollm2_shapes.program.matrices]
     costs = [estimates.costs(names, context, steps=400) for context in (512, 2048)]
-    page = render(smollm2_shapes, costs, [estimates.validation(smollm2_shapes, 6)])
+    seen = with_distributions(smollm2_shapes)
+    page = render(seen, costs, [estimates.validation(seen, 6)])
     file = tmp_path_factory.mktemp("small") / "page.html"
     file.write_text(page, encoding="utf-8")
     return file
@@ -196,7 +198,12 @@ def test_the_floor_plan_is_pointed_at_and_dragged(browser: Browser, small_page: 
         move = ActionChains(browser.driver).move_to_element_with_offset(canvas, offset, offset // 2)
         move.perform()
     assert info.text.startswith("Chip ") and "of its cells hold weights" in info.text
-    for value, legend in (("use", "100 %"), ("energy", "J a token"), ("kind", "o_proj")):
+    for value, legend in (
+        ("use", "100 %"),
+        ("energy", "J a token"),
+        ("error", "30.0 % relative error"),
+        ("kind", "o_proj"),
+    ):
         Select(browser["floor-colour"]).select_by_value(value)
         assert legend in browser["floor-legend"].text
         assert len(browser.colours()) > 3
@@ -228,6 +235,35 @@ def test_matrices_are_filtered_and_sorted(browser: Browser, small_page: Path) ->
     button.click()  # to where it is on the floor plan
     assert browser.script("return document.activeElement.id") == "floor-canvas"
     assert "model.layers.5.mlp.down_proj.weight" in browser["floor-info"].text
+
+
+def test_figures_that_only_some_compiles_have_are_sorted(
+    browser: Browser, small_page: Path
+) -> None:
+    browser.open(small_page)
+    headings = browser.all("#matrices-table thead th")
+    names = [heading.text.split(" ↕")[0] for heading in headings]
+    assert names[10:] == ["energy", "inputs clipped", "error of products"]
+    for column, smallest, largest in (
+        (10, "1 nJ", "211 nJ"),
+        (11, "not known", "2.09 %"),  # of the one that is digital
+        (12, "not known", "30.00 %"),
+    ):
+        headings[column].find_element(By.TAG_NAME, "button").click()
+        values = browser.column(column)
+        assert (values[0], values[-1]) == (smallest, largest)
+
+
+def test_how_full_scale_is_used(browser: Browser, small_page: Path) -> None:
+    browser.open(small_page)
+    weights, inputs = browser.all("#scale table")
+    assert "at most 1/256" in weights.text and "clipped" in inputs.text
+    assert "1,024 tokens of letters.txt (measured)" in browser["scale"].text
+    button = inputs.find_elements(By.CSS_SELECTOR, "thead button")[2]
+    cell = "return [...arguments[0].tBodies[0].rows].map(row => row.cells[2].textContent)"
+    browser.script("arguments[0].click()", button)
+    clipped = [float(text.split()[0]) for text in browser.script(cell, inputs)]
+    assert clipped == sorted(clipped) and clipped[0] < clipped[-1]
 
 
 def test_other_tables_are_sorted(browser: Browser, small_page: Path) -> None:

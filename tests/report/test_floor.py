@@ -65,6 +65,18 @@ def test_energy_is_spread_over_the_cells(by_hand: Artifact) -> None:
     assert unrun(found.data["cells"]["energy"]) == [9_000_000, 2_000_000]
 
 
+def test_an_error_is_that_of_the_weights_of_a_tile(by_hand: Artifact) -> None:
+    error = {"q.weight": 0.4, "k.weight": 0.1, "experts": 0.2}
+    found = floor_plan(by_hand.program, by_hand.target, Kinds(), error=error)
+    merged = (8 * 0.4**2 + 4 * 0.1**2) / 12  # q and k are one group, of 8 and 4 columns
+    weights = {"group": 16 * 12, "router": 10 * 6, "experts": 3 * 36}
+    squares = weights["group"] * merged + weights["experts"] * 0.2**2
+    first = round(1e4 * (squares / sum(weights.values())) ** 0.5)
+    assert unrun(found.data["detail"]["error"]) == [first, 2000]
+    assert unrun(found.data["cells"]["error"]) == [first, 2000]
+    assert found.data["error"] and not found.data["energy"]
+
+
 def test_of_many_blocks_the_first_of_each_tile(
     by_hand: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

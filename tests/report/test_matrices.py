@@ -7,7 +7,7 @@ from pages import name_of
 
 from afmc.artifact import Artifact
 from afmc.report import matrices
-from afmc.report.matrices import list_matrices, packed
+from afmc.report.matrices import Figure, list_matrices, packed
 from afmc.report.names import Kinds
 
 
@@ -23,13 +23,28 @@ def test_what_each_matrix_takes(by_hand: Artifact) -> None:
     assert (bank.copies, bank.blocks, bank.tiles) == (3, 4, 2)
     assert bank.use == 4 * 36 / (2 * 16 * 12)  # the first expert is there twice
     assert (d.where, d.reason, d.blocks, d.use, d.range) == ("digital", "kept digital", 0, None, "")
-    assert all(row.energy is None for row in rows.values())
+    assert all(row.figures == () for row in rows.values())
 
 
-def test_energy_that_is_not_known_is_not_0(by_hand: Artifact) -> None:
-    listing = list_matrices(by_hand.program, by_hand.target, Kinds(), {"q.weight": 3.0})
-    assert [row.energy for row in listing.rows] == [3.0, None, None, None, None]
-    assert [row.energy for row in listing.kinds] == [3.0, None, None, None, None]
+def test_what_is_not_known_is_not_0(by_hand: Artifact) -> None:
+    energy = Figure("energy", "nJ", {"q.weight": 3.0})
+    clipped = Figure("inputs clipped", "share", {"d.weight": 0.5})
+    listing = list_matrices(by_hand.program, by_hand.target, Kinds(), [energy, clipped])
+    for rows in (listing.rows, listing.kinds):
+        assert [row.figures[0] for row in rows] == [3.0, None, None, None, None]
+        assert [row.figures[1] for row in rows] == [None, None, None, None, 0.5]
+    assert energy.text(None) == clipped.text(None) == "not known"
+    assert (energy.text(3.0), clipped.text(0.5)) == ("3 nJ", "50.00 %")
+
+
+def test_of_a_kind_energy_is_the_sum_and_a_share_the_largest(smollm2_shapes: Artifact) -> None:
+    names = [m.name for m in smollm2_shapes.program.matrices]
+    values = {name: float(index) for index, name in enumerate(names)}
+    figures = [Figure("energy", "nJ", values), Figure("inputs clipped", "share", values)]
+    listing = list_matrices(smollm2_shapes.program, smollm2_shapes.target, Kinds(), figures)
+    mine = [values[name] for name in names if name.endswith("down_proj.weight")]
+    [down] = [kind for kind in listing.kinds if kind.name.endswith("down_proj.weight")]
+    assert down.figures == (sum(mine), max(mine))
 
 
 def test_kinds_count_every_matrix_once(smollm2_shapes: Artifact) -> None:

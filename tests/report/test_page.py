@@ -9,6 +9,7 @@ from pathlib import Path
 
 import estimates
 import pytest
+from distributed import with_distributions
 from pages import data_of
 
 from afmc.artifact import Artifact
@@ -16,6 +17,8 @@ from afmc.costs import Figure
 from afmc.errors import OptionError
 from afmc.ir import Applied, Lever, Remainder
 from afmc.report import check_page, render, write_page
+from afmc.report.distributions import view_of
+from afmc.report.names import Kinds
 
 EVIL = "</script><b id=evil>x</b><script>alert(1)</script>\"'&{{7*7}}\u2028"
 
@@ -117,7 +120,20 @@ def test_what_is_not_known_is_said(smollm2_shapes: Artifact) -> None:
     assert "not estimated" not in page and "not validated" not in page
     assert "What costs most" in page and "95 %: 16.25 to 23.75" in page
     assert "nothing is known of chip-to-chip links: left out" in page
-    assert '<option value="energy">' in page
+    assert '<option value="energy">' in page and '<option value="error">' in page
+    assert 'id="scale"' not in page  # shapes have no weights
+
+
+def test_full_scale_by_kind(smollm2_shapes: Artifact) -> None:
+    view = view_of(with_distributions(smollm2_shapes).program, Kinds())
+    assert view is not None and len(view.weights) == len(view.inputs) == 7
+    q = view.inputs[0]
+    assert (q.kind, q.count) == ("model.layers.*.self_attn.q_proj.weight", 30)
+    assert q.shares[0][1] == pytest.approx(100 * 1e-4 * 7 * 14.5)
+    assert q.worst == "model.layers.29: 2.0 %"
+    assert [text for text, _ in view.weights[0].shares] == ["11.1 %"] * 9
+    assert view.weights[0].worst == ""
+    assert view_of(smollm2_shapes.program, Kinds()) is None
 
 
 def test_a_page_is_written_whole_and_over_nothing_else(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ def validation(artifact: Artifact, conditions: int = 1) -> dict[str, Any]:
         "defects": None,
         "overrides": {},
         "notes": ["a note on devices"],
+        "matrices": [
+            {"name": matrix.name, "relative_error": estimate(0.01 * (1 + index % 30), 0.001)}
+            for index, matrix in enumerate(artifact.program.analog)
+        ],
         "text": "letters.txt",
         "text_sha256": "0" * 64,
         "noise": True,

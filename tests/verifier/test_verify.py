@@ -72,6 +72,7 @@ NOT_VERIFIED = {
     "remainder[].reason",
     "matrices[].chooses",
     "repair",
+    "distributions",
     "moved",
     "summary.blocks_moved",
     "summary.defects",

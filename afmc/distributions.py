@@ -1,0 +1,57 @@
+"""How weights and inputs make use of full scale: what the hardware has bits and conductance for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from afmc.ir import OCTAVES, Distribution, Program
+from afmc.lower import Tiles, crossbar_maxima, members_of, pieces_of, side_by_side
+from afmc.simulator.calibrate import sizes
+from afmc.targets import Target
+
+DIGITS = 5
+"""After the point, of shares: far below what is of interest."""
+
+
+def distributions(
+    program: Program, target: Target, tiles: Tiles, inputs: Mapping[str, Tensor]
+) -> dict[str, Distribution]:
+    """Of every analog matrix, by name; of a bank of experts over all of them.
+
+    `inputs` has, by activation, how many values are of which size, as `sizes` counts them. Weights
+    that are there several times count once.
+    """
+    counts = {matrix.name: torch.zeros(OCTAVES + 2, dtype=torch.long) for matrix in program.analog}
+    pieces = pieces_of(program, target)
+    maxima = crossbar_maxima(program, target, tiles, pieces)
+    for (group, copy, replica), mine in pieces.items():
+        if replica:
+            continue
+        names = members_of(program, group, copy)
+        weight = side_by_side([tiles[name] for name in names])
+        by_column = torch.zeros(len(weight), OCTAVES + 2, dtype=torch.long)
+        for piece in mine:
+            part = piece.of(weight)
+            full = part.abs().amax(dim=1, keepdim=True)
+            if target.device.scale == "tile":
+                full = full.amax() if maxima is None else full.new_tensor(maxima[piece.crossbar])
+            by_column[piece.col : piece.col + piece.cols] += sizes(part, full)
+        members = program.groups[group].members
+        widths = [program.matrix(member).cols for member in members]
+        for member, table in zip(members, torch.split(by_column, widths), strict=True):
+            counts[member] += table.sum(dim=0)
+    return {
+        matrix.name: Distribution(
+            _shares(counts[matrix.name]),
+            _shares(inputs[matrix.input]) if matrix.input in inputs else (),
+        )
+        for matrix in program.analog
+    }
+
+
+def _shares(counts: Tensor) -> tuple[float, ...]:
+    total = max(1, int(counts.sum()))
+    return tuple(round(each / total, DIGITS) for each in counts.tolist())
