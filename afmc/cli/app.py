@@ -523,17 +523,9 @@ def validate(
             progress=progress,
         )
     if json:
-        output.print_json(
-            {
-                **result.to_json(),
-                "noise": not without_noise,
-                "model": model.program.model.name,
-                "model_sha256": model.program.model.sha256,
-                "target": model.target.name,
-            }
-        )
+        output.print_json(result.to_json())
     else:
-        output.show(render(result, model.program.model.name, model.target))
+        output.show(render(result, model.target))
 
 
 @app.command()
