@@ -551,7 +551,8 @@ def report(
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.artifact import read
     from afmc.cli import costing
-    from afmc.report import check_page, read_validation, render, write_page
+    from afmc.report import check_page, render, write_page
+    from afmc.validations import read_validation
 
     kept = read(directory)
     file = file or directory / "report.html"

@@ -4,8 +4,7 @@ it is, what to change.
 `render` makes the page, `write_page` puts it on disk. Neither torch nor OR-Tools is imported.
 """
 
-from afmc.report.accuracy import read_validation
 from afmc.report.page import render
 from afmc.report.write import check_page, write_page
 
-__all__ = ["check_page", "read_validation", "render", "write_page"]
+__all__ = ["check_page", "render", "write_page"]

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from afmc.artifact import Artifact
 from afmc.costs import Costs
@@ -19,14 +12,14 @@ from afmc.inspect import summarise
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
 from afmc.numbers import nanojoules, percent
-from afmc.report import provenance
+from afmc.report import html, provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of
 from afmc.report.floor import floor_plan
 from afmc.report.matrices import list_matrices, packed
 from afmc.report.names import Kinds
 
-_SCRIPTS = ("data.js", "table.js", "drawing.js", "floor.js")
+_SCRIPTS = ("data.js", "sort.js", "table.js", "drawing.js", "floor.js")
 
 
 @dataclass(frozen=True)
@@ -60,9 +53,8 @@ def render(
     floor = floor_plan(program, target, kinds, energy)
     matrices = packed(table, kinds)
     data = {"kinds": kinds.names(), "floor": floor.data, "matrices": matrices}
-    scripts = [_resource(name) for name in _SCRIPTS]
     return (
-        _environment()
+        html.environment()
         .get_template("page.html.j2")
         .render(
             summary=summary,
@@ -94,40 +86,9 @@ def render(
             options=provenance.options(artifact),
             figures=provenance.figures(artifact),
             measured=provenance.measured(artifact),
-            style=Markup(_resource("style.css")),
-            data=_embedded(data),
-            scripts=[Markup(script) for script in scripts],
-            script_hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+            **html.shared(_SCRIPTS, data),
         )
     )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("afmc.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _resource(name: str) -> str:
-    return files("afmc.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    """Only scripts with this digest run: names of models and matrices cannot bring one in."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON in which no character can end the element that it stands in."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 def _cards(
