@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from models import tiny_model, tiny_tokenizer
 
 from afmc.targets import list_targets
@@ -92,6 +93,7 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert {k: v for k, v in compiled.items() if k in FIELDS - {"wall_s", "peak_rss_mb"}} == {
         k: v for k, v in inspected.items() if k in FIELDS - {"wall_s", "peak_rss_mb"}
     }
+    Draft202012Validator(parsed(afmc("inspect", "--schema"))).validate(compiled)
     assert compiled["target_overrides"] == {"crossbar.rows": 20, "crossbar.columns": 24}
     assert "export" in made.stderr  # progress, as plain lines
     first = (workplace / f"tiny.{AFM}" / "program.json").read_bytes()
@@ -113,6 +115,20 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     first = data["costs"][0]
     known = [part["energy_nJ"] for part in first["parts"] if part["energy_nJ"] is not None]
     assert first["energy_nJ"] == pytest.approx(sum(known))
+    schema = parsed(afmc("costs", "--schema"))  # no folder is asked for
+    for document in (data, json.loads((workplace / "t.json").read_text())):
+        Draft202012Validator(schema).validate(document)
+
+    made = afmc("costs", "priced", "--context", "64,128", "-o", "c.json")
+    rows = json.loads((workplace / "c.json").read_text())
+    size = (workplace / "c.json").stat().st_size
+    assert made.stdout == f"{len(rows)} parts written to c.json ({size:,} bytes)\n"
+    parts = [part for kind in ("costs", "baselines") for each in data[kind] if
+             each["workload"]["batch"] == 1 for part in each["parts"]]  # fmt: skip
+    assert sorted(row["count"] for row in rows) == sorted(part["count"] for part in parts)
+    Draft202012Validator(schema).validate(rows)
+    again = afmc("costs", "priced", "--context", "64", "-o", "c.csv", "--json")
+    assert parsed(again)["costs"][0] == first and (workplace / "c.csv").read_text().count("\n") > 9
 
 
 def test_a_closer_look(afmc: Run) -> None:
@@ -449,6 +465,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("costs", "tiny.afm-512-projected", "--set", "target.tile.tiers=2"), "target.tile.tiers is "
      "what the mapping follows from: compile again."),
     (("costs", "nowhere"), "nowhere"),
+    (("costs", "tiny.afm-512-projected", "-o", "c.xlsx"), "-o c.xlsx ends in none of .csv, .json, "
+     ".jsonl and .parquet, which say what is written."),
+    (("costs", "tiny.afm-512-projected", "-o", "none/c.csv"), "-o none/c.csv: there is no folder "
+     "none; make it first."),
     (("compile", "tiny", "-t", AFM, "--objective", "speed"), "--objective must be 'tiles', "
      "'latency', 'energy' or 'accuracy', but is 'speed'."),
     (("compile", "tiny", "-t", "nowhere.toml"), "nowhere.toml does not exist: give a .toml file or "

@@ -55,6 +55,7 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
 
         write = kept.write if arguments[0] == "verify" else written.write
         paths = {"PROGRAM": str(write(tmp_path / "out")), "FILE": str(tmp_path / "blocks.csv")}
+        paths["PAGE"] = str(tmp_path / "page.html")
         arguments = [paths.get(each, each) for each in arguments]
     packages, seconds = imported_by(*arguments)
     print(f"afmc {arguments[0]}: {seconds:.2f} s of imports")  # shown by pytest -rP

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import afmc
-from afmc.cli import output, targets
+from afmc.cli import output, schemas, targets
 from afmc.errors import AfmcError, CapacityError, OptionError
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ Trust = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
 ]
 Lines = Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a table at most.")]
+Context = Annotated[
+    str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs': 512,2048.")
+]
+Batch = Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")]
+Phase = Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
 
 
@@ -258,6 +263,7 @@ def inspect(
         ),
     ] = None,
     lines: Lines = 20,
+    schema: Annotated[bool, schemas.option("inspect")] = False,
     json: Json = False,
 ) -> None:
     """What went where and why not: coverage, tiles, bound, gap, levers.
@@ -325,23 +331,18 @@ def export(
             "pyarrow). An older file is replaced.",
         ),
     ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of the rows, and write nothing.")
-    ] = False,
+    schema: Annotated[bool, schemas.option("export")] = False,
     json: Json = False,
 ) -> None:
     """The mapping as data: a row for each block, with its matrix and where it is."""
     from afmc.artifact import read
-    from afmc.export import check_file, json_schema
+    from afmc.export import check_file, mapping
     from afmc.export import export as write
 
-    if schema:
-        output.print_json(json_schema())
-        return
     if directory is None or file is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
     check_file(file)
-    rows = write(read(directory).program, file)
+    rows = write(mapping(read(directory).program), file)
     size = file.stat().st_size
     if json:
         output.print_json({"file": str(file), "rows": rows, "bytes": size})
@@ -403,6 +404,17 @@ def costs(
             metavar="FILE.json", help="Write a token as a trace for Perfetto or chrome://tracing."
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write a row for each part of each workload instead of tables; the ending is that "
+            "of 'afmc export'.",
+        ),
+    ] = None,
+    schema: Annotated[bool, schemas.option("costs")] = False,
     json: Json = False,
 ) -> None:
     """Energy, latency and area of a token, part by part, from the mapping that was made; every
@@ -411,14 +423,21 @@ def costs(
     from afmc.artifact import read, with_figures
     from afmc.cli import costing
     from afmc.cli.settings import parse_overrides
+    from afmc.export import check_file, costs_table, export
 
+    if file is not None:
+        check_file(file)
     kept = read(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
     results = costing.estimates(kept.program, target, context, batch, phase, against)
     if trace is not None:
         costing.write_trace(trace, [each for each, _ in results])
+    rows = 0 if file is None else export(costs_table(costing.every(results)), file)
     if json:
         output.print_json(costing.to_json(results))
+        return
+    if file is not None:
+        print(f"{rows:,} parts written to {file} ({file.stat().st_size:,} bytes)")
         return
     for each, baselines in results:
         output.show(costing.render(each, baselines))
@@ -542,11 +561,9 @@ def report(
             help="What 'afmc validate DIR --json' printed, to show accuracy. Repeat for more.",
         ),
     ] = None,
-    context: Annotated[
-        str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs'.")
-    ] = "512,2048",
-    batch: Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")] = "1",
-    phase: Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")] = "decode",
+    context: Context = "512,2048",
+    batch: Batch = "1",
+    phase: Phase = "decode",
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.artifact import read
