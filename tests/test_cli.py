@@ -160,6 +160,21 @@ def test_compare_and_export(afmc: Run, workplace: Path) -> None:
     assert found["models"] == "the same"
     assert {"crossbar.rows", "device.noise"} <= {row["name"] for row in found["target"]}
     assert " ≠ " in afmc("compare", folder, "other").stdout
+    Draft202012Validator(parsed(afmc("compare", "--schema"))).validate(found)
+
+    asked = ("--context", "64", "--batch", "1,2", "--phase", "prefill")
+    made = afmc("compare", folder, "other", "-o", "compared/page.html", *asked)
+    page = (workplace / "compared" / "page.html").read_text()
+    assert made.stdout == f"written to compared/page.html ({len(page.encode()):,} bytes)\n"
+    assert "<h3>prefill, context 64, batch 2</h3>" in page and "No validation was given" in page
+    arguments = ("--text", "text.txt", "--tokens", "64", "--window", "32", "--instances", "1")
+    validated = afmc("validate", "other", *arguments, "--json")
+    (workplace / "other.validation").write_text(validated.stdout)
+    both = ("--validation", "other.validation", *asked, "-o", "page.html", "--json")
+    [digital, noisy] = parsed(afmc("compare", folder, "other", *both))["accuracy"]
+    mean = parsed(validated)["analog"]["perplexity"]["mean"]
+    assert digital["values"][0] is None and noisy["values"][1]["mean"] == mean
+    assert f"<td>{mean:,.4g} (1 instance)</td>" in (workplace / "page.html").read_text()
 
     made = parsed(afmc("export", folder, "-o", "blocks.json", "--json"))
     rows = json.loads((workplace / "blocks.json").read_text())
@@ -542,6 +557,14 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "are three questions: ask one at a time."),
     (("compare", f"tiny.{AFM}"), "compare needs two folders or more: afmc compare DIR1 DIR2."),
     (("compare", f"tiny.{AFM}", "nothing"), "nothing does not exist; make it with"),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "-o", "text.txt"), "text.txt is there and is no "
+     "HTML page; name another file with -o."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--context", "0"), "the context must be at least 1, "
+     "but is 0."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--validation", "none.json"), "the validation "
+     "none.json cannot be read: No such file or directory."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--validation", f"tiny.{AFM}=other.json"), "the "
+     "validation other.json is of other, not of tiny as compiled here."),
     (("export", f"tiny.{AFM}"), "export needs a compiled folder and a file: afmc export DIR -o "
      "FILE.csv."),
     (("export", f"tiny.{AFM}", "-o", "occupied"), "-o occupied is a folder; name a file in it."),

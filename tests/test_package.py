@@ -43,8 +43,13 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["inspect", "PROGRAM", "--tile", "0/0"],
         ["inspect", "PROGRAM", "--why", "*"],
         ["compare", "PROGRAM", "PROGRAM"],
+        ["compare", "PROGRAM", "PROGRAM", "-o", "PAGE"],
+        ["compare", "--schema"],
         ["export", "PROGRAM", "-o", "FILE"],
         ["export", "--schema"],
+        ["costs", "PROGRAM", "-o", "FILE"],
+        ["costs", "--schema"],
+        ["inspect", "--schema"],
         ["verify", "PROGRAM"],
     ],
 )

@@ -301,19 +301,51 @@ def compare(
         list[Path],
         typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote."),
     ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE.html", help="Write a page to look at it in a browser."
+        ),
+    ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[DIR=]FILE",
+            help="What 'afmc validate DIR --json' printed, to compare accuracy: of the folder with "
+            "that model and target, or of DIR. Repeat for more.",
+        ),
+    ] = None,
+    context: Context = "512,2048",
+    batch: Batch = "1",
+    phase: Phase = "decode",
+    schema: Annotated[bool, schemas.option("compare")] = False,
     json: Json = False,
 ) -> None:
-    """Several compiles side by side: figures, and options and target figures that differ.
+    """Several compiles side by side: figures, costs, accuracy, and options and target figures that
+    differ.
 
     They may be of different models, which is then said.
     """
-    from afmc.compare import compare_json, render_compare
+    from afmc.cli.costing import workloads
+    from afmc.compare import compare, render
 
-    found = compare_json(directories)
+    asked = workloads(context, batch, phase)
+    if file is not None:
+        from afmc.report import check_page
+
+        check_page(file)
+    found = compare(directories, asked, validation or [])
+    if file is not None:
+        from afmc.report import comparison_page, write_page
+
+        page = comparison_page(found)
+        write_page(file, page)
     if json:
-        output.print_json(found)
+        output.print_json(found.to_json())
+    elif file is not None:
+        print(f"written to {file} ({len(page.encode()):,} bytes)")
     else:
-        output.show(render_compare(found))
+        output.show(render(found))
 
 
 @app.command()
