@@ -48,8 +48,9 @@ class Comparison:
     def costs(self) -> tuple[Row, ...]:
         """By workload, ``decode, context 512, batch 1: energy_nJ``."""
         return tuple(
-            Row(f"{title}: {key}", tuple(costs.to_json()[key] for costs in each))
+            Row(f"{title}: {key}", tuple(one[key] for one in figures))
             for title, each in self.by_workload
+            for figures in [[costs.to_json() for costs in each]]
             for key in COST_FIGURES
         )
 
