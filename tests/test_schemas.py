@@ -13,7 +13,14 @@ from jsonschema import Draft202012Validator
 
 from afmc import artifact
 from afmc.defects import gather_defects
-from afmc.inspect import inspect_json, inspect_schema, summarise
+from afmc.inspect import (
+    inspect_json,
+    inspect_schema,
+    layer_json,
+    summarise,
+    tile_json,
+    why_json,
+)
 from afmc.ir import Lever, Repair
 from afmc.schema import choice, number, of, record, whole
 
@@ -44,6 +51,25 @@ def test_what_inspect_prints(write: Any, tmp_path: Path) -> None:
     assert not validator.is_valid({k: v for k, v in printed.items() if k != "gap"})
     if printed["defects"]:
         assert printed["defects"]["repair"] and printed["levers"] and printed["limits"]
+
+
+@pytest.mark.parametrize("write", [kept.write, written.write, with_defects])
+def test_what_a_closer_look_prints(write: Any, tmp_path: Path) -> None:
+    made = artifact.read(write(tmp_path / "out"))
+    schema = inspect_schema()
+    looks = {
+        "inspect": inspect_json(made),
+        "layer": layer_json(made, "*"),
+        "tile": tile_json(made, "0/0"),
+        "why": why_json(made, "*"),
+    }
+    assert {row["side"] for row in looks["layer"]["matrices"]} == {"analog", "digital"}
+    assert looks["tile"]["crossbars"][0]["blocks"]
+    for name, found in looks.items():
+        printed = json.loads(json.dumps(found, allow_nan=False))
+        Draft202012Validator(schema).validate(printed)
+        for other, definition in schema["$defs"].items():
+            assert Draft202012Validator(definition).is_valid(printed) == (other == name)
 
 
 def test_every_value_that_may_be_unknown_may_be_null() -> None:

@@ -1,14 +1,15 @@
-"""JSON Schema of what `afmc inspect DIR --json` and `afmc compile --json` print."""
+"""JSON Schema of what `afmc inspect DIR --json` prints: a summary, or a closer look."""
 
 from __future__ import annotations
 
 from typing import Any, get_args
 
+from afmc.inspect.views_schema import layer_schema, tile_schema, why_schema
 from afmc.ir import SCHEMA_VERSION, Objective, Pace, RepairMethod, Rule, SolverStatus
 from afmc.schema import (
-    DIALECT,
     by_name,
     choice,
+    document,
     number,
     of,
     record,
@@ -157,14 +158,19 @@ _INSPECT = (
 
 
 def inspect_schema() -> dict[str, Any]:
-    """Of ``afmc inspect DIR --json``, without --layer, --tile or --why."""
-    return {
-        "$schema": DIALECT,
-        "title": "afmc inspect",
-        **record(
-            _INSPECT,
-            "What afmc inspect DIR --json prints, without --layer, --tile or --why, and what afmc "
-            "compile --json prints of a model that fits. All but the seconds and megabytes is "
-            "derived, and equal on every machine.",
-        ),
-    }
+    """Of ``afmc inspect DIR --json``, alone and with each of its questions."""
+    summary = record(
+        _INSPECT,
+        "What afmc inspect DIR --json prints, and afmc compile --json of a model that fits. All "
+        "but the seconds and megabytes is derived, and equal on every machine.",
+    )
+    return document(
+        "afmc inspect",
+        "What afmc inspect DIR prints with --json, without a question and with each.",
+        {
+            "inspect": summary,
+            "layer": layer_schema(),
+            "tile": tile_schema(),
+            "why": why_schema(),
+        },
+    )
