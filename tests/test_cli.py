@@ -290,6 +290,7 @@ def test_validate(afmc: Run) -> None:
     options = ("--window", "32", "--instances", "2", "--seed", "3")
     data = parsed(afmc(*arguments, *options, "--json"))
     assert data["tokens"] == 128 and data["instances"] == 2 and data["seed"] == 3
+    assert data["noise"] is True and data["model"] == "tiny" and data["target"] == AFM
     assert data["digital"]["perplexity"] > 1
     assert len(data["analog"]["perplexity"]["values"]) == 2
     assert data["analog"]["perplexity"]["interval_95"][0] < data["analog"]["perplexity"]["mean"]

@@ -123,6 +123,10 @@ def test_dark_light_and_paper(browser: Browser, page: Path) -> None:
         code = "return getComputedStyle(document.body).backgroundColor"
         lightness[scheme] = sum(map(int, browser.script(code)[4:-1].split(",")))
     assert lightness["light"] > 700 and lightness["dark"] < 100
+    browser.open(page, width=718)  # of A4 within Chromium's margins
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    assert browser.script("return document.documentElement.scrollWidth") <= 718
+    browser.command("Emulation.setEmulatedMedia", media="")
     pdf = base64.b64decode(browser.command("Page.printToPDF", printBackground=True)["data"])
     assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
 
