@@ -188,19 +188,9 @@ class CompiledModel:
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
         check_page(Path(path))
-        given = [
-            self._described(each) if isinstance(each, Validation) else each for each in validations
-        ]
+        given = [each.to_json() if isinstance(each, Validation) else each for each in validations]
         costs = [estimate(self.program, self.target, each) for each in workloads]
         return write_page(Path(path), render(self.as_artifact(), costs, given))
-
-    def _described(self, validation: Validation) -> dict[str, Any]:
-        return {
-            **validation.to_json(),
-            "model": self.program.model.name,
-            "model_sha256": self.program.model.sha256,
-            "target": self.target.name,
-        }
 
     # on tiles
 
@@ -380,6 +370,10 @@ class CompiledModel:
         )
         every = [score for of_instances in analog for score in of_instances]
         return Validation(
+            model=self.program.model.name,
+            model_sha256=self.program.model.sha256,
+            target=self.target.name,
+            noise=not self.target.is_perfect,
             digital_perplexity=digital.perplexity,
             outcomes=tuple(map(Outcome.of, conditions, analog)),
             tokens=digital.tokens,

@@ -132,6 +132,11 @@ class OfMatrix:
 class Validation:
     """Digital and analog on the same tokens. All figures are measured, in simulation."""
 
+    model: str
+    model_sha256: str
+    target: str
+    noise: bool
+    """Whether anything is imperfect but the bits of converters."""
     digital_perplexity: float
     outcomes: tuple[Outcome, ...]
     """One for each condition, in the order in which they were asked for."""
@@ -201,6 +206,10 @@ class Validation:
             },
             "programming_s": self.programming_s,
             "wall_s": self.wall_s,
+            "noise": self.noise,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "target": self.target,
         }
 
 

@@ -301,6 +301,12 @@ class Target(Description):
             if table != "crossbar"
         )
 
+    @property
+    def is_perfect(self) -> bool:
+        """Whether nothing is imperfect but the bits of converters, as `without_noise` leaves it."""
+        wires = self.crossbar.wire_row_ohm or self.crossbar.wire_column_ohm
+        return not (self.is_random or wires)
+
     def without_noise(self) -> Target:
         """The same hardware with perfect devices, wires and converters, whose bits stay."""
         tables = {name: getattr(self, name).without(*keys) for name, keys in IMPERFECTIONS.items()}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 from models import tiny_model, tiny_tokenizer
 
 from afmc.targets import list_targets
@@ -92,6 +93,7 @@ def test_compile_and_inspect_print_the_same_json(afmc: Run, workplace: Path) -> 
     assert {k: v for k, v in compiled.items() if k in FIELDS - {"wall_s", "peak_rss_mb"}} == {
         k: v for k, v in inspected.items() if k in FIELDS - {"wall_s", "peak_rss_mb"}
     }
+    Draft202012Validator(parsed(afmc("inspect", "--schema"))).validate(compiled)
     assert compiled["target_overrides"] == {"crossbar.rows": 20, "crossbar.columns": 24}
     assert "export" in made.stderr  # progress, as plain lines
     first = (workplace / f"tiny.{AFM}" / "program.json").read_bytes()
@@ -113,6 +115,20 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     first = data["costs"][0]
     known = [part["energy_nJ"] for part in first["parts"] if part["energy_nJ"] is not None]
     assert first["energy_nJ"] == pytest.approx(sum(known))
+    schema = parsed(afmc("costs", "--schema"))  # no folder is asked for
+    for document in (data, json.loads((workplace / "t.json").read_text())):
+        Draft202012Validator(schema).validate(document)
+
+    made = afmc("costs", "priced", "--context", "64,128", "-o", "c.json")
+    rows = json.loads((workplace / "c.json").read_text())
+    size = (workplace / "c.json").stat().st_size
+    assert made.stdout == f"{len(rows)} parts written to c.json ({size:,} bytes)\n"
+    parts = [part for kind in ("costs", "baselines") for each in data[kind] if
+             each["workload"]["batch"] == 1 for part in each["parts"]]  # fmt: skip
+    assert sorted(row["count"] for row in rows) == sorted(part["count"] for part in parts)
+    Draft202012Validator(schema).validate(rows)
+    again = afmc("costs", "priced", "--context", "64", "-o", "c.csv", "--json")
+    assert parsed(again)["costs"][0] == first and (workplace / "c.csv").read_text().count("\n") > 9
 
 
 def test_a_closer_look(afmc: Run) -> None:
@@ -144,6 +160,21 @@ def test_compare_and_export(afmc: Run, workplace: Path) -> None:
     assert found["models"] == "the same"
     assert {"crossbar.rows", "device.noise"} <= {row["name"] for row in found["target"]}
     assert " ≠ " in afmc("compare", folder, "other").stdout
+    Draft202012Validator(parsed(afmc("compare", "--schema"))).validate(found)
+
+    asked = ("--context", "64", "--batch", "1,2", "--phase", "prefill")
+    made = afmc("compare", folder, "other", "-o", "compared/page.html", *asked)
+    page = (workplace / "compared" / "page.html").read_text()
+    assert made.stdout == f"written to compared/page.html ({len(page.encode()):,} bytes)\n"
+    assert "<h3>prefill, context 64, batch 2</h3>" in page and "No validation was given" in page
+    arguments = ("--text", "text.txt", "--tokens", "64", "--window", "32", "--instances", "1")
+    validated = afmc("validate", "other", *arguments, "--json")
+    (workplace / "other.validation").write_text(validated.stdout)
+    both = ("--validation", "other.validation", *asked, "-o", "page.html", "--json")
+    [digital, noisy] = parsed(afmc("compare", folder, "other", *both))["accuracy"]
+    mean = parsed(validated)["analog"]["perplexity"]["mean"]
+    assert digital["values"][0] is None and noisy["values"][1]["mean"] == mean
+    assert f"<td>{mean:,.4g} (1 instance)</td>" in (workplace / "page.html").read_text()
 
     made = parsed(afmc("export", folder, "-o", "blocks.json", "--json"))
     rows = json.loads((workplace / "blocks.json").read_text())
@@ -259,6 +290,7 @@ def test_validate(afmc: Run) -> None:
     options = ("--window", "32", "--instances", "2", "--seed", "3")
     data = parsed(afmc(*arguments, *options, "--json"))
     assert data["tokens"] == 128 and data["instances"] == 2 and data["seed"] == 3
+    assert data["noise"] is True and data["model"] == "tiny" and data["target"] == AFM
     assert data["digital"]["perplexity"] > 1
     assert len(data["analog"]["perplexity"]["values"]) == 2
     assert data["analog"]["perplexity"]["interval_95"][0] < data["analog"]["perplexity"]["mean"]
@@ -449,6 +481,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("costs", "tiny.afm-512-projected", "--set", "target.tile.tiers=2"), "target.tile.tiers is "
      "what the mapping follows from: compile again."),
     (("costs", "nowhere"), "nowhere"),
+    (("costs", "tiny.afm-512-projected", "-o", "c.xlsx"), "-o c.xlsx ends in none of .csv, .json, "
+     ".jsonl and .parquet, which say what is written."),
+    (("costs", "tiny.afm-512-projected", "-o", "none/c.csv"), "-o none/c.csv: there is no folder "
+     "none; make it first."),
     (("compile", "tiny", "-t", AFM, "--objective", "speed"), "--objective must be 'tiles', "
      "'latency', 'energy' or 'accuracy', but is 'speed'."),
     (("compile", "tiny", "-t", "nowhere.toml"), "nowhere.toml does not exist: give a .toml file or "
@@ -522,6 +558,14 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "are three questions: ask one at a time."),
     (("compare", f"tiny.{AFM}"), "compare needs two folders or more: afmc compare DIR1 DIR2."),
     (("compare", f"tiny.{AFM}", "nothing"), "nothing does not exist; make it with"),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "-o", "text.txt"), "text.txt is there and is no "
+     "HTML page; name another file with -o."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--context", "0"), "the context must be at least 1, "
+     "but is 0."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--validation", "none.json"), "the validation "
+     "none.json cannot be read: No such file or directory."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--validation", f"tiny.{AFM}=other.json"), "the "
+     "validation other.json is of other, not of tiny as compiled here."),
     (("export", f"tiny.{AFM}"), "export needs a compiled folder and a file: afmc export DIR -o "
      "FILE.csv."),
     (("export", f"tiny.{AFM}", "-o", "occupied"), "-o occupied is a folder; name a file in it."),

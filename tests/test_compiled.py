@@ -408,13 +408,26 @@ def test_report_shows_a_validation_of_this_model(tmp_path: Path) -> None:
     made = model.report(tmp_path / "page.html", validations=[result])
     page = made.read_text()
     assert f"<b>{result.perplexity.mean:,.4g}</b>" in page and "2 instances, seed 0" in page
+    assert "ithout noise" not in page
     other = compiled("gpt2")
-    described = {**result.to_json(), "model": "another", "target": model.target.name}
-    with pytest.raises(OptionError, match="the validation is of another, not of"):
-        other.report(tmp_path / "other.html", validations=[described])
+    with pytest.raises(OptionError, match=r"the validation is of .* not of"):
+        other.report(tmp_path / "other.html", validations=[result])
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
     model.save(tmp_path / "out")
     assert afmc.load(tmp_path / "out").report(tmp_path / "page.html").exists()
+
+
+def test_a_validation_says_whether_anything_was_noisy(tmp_path: Path) -> None:
+    model = compiled("llama")
+    common: dict[str, Any] = {"text": TEXT, "tokens": 64, "window": 32, "instances": 1}
+    noisy = model.validate(**common)
+    quiet = model.without_noise().validate(**common)
+    set_so = model.validate(**common, settings={"device.noise": None})
+    assert [each.to_json()["noise"] for each in (noisy, quiet, set_so)] == [True, False, False]
+    page = model.report(tmp_path / "page.html", validations=[noisy, quiet]).read_text()
+    assert page.count("<h3>letters, 1 instances, seed 0</h3>") == 1
+    assert page.count("<h3>letters, 1 instances, seed 0, without noise</h3>") == 1
+    assert page.count("Without noise: the converters&#39; bits alone.") == 1
 
 
 def test_conditions_are_measured_one_by_one() -> None:

@@ -17,11 +17,13 @@ from jsonschema import Draft202012Validator
 from strategies import SETTINGS, programs, targets
 
 from afmc.errors import AfmcError, OptionError
-from afmc.export import COLUMNS, ENDINGS, columns, export, json_schema
+from afmc.export import ENDINGS, export, mapping, mapping_schema, table
+from afmc.export.mapping import COLUMNS
 from afmc.ir import Group, Program
 from afmc.pipeline import configure, load_passes, run_passes
 from afmc.targets import Target
 
+NAMES = [column.name for column in COLUMNS]
 TEXTS = [ending for ending in ENDINGS if ending != ".parquet"]
 
 FIRST = """\
@@ -57,12 +59,12 @@ def expected(program: Program) -> Iterator[dict[str, Any]]:
             *(block[key] for key in ("copy", "replica", "row", "col", "rows", "cols")),
             *(place[key] for key in ("chip", "tile", "tier", "row", "col")),
         )
-        yield dict(zip(COLUMNS, (values[0], *map(int, values[1:])), strict=True))
+        yield dict(zip(NAMES, (values[0], *map(int, values[1:])), strict=True))
 
 
 def test_a_small_mapping_as_csv(tmp_path: Path) -> None:
     file = tmp_path / "out.csv"
-    assert export(kept.program("parallel"), file) == 9
+    assert export(mapping(kept.program("parallel")), file) == 9
     assert file.read_text() == FIRST
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
@@ -77,7 +79,7 @@ def test_every_block_is_a_row(
     mapped = run_passes(program, target, configure(load_passes(), options))
     for ending in TEXTS:
         file = tmp_path / f"mapping{ending}"
-        assert export(mapped, file) == len(mapped.blocks)
+        assert export(mapping(mapped), file) == len(mapped.blocks)
         assert read(file) == list(expected(mapped))
 
 
@@ -87,35 +89,35 @@ def test_names_that_have_to_be_quoted_and_several_chunks(
 ) -> None:
     from dataclasses import replace
 
-    monkeypatch.setattr(columns, "AT_ONCE", 4)
+    monkeypatch.setattr(table, "AT_ONCE", 4)
     program = kept.program("exclusive")
     odd = Group(('"größe", a\\b',), 16, 12)
     program = replace(program, groups=(odd, *program.groups[1:]))
-    export(program, tmp_path / f"a{ending}")
+    export(mapping(program), tmp_path / f"a{ending}")
     assert read(tmp_path / f"a{ending}") == list(expected(program))
 
 
 def test_the_schema_describes_json(tmp_path: Path) -> None:
-    export(kept.program("serial"), tmp_path / "a.json")
-    schema = json_schema()
+    export(mapping(kept.program("serial")), tmp_path / "a.json")
+    schema = mapping_schema()
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
     rows = read(tmp_path / "a.json")
     validator.validate(rows)
     assert not validator.is_valid([{**rows[0], "tile": -1}])
     assert not validator.is_valid([{**rows[0], "more": 1}])
-    assert list(schema["$defs"]["block"]["properties"]) == list(COLUMNS) == list(rows[0])
+    assert list(schema["$defs"]["block"]["properties"]) == NAMES == list(rows[0])
 
 
 def test_parquet(tmp_path: Path) -> None:
     program, file = kept.program("serial"), tmp_path / "a.parquet"
     if importlib.util.find_spec("pyarrow") is None:
         with pytest.raises(OptionError, match=r"'pip install pyarrow', or name a \.csv or"):
-            export(program, file)
+            export(mapping(program), file)
         return
     from pyarrow import parquet
 
-    export(program, file)
+    export(mapping(program), file)
     assert parquet.read_table(file).to_pylist() == list(expected(program))
 
 
@@ -128,7 +130,7 @@ def test_nothing_is_left_of_what_could_not_be_written(
     (tmp_path / "a.csv").write_text("as it was")
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OptionError, match=r"a\.csv cannot be written: No space left on device\."):
-        export(kept.program("serial"), tmp_path / "a.csv")
+        export(mapping(kept.program("serial")), tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     assert (tmp_path / "a.csv").read_text() == "as it was"
 
@@ -145,7 +147,7 @@ def test_nothing_is_left_of_what_could_not_be_written(
 )  # fmt: skip
 def test_files_that_are_refused(name: str, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(AfmcError) as caught:
-        export(kept.program("serial"), tmp_path / name)
+        export(mapping(kept.program("serial")), tmp_path / name)
     assert sentence in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -163,7 +165,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         places["block"] = np.arange(len(places))
         many = replace(program, blocks=blocks, placements=places)
         tracemalloc.start()
-        export(many, tmp_path / "a.jsonl")
+        export(mapping(many), tmp_path / "a.jsonl")
         peak.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peak[1] < 1.1 * peak[0]

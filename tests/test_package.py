@@ -43,8 +43,13 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["inspect", "PROGRAM", "--tile", "0/0"],
         ["inspect", "PROGRAM", "--why", "*"],
         ["compare", "PROGRAM", "PROGRAM"],
+        ["compare", "PROGRAM", "PROGRAM", "-o", "PAGE"],
+        ["compare", "--schema"],
         ["export", "PROGRAM", "-o", "FILE"],
         ["export", "--schema"],
+        ["costs", "PROGRAM", "-o", "FILE"],
+        ["costs", "--schema"],
+        ["inspect", "--schema"],
         ["verify", "PROGRAM"],
     ],
 )
@@ -55,6 +60,7 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
 
         write = kept.write if arguments[0] == "verify" else written.write
         paths = {"PROGRAM": str(write(tmp_path / "out")), "FILE": str(tmp_path / "blocks.csv")}
+        paths["PAGE"] = str(tmp_path / "page.html")
         arguments = [paths.get(each, each) for each in arguments]
     packages, seconds = imported_by(*arguments)
     print(f"afmc {arguments[0]}: {seconds:.2f} s of imports")  # shown by pytest -rP

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import afmc
-from afmc.cli import output, targets
+from afmc.cli import output, schemas, targets
 from afmc.errors import AfmcError, CapacityError, OptionError
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ Trust = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
 ]
 Lines = Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a table at most.")]
+Context = Annotated[
+    str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs': 512,2048.")
+]
+Batch = Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")]
+Phase = Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
 
 
@@ -258,6 +263,7 @@ def inspect(
         ),
     ] = None,
     lines: Lines = 20,
+    schema: Annotated[bool, schemas.option("inspect")] = False,
     json: Json = False,
 ) -> None:
     """What went where and why not: coverage, tiles, bound, gap, levers.
@@ -295,19 +301,51 @@ def compare(
         list[Path],
         typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote."),
     ],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE.html", help="Write a page to look at it in a browser."
+        ),
+    ] = None,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[DIR=]FILE",
+            help="What 'afmc validate DIR --json' printed, to compare accuracy: of the folder with "
+            "that model and target, or of DIR. Repeat for more.",
+        ),
+    ] = None,
+    context: Context = "512,2048",
+    batch: Batch = "1",
+    phase: Phase = "decode",
+    schema: Annotated[bool, schemas.option("compare")] = False,
     json: Json = False,
 ) -> None:
-    """Several compiles side by side: figures, and options and target figures that differ.
+    """Several compiles side by side: figures, costs, accuracy, and options and target figures that
+    differ.
 
     They may be of different models, which is then said.
     """
-    from afmc.compare import compare_json, render_compare
+    from afmc.cli.costing import workloads
+    from afmc.compare import compare, render
 
-    found = compare_json(directories)
+    asked = workloads(context, batch, phase)
+    if file is not None:
+        from afmc.report import check_page
+
+        check_page(file)
+    found = compare(directories, asked, validation or [])
+    if file is not None:
+        from afmc.report import comparison_page, write_page
+
+        page = comparison_page(found)
+        write_page(file, page)
     if json:
-        output.print_json(found)
+        output.print_json(found.to_json())
+    elif file is not None:
+        print(f"written to {file} ({len(page.encode()):,} bytes)")
     else:
-        output.show(render_compare(found))
+        output.show(render(found))
 
 
 @app.command()
@@ -325,23 +363,18 @@ def export(
             "pyarrow). An older file is replaced.",
         ),
     ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON Schema of the rows, and write nothing.")
-    ] = False,
+    schema: Annotated[bool, schemas.option("export")] = False,
     json: Json = False,
 ) -> None:
     """The mapping as data: a row for each block, with its matrix and where it is."""
     from afmc.artifact import read
-    from afmc.export import check_file, json_schema
+    from afmc.export import check_file, mapping
     from afmc.export import export as write
 
-    if schema:
-        output.print_json(json_schema())
-        return
     if directory is None or file is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
     check_file(file)
-    rows = write(read(directory).program, file)
+    rows = write(mapping(read(directory).program), file)
     size = file.stat().st_size
     if json:
         output.print_json({"file": str(file), "rows": rows, "bytes": size})
@@ -403,6 +436,17 @@ def costs(
             metavar="FILE.json", help="Write a token as a trace for Perfetto or chrome://tracing."
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write a row for each part of each workload instead of tables; the ending is that "
+            "of 'afmc export'.",
+        ),
+    ] = None,
+    schema: Annotated[bool, schemas.option("costs")] = False,
     json: Json = False,
 ) -> None:
     """Energy, latency and area of a token, part by part, from the mapping that was made; every
@@ -411,14 +455,21 @@ def costs(
     from afmc.artifact import read, with_figures
     from afmc.cli import costing
     from afmc.cli.settings import parse_overrides
+    from afmc.export import check_file, costs_table, export
 
+    if file is not None:
+        check_file(file)
     kept = read(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
     results = costing.estimates(kept.program, target, context, batch, phase, against)
     if trace is not None:
         costing.write_trace(trace, [each for each, _ in results])
+    rows = 0 if file is None else export(costs_table(costing.every(results)), file)
     if json:
         output.print_json(costing.to_json(results))
+        return
+    if file is not None:
+        print(f"{rows:,} parts written to {file} ({file.stat().st_size:,} bytes)")
         return
     for each, baselines in results:
         output.show(costing.render(each, baselines))
@@ -531,17 +582,9 @@ def validate(
             progress=progress,
         )
     if json:
-        output.print_json(
-            {
-                **result.to_json(),
-                "noise": not without_noise,
-                "model": model.program.model.name,
-                "model_sha256": model.program.model.sha256,
-                "target": model.target.name,
-            }
-        )
+        output.print_json(result.to_json())
     else:
-        output.show(render(result, model.program.model.name, model.target))
+        output.show(render(result, model.target))
 
 
 @app.command()
@@ -558,16 +601,15 @@ def report(
             help="What 'afmc validate DIR --json' printed, to show accuracy. Repeat for more.",
         ),
     ] = None,
-    context: Annotated[
-        str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs'.")
-    ] = "512,2048",
-    batch: Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")] = "1",
-    phase: Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")] = "decode",
+    context: Context = "512,2048",
+    batch: Batch = "1",
+    phase: Phase = "decode",
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.artifact import read
     from afmc.cli import costing
-    from afmc.report import check_page, read_validation, render, write_page
+    from afmc.report import check_page, render, write_page
+    from afmc.validations import read_validation
 
     kept = read(directory)
     file = file or directory / "report.html"

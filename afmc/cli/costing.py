@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline, trace
 from afmc.costs.parts import SCHEMA_VERSION
+from afmc.costs.schema import costs_schema, trace_schema
 from afmc.errors import OptionError
+from afmc.export import costs_table_schema
 from afmc.files import written
 from afmc.ir import Program
 from afmc.numbers import UNKNOWN, nanojoules, nanoseconds
+from afmc.schema import document
 from afmc.targets import Baseline, Target
 from afmc.targets.loader import load_description
 
@@ -31,17 +34,26 @@ def estimates(
     Raises OptionError for numbers that are none, and TargetError for analog hardware.
     """
     baselines = [] if against in ("", "none") else [_baseline(n) for n in _listed(against)]
-    found = []
-    for tokens in _listed(context):
-        for sequences in _listed(batch):
-            workload = Workload(
-                phase,  # type: ignore[arg-type]  # which it checks
-                _whole("context", tokens),
-                _whole("batch", sequences),
-            )
-            others = tuple(estimate_baseline(program, each, workload) for each in baselines)
-            found.append((estimate(program, target, workload), others))
-    return found
+    return [
+        (
+            estimate(program, target, each),
+            tuple(estimate_baseline(program, other, each) for other in baselines),
+        )
+        for each in workloads(context, batch, phase)
+    ]
+
+
+def workloads(context: str, batch: str, phase: str) -> list[Workload]:
+    """Every context with every batch. Raises OptionError for numbers that are none."""
+    return [
+        Workload(
+            phase,  # type: ignore[arg-type]  # which it checks
+            _whole("context", tokens),
+            _whole("batch", sequences),
+        )
+        for tokens in _listed(context)
+        for sequences in _listed(batch)
+    ]
 
 
 def to_json(results: Sequence[Result]) -> dict[str, Any]:
@@ -50,6 +62,31 @@ def to_json(results: Sequence[Result]) -> dict[str, Any]:
         "costs": [each.to_json() for each, _ in results],
         "baselines": [other.to_json() for _, others in results for other in others],
     }
+
+
+def every(results: Sequence[Result]) -> list[Costs | BaselineCosts]:
+    """Each workload, and after it the digital hardware under it."""
+    found: list[Costs | BaselineCosts] = []
+    for costs, others in results:
+        found += [costs, *others]
+    return found
+
+
+def json_schema() -> dict[str, Any]:
+    """Of what the command prints and writes."""
+    table = costs_table_schema()
+    return document(
+        "afmc costs",
+        "What afmc costs prints with --json, writes to -o FILE (all rows of a .json file; a row is "
+        "a line of a .jsonl file, and has the columns of .csv and .parquet files), and writes with "
+        "--trace.",
+        {
+            "costs": costs_schema(),
+            "table": {"type": "array", "items": table["items"]},
+            "part": table["$defs"]["part"],
+            "trace": trace_schema(),
+        },
+    )
 
 
 def write_trace(file: Path, costs: Sequence[Costs]) -> None:
@@ -96,12 +133,10 @@ def _parts(costs: Costs) -> RenderableType:
     from rich import box
     from rich.table import Table
 
-    workload = costs.workload
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"a token on {costs.target}: {workload.phase}, context {workload.context:,}, batch "
-        f"{workload.batch:,}",
+        title=f"a token on {costs.target}: {costs.workload}",
         title_justify="left",
         title_style="bold",
     )

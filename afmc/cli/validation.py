@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def render(result: Validation, model: str, target: Target) -> RenderableType:
+def render(result: Validation, target: Target) -> RenderableType:
     from rich.console import Group
 
     table = _one(result, target) if len(result.outcomes) == 1 else _several(result, target)
     where = (
-        f"{model} on {result.tokens:,} tokens of {result.text} in windows of {result.window} "
-        f"(the first token of a window is not scored); seed {result.seed}; "
+        f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
+        f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
     )
     if result.overrides:

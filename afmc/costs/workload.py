@@ -32,6 +32,10 @@ class Workload:
             if getattr(self, name) < 1:
                 raise OptionError(f"the {name} must be at least 1, but is {getattr(self, name)}.")
 
+    def __str__(self) -> str:
+        """``decode, context 512, batch 1``."""
+        return f"{self.phase}, context {self.context:,}, batch {self.batch:,}"
+
     @property
     def tokens(self) -> int:
         """That go through the tiles."""

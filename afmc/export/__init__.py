@@ -1,4 +1,4 @@
-"""The mapping as data for other programs: a row for each block, with where it is.
+"""Tables as data for other programs: the mapping, a row for each block, and what a token costs.
 
 Rows are made and written some at a time, so that this takes little memory besides the program.
 """
@@ -10,15 +10,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.export.columns import COLUMNS, json_schema
+from afmc.export.costs import costs_table, costs_table_schema
+from afmc.export.mapping import mapping, mapping_schema
 from afmc.export.parquet import require_pyarrow, write_parquet
+from afmc.export.table import Table
 from afmc.export.text import csv_lines, json_array, json_lines
 from afmc.files import written
-from afmc.ir import Program
 
-__all__ = ["COLUMNS", "ENDINGS", "check_file", "export", "json_schema"]
+__all__ = [
+    "ENDINGS",
+    "Table",
+    "check_file",
+    "costs_table",
+    "costs_table_schema",
+    "export",
+    "mapping",
+    "mapping_schema",
+]
 
-_TEXTS: dict[str, Callable[[Program], Iterator[bytes]]] = {
+_TEXTS: dict[str, Callable[[Table], Iterator[bytes]]] = {
     ".csv": csv_lines,
     ".json": json_array,
     ".jsonl": json_lines,
@@ -27,7 +37,7 @@ ENDINGS = (*_TEXTS, ".parquet")
 
 
 def check_file(file: Path) -> None:
-    """Raises AfmcError where the mapping cannot be written there."""
+    """Raises AfmcError where a table cannot be written there."""
     if file.is_dir():
         raise OptionError(f"-o {file} is a folder; name a file in it.")
     if file.suffix not in ENDINGS:
@@ -44,13 +54,13 @@ def check_file(file: Path) -> None:
         raise OptionError(f"-o {file}: the folder {file.parent} cannot be written to.")
 
 
-def export(program: Program, file: Path) -> int:
-    """Writes the mapping as the file's ending says; returns the number of rows."""
+def export(table: Table, file: Path) -> int:
+    """Writes a table as the file's ending says; returns the number of rows."""
     check_file(file)
     with written(file) as unfinished:
         if file.suffix in _TEXTS:
             with unfinished.open("wb") as out:
-                out.writelines(_TEXTS[file.suffix](program))
+                out.writelines(_TEXTS[file.suffix](table))
         else:
-            write_parquet(program, unfinished)
-    return len(program.placements)
+            write_parquet(table, unfinished)
+    return table.rows

@@ -1,6 +1,7 @@
 """What went where, and why not: the figures of a program, as data and for the terminal."""
 
 from afmc.inspect.layer import layer_json, render_layer
+from afmc.inspect.schema import inspect_schema
 from afmc.inspect.screen import render
 from afmc.inspect.summary import inspect_json, misfit_json, summarise
 from afmc.inspect.tile import render_tile, tile_json
@@ -8,6 +9,7 @@ from afmc.inspect.why import render_why, why_json
 
 __all__ = [
     "inspect_json",
+    "inspect_schema",
     "layer_json",
     "misfit_json",
     "render",

@@ -2,134 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from pydantic import Field
 
 from afmc.artifact import Artifact
 from afmc.conditions import format_time
-from afmc.errors import OptionError
 from afmc.numbers import percent
 from afmc.report.scale import Axis
-from afmc.report.shape import Given, parse
+from afmc.validations import Condition, Estimate, Validation, check
 
 ROWS = 60
 """Conditions that are plotted, at most."""
 SERIES = 8
 """Lines of a plot over time or temperature, at most."""
-
-
-class Estimate(Given):
-    mean: float
-    std: float | None = None
-    interval_95: tuple[float, float] | None = None
-    values: tuple[float, ...] = ()
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        return self.interval_95 or (self.mean, self.mean)
-
-
-class Perplexity(Given):
-    perplexity: Estimate
-
-
-class Digital(Given):
-    perplexity: float
-
-
-class Condition(Given):
-    at_s: float
-    temperature_C: float
-    compensation: str
-    calibration_probes: int = 0
-    analog: Perplexity
-    kl_divergence: Estimate
-    top1_agreement: Estimate
-
-    @property
-    def temperature(self) -> str:
-        return f"{self.temperature_C:g} °C"
-
-    @property
-    def correction(self) -> str:
-        """How drift, temperature and columns are corrected."""
-        probes = f", {self.calibration_probes} probes" if self.calibration_probes else ""
-        return f"compensation {self.compensation}{probes}"
-
-    @property
-    def text(self) -> str:
-        return f"{format_time(self.at_s)}, {self.temperature}, {self.correction}"
-
-
-class OfMatrix(Given):
-    name: str
-    relative_error: Estimate
-
-
-class Identity(Given):
-    """Of which model a validation is, and on what."""
-
-    model: str
-    model_sha256: str | None = None
-    target: str
-
-
-class Validation(Given):
-    noise: bool = True
-    digital: Digital
-    conditions: tuple[Condition, ...]
-    tokens: int
-    scored_tokens: int
-    window: int
-    instances: int
-    seed: int
-    text: str
-    text_sha256: str = ""
-    defects: str | None = None
-    overrides: dict[str, Any] = Field(default_factory=dict)
-    matrices: tuple[OfMatrix, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def read_validation(path: Path, artifact: Artifact) -> dict[str, Any]:
-    """The JSON of a validation of this very model on this very target.
-
-    Raises OptionError in one sentence for anything else.
-    """
-    what = f"the validation {path}"
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(f"{what} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise OptionError(
-            f"{what} is no JSON; make it with 'afmc validate DIR --json > {path}'."
-        ) from error
-    if not isinstance(value, dict) or "conditions" not in value or "digital" not in value:
-        raise OptionError(f"{what} is not what 'afmc validate DIR --json' prints.")
-    check(artifact, value, what)
-    return value
-
-
-def check(artifact: Artifact, value: Mapping[str, Any], what: str = "the validation") -> Validation:
-    """Raises OptionError unless it is one of this model on this target."""
-    model, target = artifact.program.model, artifact.target
-    found = parse(Identity, value, what)
-    other = found.model_sha256 is not None and found.model_sha256 != model.sha256
-    if found.model != model.name or other:
-        how = " with other weights" if found.model == model.name else ""
-        raise OptionError(f"{what} is of {found.model}{how}, not of {model.name} as compiled here.")
-    if found.target != target.name:
-        raise OptionError(f"{what} is on {found.target}, but this compile is for {target.name}.")
-    validation = parse(Validation, value, what)
-    if not validation.conditions:
-        raise OptionError(f"{what} has no conditions.")
-    return validation
 
 
 @dataclass(frozen=True)

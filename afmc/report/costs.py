@@ -68,11 +68,10 @@ class CostView:
 
 def view_of(costs: Costs) -> CostView:
     work, plan = costs.workload, costs.schedule
-    title = f"{work.phase}, context {work.context:,}, batch {work.batch:,}"
     parts = sorted(costs.parts, key=lambda part: -(part.energy_nJ or 0.0))
     known = [part for part in parts if part.energy_nJ]
     return CostView(
-        title=title,
+        title=str(work),
         facts=(
             ("energy of a token", nanojoules(costs.energy_nJ)),
             (

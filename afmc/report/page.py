@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from afmc.artifact import Artifact
 from afmc.costs import Costs
@@ -20,7 +13,7 @@ from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
 from afmc.ir import Program
 from afmc.numbers import percent
-from afmc.report import provenance
+from afmc.report import html, provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of
 from afmc.report.distributions import SIZES
@@ -29,7 +22,7 @@ from afmc.report.floor import floor_plan
 from afmc.report.matrices import Figure, list_matrices, packed
 from afmc.report.names import Kinds
 
-_SCRIPTS = ("data.js", "table.js", "drawing.js", "floor.js")
+_SCRIPTS = ("data.js", "sort.js", "table.js", "drawing.js", "floor.js")
 
 
 @dataclass(frozen=True)
@@ -66,9 +59,8 @@ def render(
     matrices = packed(table, kinds, figures)
     distributions = distributions_of(program, kinds)
     data = {"kinds": kinds.names(), "floor": floor.data, "matrices": matrices}
-    scripts = [_resource(name) for name in _SCRIPTS]
     return (
-        _environment()
+        html.environment()
         .get_template("page.html.j2")
         .render(
             summary=summary,
@@ -103,10 +95,7 @@ def render(
             options=provenance.options(artifact),
             target_figures=provenance.figures(artifact),
             measured=provenance.measured(artifact),
-            style=Markup(_resource("style.css")),
-            data=_embedded(data),
-            scripts=[Markup(script) for script in scripts],
-            script_hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
+            **html.shared(_SCRIPTS, data),
         )
     )
 
@@ -123,34 +112,6 @@ def _figures(
         yield Figure("inputs clipped", "share", clipped)
     if error is not None:
         yield Figure("error of products", "share", error)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("afmc.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-def _resource(name: str) -> str:
-    return files("afmc.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    """Only scripts with this digest run: names of models and matrices cannot bring one in."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _embedded(data: Mapping[str, Any]) -> Markup:
-    """JSON in which no character can end the element that it stands in."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 def _cards(

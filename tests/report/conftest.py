@@ -1,16 +1,23 @@
 """Compiles to report on: one by hand, one of a real model's shapes, one too large for its tiles to
-be shown one by one."""
+be shown one by one; and a browser to look at their pages in."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import kept
 import pytest
 import written
+from browser import Browser, chromium
 from programs import compiled, program_of
 
 from afmc.artifact import Artifact
 from afmc.ir import Matrix, Program
 from afmc.targets import load_target
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 MEASURED = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {"export": 0.5}, "torch": "2"}
 
@@ -47,3 +54,18 @@ def smollm2_shapes() -> Artifact:
 def large() -> Artifact:
     target = load_target("afm-512-projected")
     return Artifact(compiled(experts(), target), target, (), MEASURED)
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(driver: webdriver.Chrome) -> Iterator[Browser]:
+    """Anything on its console, and anything that was fetched, is a failure."""
+    browser = Browser(driver)
+    yield browser
+    assert browser.console() == []
+    assert browser.script("return performance.getEntriesByType('resource').length") == 0

@@ -12,7 +12,8 @@ import pytest
 from afmc.artifact import Artifact
 from afmc.errors import OptionError
 from afmc.report import accuracy
-from afmc.report.accuracy import read_validation, views_of
+from afmc.report.accuracy import views_of
+from afmc.validations import read_validation
 
 
 def test_one_condition(by_hand: Artifact) -> None:

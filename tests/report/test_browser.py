@@ -3,116 +3,22 @@
 from __future__ import annotations
 
 import base64
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import estimates
 import pytest
+from browser import Browser
 from distributed import with_distributions
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
+import afmc
 from afmc.artifact import Artifact
 from afmc.report import render
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-class Browser:
-    """A page in Chromium. Anything on its console is a failure."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def open(self, file: Path, scheme: str = "light", width: int = 1280, height: int = 800) -> None:
-        self.command(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
-        )
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 500,
-        )  # fmt: skip
-        self.driver.get(file.as_uri())
-
-    def command(self, name: str, **parameters: Any) -> Any:
-        return self.driver.execute_cdp_cmd(name, parameters)
-
-    def script(self, code: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(code, *arguments)
-
-    def type(self, name: str, *text: str) -> None:
-        """Over what is there."""
-        self[name].send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.BACKSPACE, *text)
-
-    def __getitem__(self, name: str) -> WebElement:
-        return self.driver.find_element(By.ID, name)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def column(self, number: int) -> list[str]:
-        """Of the table of matrices, as it is shown."""
-        code = """return [...document.querySelectorAll('#matrices-table tbody tr')]
-            .map(row => row.cells[arguments[0]].textContent)"""
-        found: list[str] = self.script(code, number)
-        return found
-
-    def colours(self) -> set[tuple[int, ...]]:
-        """On the floor plan, once what was asked for is drawn."""
-        code = """const done = arguments[0], canvas = document.getElementById('floor-canvas');
-            requestAnimationFrame(() => requestAnimationFrame(() => {
-              const {width, height} = canvas, copy = new OffscreenCanvas(width, height);
-              const context = copy.getContext('2d', {willReadFrequently: true});
-              context.drawImage(canvas, 0, 0);
-              const all = context.getImageData(0, 0, width, height).data;
-              const found = new Set();
-              for (let i = 0; i < all.length; i += 4) {
-                found.add(all[i] << 16 | all[i + 1] << 8 | all[i + 2]);
-              }
-              done([...found].slice(0, 5000));
-            }))"""
-        packed: list[int] = self.driver.execute_async_script(code)
-        return {(each >> 16, each >> 8 & 255, each & 255) for each in packed}
-
-    def console(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return found
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    chromedriver = shutil.which("chromedriver")
-    if browser is None or chromedriver is None:
-        pytest.skip("NOT TESTED IN A BROWSER: install Debian's chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.binary_location = browser
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def browser(driver: webdriver.Chrome) -> Iterator[Browser]:
-    browser = Browser(driver)
-    yield browser
-    assert browser.console() == []
-    assert browser.script("return performance.getEntriesByType('resource').length") == 0
+CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -350,3 +256,43 @@ def test_what_assistive_technology_needs(browser: Browser, small_page: Path) -> 
     browser.script("document.body.focus()")
     ActionChains(browser.driver).send_keys(Keys.TAB).perform()
     assert browser.script("return document.activeElement.className") == "skip"
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        ("smollm2-135m", "hermes-64"),
+        ("smollm2-135m", "pcm-34"),
+        ("smollm2-135m", "moe-3d"),
+        ("deepseek-v3", "afm-512-projected"),
+    ],
+)
+def test_the_page_of_a_real_model(
+    browser: Browser, tmp_path: Path, model: str, target: str
+) -> None:
+    """Its mapping and its costs, made as a user makes them: clicked, filtered, sorted, zoomed."""
+    compiled = afmc.compile(CONFIGS / f"{model}.json", target, shapes_only=True)
+    page = compiled.report(tmp_path / "page.html")
+    print(f"{model} on {target}: {page.stat().st_size:,} bytes")  # shown by pytest -rP
+    assert page.stat().st_size < 1_000_000
+    browser.open(page)
+    text = browser["summary"].text
+    assert f"{compiled.summary['tiles_used']:,}" in text and "tokens a second" in text
+    assert "not known" not in text.split("energy of a token")[1][:40]
+    browser["floor-search"].send_keys("model.layers.4.", Keys.ENTER)
+    assert browser["floor-found"].text.endswith("hold it")
+    assert "model.layers.4." in browser["floor-info"].text
+    for colour in ("kind", "use", "energy", "layer"):
+        Select(browser["floor-colour"]).select_by_value(colour)
+        browser["floor-in"].click()
+        assert len(browser.colours()) > 2
+    browser["floor-all"].click()
+    Select(browser["matrices-show"]).select_by_value("all")
+    browser["matrices-filter"].send_keys("layers.4.mlp")
+    names = browser.column(0)
+    assert names and all("layers.4.mlp" in name for name in names)
+    browser.all("#matrices-table thead th button")[10].click()  # energy
+    assert browser.all("#matrices-table thead th")[10].get_attribute("aria-sort") == "ascending"
+    parts = browser.all("#costs table.sortable")[0]
+    parts.find_elements(By.CSS_SELECTOR, "thead button")[1].click()
+    assert "products on tiles" in parts.text or "row drivers" in parts.text

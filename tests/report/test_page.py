@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import estimates
 import pytest
 from distributed import with_distributions
-from pages import data_of
+from pages import EVIL, Tags, data_of
 
 from afmc.artifact import Artifact
 from afmc.costs import Figure
@@ -19,32 +18,6 @@ from afmc.ir import Applied, Lever, Remainder
 from afmc.report import check_page, render, write_page
 from afmc.report.distributions import view_of
 from afmc.report.names import Kinds
-
-EVIL = "</script><b id=evil>x</b><script>alert(1)</script>\"'&{{7*7}}\u2028"
-
-
-class Tags(HTMLParser):
-    """Elements that are open where they should be closed, and those with an id twice."""
-
-    VOID = ("meta", "link", "input", "br")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.scripts = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.ids += [value or "" for key, value in attrs if key == "id"]
-        self.scripts += tag == "script"
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def evil(artifact: Artifact) -> Artifact:

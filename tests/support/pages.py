@@ -1,12 +1,39 @@
-"""What a page carries, unpacked as its script does it."""
+"""What a page carries, unpacked as its script does it, and whether it is sound HTML."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
 from itertools import accumulate
 from typing import Any
+
+EVIL = "</script><b id=evil>x</b><script>alert(1)</script>\"'&{{7*7}}\u2028"
+
+
+class Tags(HTMLParser):
+    """Elements that are open where they should be closed, and those with an id twice."""
+
+    VOID = ("meta", "link", "input", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [value or "" for key, value in attrs if key == "id"]
+        self.scripts += tag == "script"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
 
 def data_of(page: str) -> dict[str, Any]:

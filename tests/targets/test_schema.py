@@ -87,7 +87,7 @@ def test_every_target_can_do_without_noise(data: dict[str, Any]) -> None:
         quiet = each.without_noise()
         assert not (quiet.is_random or quiet.is_random_at_reads or quiet.reads_noise)
         assert each.is_random or not each.is_random_at_reads
-        assert quiet.without_noise() == quiet
+        assert quiet.without_noise() == quiet and quiet.is_perfect
         again = Target.model_validate(stored(quiet))
         assert (again, again.figures()) == (quiet, quiet.figures())
 
@@ -401,6 +401,20 @@ def test_without_noise_is_the_same_hardware_with_perfect_devices() -> None:
     assert [f for f in noisy.figures() if not f[0].startswith(dropped)] == quiet.figures()
     assert Target.model_validate(stored(quiet)) == quiet
     assert (quiet.input, quiet.tile) == (noisy.input, noisy.tile)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        {"crossbar.wire_column_ohm": 1.0},
+        {"output.inl_steps": 0.1},
+        {"device.stuck_on_rate": 0.1},
+        {"device.noise": "gaussian"},
+    ],
+)
+def test_one_imperfection_is_enough(figure: dict[str, Any]) -> None:
+    quiet = target_of(GOOD).without_noise()
+    assert quiet.is_perfect and not load_target(quiet, figure).is_perfect
 
 
 def test_light_without_noise_is_light_without_optics() -> None:

@@ -1,0 +1,88 @@
+"""JSON Schemas of what commands print, held against what they print of very different compiles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kept
+import pytest
+import written
+from jsonschema import Draft202012Validator
+
+from afmc import artifact
+from afmc.defects import gather_defects
+from afmc.inspect import (
+    inspect_json,
+    inspect_schema,
+    layer_json,
+    summarise,
+    tile_json,
+    why_json,
+)
+from afmc.ir import Lever, Repair
+from afmc.schema import choice, number, of, record, whole
+
+
+def with_defects(folder: Path) -> Path:
+    from dataclasses import replace
+
+    hardware = kept.target("exclusive")
+    repair = Repair(("permute",), "", 3, 0.5, 0.1)
+    broken = gather_defects("cells_off=0.1,seed=1", hardware)
+    mapped = replace(kept.program("exclusive"), defects=broken, repair=repair, moved=2)
+    levers = [Lever("--set allocate.rule=serial", 2, 1, "it can share", 0.5)]
+    summary = summarise(mapped, hardware, levers)
+    measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {"export": 0.5}}
+    artifact.write(folder, mapped, hardware, summary, lambda: measured)
+    return folder
+
+
+@pytest.mark.parametrize("write", [kept.write, written.write, with_defects])
+def test_what_inspect_prints(write: Any, tmp_path: Path) -> None:
+    printed = json.loads(json.dumps(inspect_json(artifact.read(write(tmp_path / "out")))))
+    schema = inspect_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    validator.validate(printed)
+    assert not validator.is_valid({**printed, "more": 1})
+    assert not validator.is_valid({**printed, "tiles_used": -1})
+    assert not validator.is_valid({k: v for k, v in printed.items() if k != "gap"})
+    if printed["defects"]:
+        assert printed["defects"]["repair"] and printed["levers"] and printed["limits"]
+
+
+@pytest.mark.parametrize("write", [kept.write, written.write, with_defects])
+def test_what_a_closer_look_prints(write: Any, tmp_path: Path) -> None:
+    made = artifact.read(write(tmp_path / "out"))
+    schema = inspect_schema()
+    looks = {
+        "inspect": inspect_json(made),
+        "layer": layer_json(made, "*"),
+        "tile": tile_json(made, "0/0"),
+        "why": why_json(made, "*"),
+    }
+    assert {row["side"] for row in looks["layer"]["matrices"]} == {"analog", "digital"}
+    assert looks["tile"]["crossbars"][0]["blocks"]
+    for name, found in looks.items():
+        printed = json.loads(json.dumps(found, allow_nan=False))
+        Draft202012Validator(schema).validate(printed)
+        for other, definition in schema["$defs"].items():
+            assert Draft202012Validator(definition).is_valid(printed) == (other == name)
+
+
+def test_every_value_that_may_be_unknown_may_be_null() -> None:
+    fields = (
+        number("n", "A number.", "nJ", unknown=True),
+        choice("c", "A word.", ("a", "b"), unknown=True),
+        of("o", "An object.", (whole("w", "Whole."),), unknown=True),
+    )
+    validator = Draft202012Validator(record(fields))
+    known: dict[str, Any] = {"n": -0.5, "c": "a", "o": {"w": 1}}
+    validator.validate(known)
+    validator.validate(dict.fromkeys(known))
+    for wrong in ({"n": "1"}, {"c": "z"}, {"o": {"w": -1}}):
+        assert not validator.is_valid({**known, **wrong})
+    assert not validator.is_valid({"n": 1, "c": "a"})
+    assert record(fields)["properties"]["n"]["unit"] == "nJ"
