@@ -34,6 +34,7 @@ from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
 from afmc.inspect import inspect_json, summarise
+from afmc.inspect.training import notes as training_notes
 from afmc.ir import Calibration, Lever, Matrix, Model, Program, RepairMethod, Routing
 from afmc.keep import keep as keep_placements
 from afmc.levers import fit_or_explain, levers
@@ -315,6 +316,7 @@ class CompiledModel:
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
         notes = lower.check_conditions(self.target, conditions)
+        notes += training_notes(self.program, self.target)
         if self.program.defects is not None:
             notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
         broken = gather_defects(defects, self.target)
@@ -492,8 +494,9 @@ def compile(
 
     Parameters
     ----------
-    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
-        or a module in memory (then with its `tokenizer`, where the target has converters). With
+    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id (also with the
+        ``pytorch_model.bin`` and ``rpu_config`` of AIHWKIT-Lightning), a ``.gguf`` file, or a
+        module in memory (then with its `tokenizer`, where the target has converters). With
         `shapes_only` also a ``.json`` configuration.
     target: a name, a ``.toml`` file, or a `Target`.
     digital: patterns of matrices to keep digital besides those that must be.
@@ -604,7 +607,7 @@ def _start(loaded: Loaded, shapes_only: bool, defects: Defects | None) -> Progra
     parameters = sum(p.numel() for p in loaded.module.parameters())
     architecture = type(loaded.module).__name__
     model = Model(loaded.name, architecture, loaded.sha256, parameters, shapes_only)
-    return Program(model, (), defects=defects)
+    return Program(model, (), training=loaded.training, defects=defects)
 
 
 def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
@@ -676,9 +679,11 @@ def _to_calibrate(program: Program) -> list[Matrix]:
 
 
 def _with_its_range(matrix: Matrix, loaded: Loaded) -> Matrix:
-    """With the input range that the checkpoint brought along beside the weight."""
+    """With the input ranges that the checkpoint brought along beside the weight."""
     beside = matrix.name if is_bank(matrix) else matrix.module
-    return replace(matrix, input_range=loaded.input_ranges.get(beside))
+    ranges = loaded.input_ranges.get(beside, ())
+    several = ranges if len(set(ranges)) > 1 else ()
+    return replace(matrix, input_range=max(ranges, default=None), slice_ranges=several)
 
 
 def _check_ranges(program: Program) -> None:
