@@ -12,7 +12,7 @@ from afmc.errors import ModelError
 
 T = TypeVar("T")
 
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 24  # a hundred thousand tensors; what a byte asks for takes up to 64 of them
 _LONGEST_NAME = 80
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _ARGUMENTS = {

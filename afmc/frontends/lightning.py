@@ -51,16 +51,23 @@ def fit(
 ) -> None:
     """Leaves in the analog layers the weights that the library would multiply by.
 
-    Analog are the layers with input ranges; where none has any, all linear ones. Raises ModelError
-    where what was learned does not fit the model.
+    Analog are the layers with input ranges or limits; where none has any, all linear ones. Raises
+    ModelError where what was learned does not fit the model.
     """
+    names = {path for path, _ in (*module.named_modules(), *module.named_parameters())}
+    if strange := sorted({*learned.ranges, *learned.limits} - names):
+        log(
+            f"{place} has input ranges or limits for what the model does not have, first "
+            f"{shown(strange[0])}"
+        )
     layers = {path: each for path, each in module.named_modules() if isinstance(each, nn.Linear)}
     for path in {**learned.ranges, **learned.limits}:
         if path in layers:
             _check_shapes(path, layers[path], learned, place)
+    analog = learned.ranges or learned.limits or layers
     loose = 0
     for path, layer in layers.items():
-        if learned.ranges and path not in learned.ranges:
+        if path not in analog:
             continue
         limit = learned.limits.get(path)
         if limit is None and training is not None and training.clip == "learned":

@@ -302,3 +302,49 @@ def test_a_model_that_was_never_analog(tmp_path: Path) -> None:
     for name, parameter in loaded.module.named_parameters():
         assert isinstance(parameter, nn.Parameter)
         assert torch.equal(parameter, module.get_parameter(name))
+
+
+def test_ranges_of_no_module_are_told(tmp_path: Path) -> None:
+    config = configuration()
+    folder = save(converted(config), config, tmp_path / "m")
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    state["other.input_range"] = torch.ones(1)
+    torch.save(state, folder / "pytorch_model.bin")
+    lines: list[str] = []
+    load(resolve(str(folder)), log=lines.append)
+    assert lines == [
+        f"{folder} has input ranges or limits for what the model does not have, first other"
+    ]
+
+
+def test_limits_that_are_missing(tmp_path: Path) -> None:
+    config = configuration(clip__type=clip("LEARNABLE_PER_CHANNEL"))
+    folder = save(converted(config), config, tmp_path / "m")
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    del state["lm_head.learnable_weight_clip"]
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError) as error:
+        load(resolve(str(folder)))
+    assert str(error.value) == (
+        f"{folder} lacks lm_head.learnable_weight_clip, by which its configuration clips weights."
+    )
+
+
+def test_only_layers_that_were_converted_are_rounded(tmp_path: Path) -> None:
+    """By their limits, where ranges are dynamic and therefore not stored."""
+    config = configuration(
+        pre_post__input_range__dynamic=True,
+        clip__type=clip("LEARNABLE_PER_CHANNEL"),
+        modifier__quantization_type=rounding("DISCRETIZE_PER_CHANNEL"),
+        modifier__res=14,
+    )
+    folder = save(converted(config), config, tmp_path / "m")
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    del state["lm_head.learnable_weight_clip"]
+    torch.save(state, folder / "pytorch_model.bin")
+    module = load(resolve(str(folder))).module
+    head = "lm_head.weight"
+    assert torch.equal(module.get_parameter(head), state[head])
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(module.get_parameter(name), state[name])
+    assert len(set(module.get_parameter(name)[0].tolist())) <= 15
