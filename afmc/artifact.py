@@ -41,6 +41,7 @@ from afmc.ir import (
     Replication,
     Routing,
     Table,
+    Training,
     Work,
 )
 from afmc.problems import problems
@@ -79,6 +80,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "afmc_version": afmc.__version__,
         "model": asdict(program.model),
         "calibration": asdict(program.calibration) if program.calibration else None,
+        "training": asdict(program.training) if program.training else None,
         "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
@@ -206,6 +208,7 @@ def read(directory: Path) -> Artifact:
         program = Program(
             model=_parse(Model, data["model"]),
             calibration=_parse(Calibration | None, data["calibration"]),
+            training=_parse(Training | None, data["training"]),
             routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),

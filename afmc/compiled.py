@@ -25,7 +25,7 @@ from afmc.artifact import Artifact
 from afmc.conditions import Condition, conditions_of
 from afmc.costs import Workload, estimate
 from afmc.defects import Defects, gather_defects
-from afmc.distributions import distributions
+from afmc.distributions import distributions, input_ranges
 from afmc.errors import ArtifactError, ModelError, OptionError, TextError
 from afmc.evaluate import (
     CalibrationCost,
@@ -46,6 +46,7 @@ from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
 from afmc.frontends.windows import with_windows
 from afmc.inspect import inspect_json, summarise
+from afmc.inspect.training import notes as training_notes
 from afmc.ir import (
     Calibration,
     Distributions,
@@ -333,6 +334,7 @@ class CompiledModel:
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
         notes = lower.check_conditions(self.target, conditions)
+        notes += training_notes(self.program, self.target)
         if self.program.defects is not None:
             notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
         broken = gather_defects(defects, self.target)
@@ -540,8 +542,9 @@ def compile(
 
     Parameters
     ----------
-    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
-        or a module in memory (then with its `tokenizer`, where the target has converters). With
+    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id (also with the
+        ``pytorch_model.bin`` and ``rpu_config`` of AIHWKIT-Lightning), a ``.gguf`` file, or a
+        module in memory (then with its `tokenizer`, where the target has converters). With
         `shapes_only` also a ``.json`` configuration.
     target: a name, a ``.toml`` file, or a `Target`.
     digital: patterns of matrices to keep digital besides those that must be.
@@ -656,7 +659,7 @@ def _start(loaded: Loaded, shapes_only: bool, defects: Defects | None) -> Progra
     parameters = sum(p.numel() for p in loaded.module.parameters())
     architecture = type(loaded.module).__name__
     model = Model(loaded.name, architecture, loaded.sha256, parameters, shapes_only)
-    return Program(model, (), defects=defects)
+    return Program(model, (), training=loaded.training, defects=defects)
 
 
 def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
@@ -705,15 +708,15 @@ def _with_distributions(
     """With how weights make use of full scale, and inputs where there are ranges and a text."""
     progress("distributions", 0, 0)
     tiles = lower.make_tiles(loaded.module, program, target)
-    ranges = {m.input: m.input_range for m in program.analog if m.input_range is not None}
-    if not target.needs_input_range or loaded.tokenizer is None or not ranges:
+    ranges = input_ranges(program, target) if target.needs_input_range else {}
+    if loaded.tokenizer is None or not ranges:
         return replace(
             program,
             distributions=Distributions("", "", 0, distributions(program, target, tiles, {})),
         )
     source = _source(text)
     windows = _windows(loaded, source, _SEEN_TOKENS)
-    readers = {name: path for name, path in _readers(program).items() if name in ranges}
+    readers = {m.drive: _reader(m) for m in _to_calibrate(program) if m.drive in ranges}
     module = lower.grouped(loaded.module, program.matrices, {})
     inputs = sizes_of_inputs(module, readers, ranges, windows)
     seen = sum(window.numel() for window in windows)
@@ -754,9 +757,11 @@ def _to_calibrate(program: Program) -> list[Matrix]:
 
 
 def _with_its_range(matrix: Matrix, loaded: Loaded) -> Matrix:
-    """With the input range that the checkpoint brought along beside the weight."""
+    """With the input ranges that the checkpoint brought along beside the weight."""
     beside = matrix.name if is_bank(matrix) else matrix.module
-    return replace(matrix, input_range=loaded.input_ranges.get(beside))
+    ranges = loaded.input_ranges.get(beside, ())
+    several = ranges if len(set(ranges)) > 1 else ()
+    return replace(matrix, input_range=max(ranges, default=None), slice_ranges=several)
 
 
 def _check_ranges(program: Program) -> None:
@@ -791,9 +796,13 @@ def _readers(program: Program) -> dict[str, str]:
     """The path in `lower.grouped` of a module that reads it, by activation."""
     readers: dict[str, str] = {}
     for matrix in _to_calibrate(program):
-        path = lower.bank_path(matrix) if is_bank(matrix) else matrix.module
-        readers.setdefault(matrix.input, path)
+        readers.setdefault(matrix.input, _reader(matrix))
     return readers
+
+
+def _reader(matrix: Matrix) -> str:
+    """The path in `lower.grouped` of the module that multiplies by it."""
+    return lower.bank_path(matrix) if is_bank(matrix) else matrix.module
 
 
 def _calibrate(

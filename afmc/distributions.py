@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from afmc.ir import OCTAVES, Distribution, Program
+from afmc.ir import OCTAVES, Distribution, Matrix, Program, largest_over
 from afmc.lower import Tiles, crossbar_maxima, members_of, pieces_of, side_by_side
-from afmc.simulator.calibrate import sizes
+from afmc.simulator.calibrate import Drive, sizes
+from afmc.simulator.tiles import Piece
 from afmc.targets import Target
 
 DIGITS = 5
 """After the point, of shares: far below what is of interest."""
 
 
+def input_ranges(program: Program, target: Target) -> dict[Drive, Tensor]:
+    """Half width of the converters' range by what row drivers are set to: [] or [rows], where it
+    is known."""
+    pieces = pieces_of(program, target)
+    number = {name: i for i, group in enumerate(program.groups) for name in group.members}
+    return {
+        matrix.drive: _range(matrix, pieces[number[matrix.name], 0, 0], target)
+        for matrix in program.analog
+        if matrix.input_range is not None
+    }
+
+
+def _range(matrix: Matrix, pieces: Sequence[Piece], target: Target) -> Tensor:
+    if not matrix.slice_ranges:
+        return torch.tensor(matrix.input_range)
+    found = torch.empty(matrix.rows)
+    for first, last in {each for p in pieces for each in p.slices(target.crossbar.active_rows)}:
+        found[first:last] = largest_over(matrix.slice_ranges, matrix.rows, first, last)
+    return found
+
+
 def distributions(
-    program: Program, target: Target, tiles: Tiles, inputs: Mapping[str, Tensor]
+    program: Program, target: Target, tiles: Tiles, inputs: Mapping[Drive, Tensor]
 ) -> dict[str, Distribution]:
     """Of every analog matrix, by name; of a bank of experts over all of them.
 
-    `inputs` has, by activation, how many values are of which size, as `sizes` counts them. Weights
-    that are there several times count once.
+    `inputs` has, by what row drivers are set to, how many values are of which size, as `sizes`
+    counts them. Weights that are there several times count once.
     """
     counts = {matrix.name: torch.zeros(OCTAVES + 2, dtype=torch.long) for matrix in program.analog}
     pieces = pieces_of(program, target)
@@ -46,7 +68,7 @@ def distributions(
     return {
         matrix.name: Distribution(
             _shares(counts[matrix.name]),
-            _shares(inputs[matrix.input]) if matrix.input in inputs else (),
+            _shares(inputs[matrix.drive]) if matrix.drive in inputs else (),
         )
         for matrix in program.analog
     }

@@ -9,7 +9,7 @@ Rows are inputs and columns are outputs, everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -66,6 +66,7 @@ Rule = Literal["exclusive", "parallel", "serial"]
 Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
+Scope = Literal["column", "tile"]
 RepairMethod = Literal["permute", "pair"]
 WorkKind = Literal["norm", "activation", "softmax", "attention", "elementwise", "look-up"]
 
@@ -103,7 +104,8 @@ class Matrix:
     per_token: float = 1.0
     """Uses for one token, of all copies together: 1, or how many experts of a bank it takes."""
     input_range: float | None = None
-    """Half width of the input converter's range, in units of the activation."""
+    """Half width of the input converter's range, in units of the activation; the largest one where
+    there are `slice_ranges`."""
     module: str = ""
     """Path of the module whose operation reads it."""
     layer: str = "torch.nn.modules.linear.Linear"
@@ -124,6 +126,14 @@ class Matrix:
     from it: of a residual stream's running sum only what was added last is named. So q, k and v
     read from the down_proj before them, and not from every one before that. Empty for what is
     computed from the embedding alone."""
+    slice_ranges: tuple[float, ...] = ()
+    """Half widths for so many pieces of the rows (`even_pieces`), where a training found different
+    ones: `largest_over` says which of them holds for rows that are driven together."""
+
+    @property
+    def drive(self) -> tuple[object, ...]:
+        """What its row drivers are set to: matrices that are alike in it can share them."""
+        return self.input, self.input_range, self.slice_ranges
 
     @property
     def weights(self) -> int:
@@ -132,6 +142,26 @@ class Matrix:
     @property
     def macs_per_token(self) -> float:
         return self.rows * self.cols * self.per_token
+
+
+def even_pieces(length: int, count: int) -> list[int]:
+    """Sizes of pieces of nearly equal size, the first ones one longer, as AIHWKIT cuts."""
+    size, longer = divmod(length, count)
+    return [size + 1] * longer + [size] * (count - longer)
+
+
+def largest_over(ranges: Sequence[float], rows: int, first: int, last: int) -> float:
+    """The largest range of the pieces of `rows` that have a row from `first` up to before `last`.
+
+    Where the blocks are cut at the same rows as the pieces, or more often, that is the piece's own;
+    with a smaller one inputs would be clipped that were not when the ranges were found.
+    """
+    found, start = 0.0, 0
+    for size, each in zip(even_pieces(rows, len(ranges)), ranges, strict=True):
+        if start < last and first < start + size:
+            found = max(found, each)
+        start += size
+    return found
 
 
 @dataclass(frozen=True)
@@ -273,6 +303,43 @@ class Replication:
     lower_bound: int
     """No choice within the budget takes fewer turns."""
     status: SolverStatus
+
+
+@dataclass(frozen=True)
+class Training:
+    """The hardware that a model was trained for, as its checkpoint says.
+
+    Weights are clipped and quantised as it says before they are mapped; converters are those of
+    the target, whatever is said here.
+    """
+
+    source: str
+    """What says so."""
+    input_steps: float | None
+    """Across the input converters' range, 254 for 8 bits; None: perfect ones."""
+    output_steps: float | None
+    """Across the output converters' range; None: perfect ones."""
+    output_bound: float | None
+    """Full scale of the output, in units of input range x w_max; None: nothing is clipped."""
+    output_range: Scope
+    """Over what w_max, the largest absolute weight, is taken."""
+    ranges: Literal["static", "dynamic", "none"]
+    """Of inputs: one for all tokens, one a token, or no clipping at all."""
+    max_rows: int | None
+    """Of a row slice, into as few of which a matrix was cut; None: matrices were not cut."""
+    clip: Literal["none", "matrix", "column", "learned"]
+    """What the weights were clipped by: standard deviations of the whole matrix or of each column,
+    or a learned limit of each column of a slice."""
+    clip_sigma: float | None
+    """So many standard deviations."""
+    weight_noise: float
+    """Standard deviation that was added while training, as a share of w_max; 0: none."""
+    weight_noise_of: Scope
+    weight_steps: float | None
+    """Of quantised weights, from -w_max to w_max; None: not quantised."""
+    weight_steps_of: Scope
+    output_noise: float
+    """Standard deviation that was added while training, in units of input range x w_max."""
 
 
 @dataclass(frozen=True)
@@ -461,6 +528,8 @@ class Program:
     """What the graph does besides, all of it digital."""
     calibration: Calibration | None = None
     """None when every range came with the model, or the target's converters are perfect."""
+    training: Training | None = None
+    """None where the model does not say what it was trained for."""
     routing: Routing | None = None
     """None where there are no banks of experts, or no text to see them at work on."""
     work: tuple[Work, ...] = ()

@@ -132,7 +132,7 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
                     weight,
                     bias,
                     target,
-                    matrix.input_range,
+                    matrix.slice_ranges or matrix.input_range,
                     transposed=matrix.stored == "rows_cols",
                 )
                 for _ in range(count)

@@ -60,8 +60,16 @@ def _matrices(program: Program) -> Iterator[str]:
     for matrix in program.matrices:
         if min(matrix.rows, matrix.cols, matrix.copies) < 1:
             yield f"{matrix.name} is {matrix.rows} x {matrix.cols} x {matrix.copies}."
-        if matrix.input_range is not None and not 0 < matrix.input_range < float("inf"):
-            yield f"{matrix.name} has the input range {matrix.input_range}."
+        for each in (matrix.input_range, *matrix.slice_ranges):
+            if each is not None and not 0 < each < float("inf"):
+                yield f"{matrix.name} has the input range {each}."
+        if matrix.slice_ranges and matrix.input_range != max(matrix.slice_ranges):
+            yield (
+                f"{matrix.name} has the input range {matrix.input_range}, but that of a slice is "
+                f"{max(matrix.slice_ranges)}."
+            )
+        if len(matrix.slice_ranges) > matrix.rows > 0:
+            yield f"{matrix.name} has {len(matrix.slice_ranges)} ranges for {matrix.rows} rows."
 
 
 def _work(program: Program) -> Iterator[str]:
@@ -118,7 +126,7 @@ def _groups(program: Program) -> Iterator[str]:
             yield f"the members of {group.name} do not all have {group.rows} rows."
         if sum(m.cols for m in members) != group.cols:
             yield f"the members of {group.name} do not add up to {group.cols} columns."
-        if len({(m.input, m.input_range) for m in members}) != 1:
+        if len({m.drive for m in members}) != 1:
             yield f"the members of {group.name} read different inputs or ranges."
 
 
@@ -551,7 +559,5 @@ def _equal(
 def _input_numbers(program: Program) -> NDArray[np.int64]:
     """A number for the activation that each group reads, and for its range."""
     read = [program.matrix(group.members[0]) for group in program.groups]
-    numbers = {
-        key: i for i, key in enumerate(dict.fromkeys((m.input, m.input_range) for m in read))
-    }
-    return np.asarray([numbers[m.input, m.input_range] for m in read])
+    numbers = {key: i for i, key in enumerate(dict.fromkeys(m.drive for m in read))}
+    return np.asarray([numbers[m.drive] for m in read])

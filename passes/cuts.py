@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import OptionError
-from afmc.ir import BLOCK, Group
+from afmc.ir import BLOCK, Group, even_pieces
 from afmc.targets import Target
 
 Style = Literal["full", "balanced", "halved"]
@@ -32,8 +32,7 @@ def cut(length: int, limit: int, style: Style) -> NDArray[np.int64]:
     """
     pieces = -(-length // limit)
     if style == "balanced":
-        size, longer = divmod(length, pieces)
-        return np.asarray([size + 1] * longer + [size] * (pieces - longer))
+        return np.asarray(even_pieces(length, pieces))
     rest = length - limit * (pieces - 1)
     half = limit // 2
     last = [half, rest - half] if style == "halved" and half < rest < limit and half else [rest]

@@ -39,7 +39,7 @@ class Merge:
         together: dict[tuple[object, ...], list[Matrix]] = {}
         for matrix in program.analog:
             # One row driver has one range, so learned ranges that differ keep matrices apart.
-            key = (matrix.input, matrix.rows, matrix.copies, matrix.per_token, matrix.input_range)
+            key = (*matrix.drive, matrix.rows, matrix.copies, matrix.per_token)
             together.setdefault(key, []).append(matrix)
         check_count(program.model.name, map(_group, together.values()), target)
         merged = self._merged(Counter(map(Company.of, together.values())), target)

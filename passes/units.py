@@ -139,7 +139,7 @@ class Types:
 def inputs_of(program: Program) -> Counts:
     """[groups], a number for what each reads: activation, range, and how often."""
     read = [program.matrix(group.members[0]) for group in program.groups]
-    keys = [(m.input, m.input_range, m.rows, m.copies, m.per_token) for m in read]
+    keys = [(*m.drive, m.rows, m.copies, m.per_token) for m in read]
     number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
     return np.asarray([number[key] for key in keys], np.int64)
 

@@ -460,12 +460,13 @@ def prepare_bad_files(folder: Path) -> None:
     np.savez(folder / "routing.npz", mlp=np.zeros((1, 2), np.int32))
     (folder / "occupied").mkdir(exist_ok=True)
     (folder / "occupied" / "thesis.txt").touch()
-    for name in ("truncated", "pickled"):
+    for name in ("truncated", "pickled", "calling"):
         tiny_model("llama").save_pretrained(folder / name)  # type: ignore[operator]
     weights = folder / "truncated" / "model.safetensors"
     os.truncate(weights, weights.stat().st_size // 2)
     (folder / "pickled" / "model.safetensors").unlink()
     (folder / "pickled" / "pytorch_model.bin").write_bytes(pickle.dumps(Payload()))
+    (folder / "calling" / "rpu_config").write_bytes(pickle.dumps(Payload()))
 
 
 BAD: list[tuple[tuple[str, ...], str]] = [
@@ -496,7 +497,10 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "nor a known name, and the hub could not be reached or has no such model"),
     (("compile", "smollm-135m", "-t", AFM), "Did you mean 'smollm2-135m'?"),
     (("compile", "truncated", "-t", AFM), "truncated/model.safetensors"),
-    (("compile", "pickled", "-t", AFM), "pickle"),
+    (("compile", "pickled", "-t", AFM), "pickled/pytorch_model.bin is truncated, damaged or from "
+     "before torch 1.6 (File is not a zip file)."),
+    (("compile", "calling", "-t", AFM), "calling/rpu_config names posix.mkdir, which is no part of "
+     "an AIHWKIT-Lightning configuration; nothing of it was run."),
     (("compile", "noise.gguf", "-t", AFM), "noise.gguf"),
     (("compile", "text.txt", "-t", AFM), "text.txt is not a kind of file that is read now"),
     (("compile", "config.json", "-t", AFM), "config.json is a configuration without weights: add "

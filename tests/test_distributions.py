@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 import afmc
 from afmc import CompiledModel, load_target
+from afmc.distributions import input_ranges
 from afmc.ir import OCTAVES
 from afmc.lower import names_in_tiles
 from afmc.simulator.calibrate import sizes
@@ -115,6 +117,20 @@ def test_without_ranges_inputs_are_not_seen() -> None:
     assert all(each.clipped is None for each in known.matrices.values())
     shapes = afmc.compile(tiny_model("llama"), "ideal-512", shapes_only=True)
     assert shapes.program.distributions is None
+
+
+def test_row_slices_have_ranges_of_their_own() -> None:
+    """Each row against the largest range of the pieces that its block has rows of."""
+    model = compiled()
+    program = model.program
+    one = next(m for m in program.analog if m.name.endswith("down_proj.weight"))
+    other = replace(one, input_range=4.0, slice_ranges=(1.0, 2.0, 4.0))
+    assert one.rows == 48 and model.target.crossbar.rows == 20
+    sliced = replace(program, matrices=tuple(other if m is one else m for m in program.matrices))
+    ranges = input_ranges(sliced, model.target)
+    # Pieces end at rows 16 and 32, blocks at 20 and 40.
+    assert ranges[other.drive].tolist() == [2.0] * 20 + [4.0] * 28
+    assert ranges[program.analog[0].drive].shape == ()
 
 
 def test_it_is_kept(tmp_path: Any) -> None:

@@ -93,8 +93,22 @@ def regroup(**values: object) -> Callable[[Program], Program]:
     return once(change)
 
 
+def ranges(*values: float) -> Callable[[Program], Program]:
+    """Of the first matrix and its row slices."""
+
+    def change(program: Program) -> Program:
+        first, *rest = program.matrices
+        first = replace(first, input_range=values[0], slice_ranges=values[1:] and values)
+        return replace(program, matrices=(first, *rest))
+
+    return change
+
+
 BROKEN: list[tuple[Callable[[Program], Program], str]] = [
     (lambda p: replace(p, matrices=(*p.matrices, p.matrices[0])), "1 matrices have a name that"),
+    (ranges(-1.0), "a has the input range -1.0."),
+    (ranges(1.0, 2.0, 3.0), "a has the input range 1.0, but that of a slice is 3.0."),
+    (ranges(*[1.0] * 601), "a has 601 ranges for 600 rows."),
     (lambda p: replace(p, digital={"nobody": "?"}), "1 digital matrices do not exist, nobody"),
     (lambda p: replace(p, groups=p.groups[1:]), "the groups hold 2 matrices, but 3 are analog"),
     (

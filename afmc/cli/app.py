@@ -69,8 +69,8 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file; with --shapes-only "
-            "also a .json configuration.",
+            help="smollm2-135m, a Hugging Face folder or id (also of AIHWKIT-Lightning), or a "
+            ".gguf file; with --shapes-only also a .json configuration.",
         ),
     ],
     target: Annotated[

@@ -4,38 +4,119 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from afmc.errors import ModelError
+from afmc.frontends.archive import read_archive
+from afmc.frontends.inert import shown
+from afmc.frontends.rpu_config import RPU_CONFIG, is_known, read_rpu_config, training_in
+from afmc.ir import Training
 
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _CHUNK = 1 << 22
 
+
+@dataclass(frozen=True)
+class Layout:
+    """How one way to save a model names its files."""
+
+    suffix: str
+    kind: str
+    """In words."""
+    alone: str
+    """The file of a model that is not sharded."""
+
+    @property
+    def index(self) -> str:
+        """The file that says what is in which shard."""
+        return f"{self.alone}.index.json"
+
+
+SAFETENSORS = Layout(".safetensors", "safetensors", "model.safetensors")
+PICKLED = Layout(".bin", "PyTorch", "pytorch_model.bin")
+LAYOUTS = (SAFETENSORS, PICKLED)
+"""In the order in which they are looked for."""
+_SHARD = re.compile(r"pytorch_model-(\d{5})-of-(\d{5})\.bin")
+_OTHERS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
 INPUT_RANGE = "input_range"
-# What AIHWKIT-Lightning keeps beside it for training.
+WEIGHT_CLIP = "learnable_weight_clip"
+# What AIHWKIT-Lightning keeps beside them for training.
 TRAINING_STATE = ("input_range_update_idx", "x_min", "x_max")
+_FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
+_OF_NUMBERS = ("weight", INPUT_RANGE, WEIGHT_CLIP)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of a tensor."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelError unless the folder has a config.json and whole safetensors weights.
+    """Raise ModelError unless the folder has a config.json and whole weights that can be read.
 
     Only headers are read, so this takes no memory and no time worth mentioning.
     """
     check_config(folder)
+    headers(folder)
+    training(folder)
+
+
+def headers(folder: Path) -> dict[str, Header]:
+    """Every tensor of the folder's weight files by name. Raises ModelError."""
+    found: dict[str, Header] = {}
     for file in weight_files(folder):
-        try:
-            with safe_open(file, framework="numpy"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise ModelError(
-                f"{file} is truncated or not a safetensors file ({_first_line(error)})."
-            ) from error
+        for name, (dtype, shape) in _tensors(file).items():
+            if name in found:
+                raise ModelError(f"{file} has {shown(name)}, and so has {found[name].file.name}.")
+            if name.rpartition(".")[2] in _OF_NUMBERS and dtype not in _FLOATS:
+                raise ModelError(
+                    f"{file} has {shown(name)} in {dtype}: save it dequantised, in float32, "
+                    f"float16 or bfloat16."
+                )
+            found[name] = Header(file, dtype, shape)
+    if not found:
+        raise ModelError(f"{folder} has weight files without a tensor in them.")
+    return found
+
+
+def _tensors(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor in a file, by its header."""
+    if file.suffix == PICKLED.suffix:
+        archive = read_archive(file, is_known)
+        return {name: (each.storage.dtype, each.shape) for name, each in archive.tensors.items()}
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            views = {name: tensors.get_slice(name) for name in tensors.keys()}
+            return {
+                name: (view.get_dtype(), tuple(view.get_shape())) for name, view in views.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{file} is truncated or not a safetensors file ({_first_line(error)})."
+        ) from error
+
+
+def training(folder: Path) -> Training | None:
+    """What the weights were trained for, where AIHWKIT-Lightning left that beside them."""
+    file = folder / RPU_CONFIG
+    if file.is_file():
+        _check_inside(file, folder)
+        return read_rpu_config(file)
+    metadata: dict[str, Any] = {}
+    files = weight_files(folder)
+    for pickled in (each for each in files if each.suffix == PICKLED.suffix):
+        metadata |= read_archive(pickled, is_known).metadata
+    return training_in(metadata, files[0])
 
 
 def check_config(folder: Path) -> Path:
@@ -54,42 +135,31 @@ def check_model_type(file: Path) -> None:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files that hold the weights, sorted by name. Raises ModelError."""
-    if (folder / WEIGHTS).is_file():
-        return (folder / WEIGHTS,)
-    if (folder / INDEX).is_file():
-        return _shards(folder)
-    pickled = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    """The files that hold the weights, sorted by name. Raises ModelError.
+
+    Safetensors where they are there, else what ``torch.save`` wrote, with or without an index.
+    """
+    for layout in LAYOUTS:
+        if (folder / layout.alone).is_file():
+            return (_check_inside(folder / layout.alone, folder),)
+        if (folder / layout.index).is_file():
+            return _shards(folder, layout)
+    if numbered := _numbered(folder):
+        return numbered
+    pickled = sorted(file.name for pattern in _OTHERS for file in folder.glob(pattern))
     if pickled:
         raise ModelError(
             f"{folder} has only pickled weights ({pickled[0]}), and a pickle can run code: save it"
             " as safetensors where you trust it (model.save_pretrained(DIR))."
         )
-    raise ModelError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX} is there.")
+    names = ", ".join(name for layout in LAYOUTS for name in (layout.alone, layout.index))
+    raise ModelError(f"{folder} has no weights: none of {names} is there.")
 
 
-def input_ranges(folder: Path) -> dict[str, float]:
-    """Input ranges that a hardware-aware training left beside the weights, by module.
-
-    AIHWKIT-Lightning stores ``MODULE.input_range``, one value for each row slice that it was
-    trained with. Raises ModelError where the slices of one module differ, or a range is not a
-    positive number.
-    """
-    found: dict[str, float] = {}
-    for file in weight_files(folder):
-        with safe_open(file, framework="numpy") as tensors:
-            for name in tensors.keys():
-                module, _, last = name.rpartition(".")
-                if last != INPUT_RANGE:
-                    continue
-                values = {float(value) for value in tensors.get_tensor(name).reshape(-1)}
-                if len(values) != 1 or not 0 < min(values) < float("inf"):
-                    raise ModelError(
-                        f"{file} has {len(values)} different input ranges in {name}, from "
-                        f"{min(values):g} to {max(values):g}: one positive range is read now."
-                    )
-                found[module] = values.pop()
-    return found
+def hashed_files(folder: Path) -> list[Path]:
+    """The files that say what the model is."""
+    more = [folder / RPU_CONFIG] if (folder / RPU_CONFIG).is_file() else []
+    return [folder / "config.json", *weight_files(folder), *more]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -120,24 +190,41 @@ def sha256_of_files(files: Iterable[Path], *, names: bool = True) -> str:
     return digest.hexdigest()
 
 
-def _shards(folder: Path) -> tuple[Path, ...]:
-    index = folder / INDEX
+def _shards(folder: Path, layout: Layout) -> tuple[Path, ...]:
+    index = folder / layout.index
     named = read_json(index).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise ModelError(f"{index} has no weight_map.")
     files = []
     for name in sorted(set(map(str, named.values()))):
-        file = folder / name
+        said = shown(name)
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-            raise ModelError(f"{index} names '{name}', which is not a file name inside the folder.")
-        if not name.endswith(".safetensors"):
-            raise ModelError(f"{index} names '{name}', which is not a safetensors file.")
-        if not file.is_file():
-            raise ModelError(f"{index} names '{name}', which is missing from the folder.")
-        if not _stays_inside(file, folder):
-            raise ModelError(f"{index} names '{name}', a link that leaves the folder.")
-        files.append(file)
+            raise ModelError(f"{index} names '{said}', which is not a file name inside the folder.")
+        if not name.endswith(layout.suffix):
+            raise ModelError(f"{index} names '{said}', which is not a {layout.kind} file.")
+        if not (folder / name).is_file():
+            raise ModelError(f"{index} names '{said}', which is missing from the folder.")
+        files.append(_check_inside(folder / name, folder))
     return tuple(files)
+
+
+def _numbered(folder: Path) -> tuple[Path, ...]:
+    """PyTorch's shards without an index; none if there are none."""
+    files = sorted(file for file in folder.iterdir() if _SHARD.fullmatch(file.name))
+    if not files:
+        return ()
+    total = files[0].stem.rpartition("-")[2]
+    names = [f"pytorch_model-{number:05}-of-{total}.bin" for number in range(1, int(total) + 1)]
+    for name in names:
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} has {files[0].name}, but {name} is missing from it.")
+    return tuple(_check_inside(folder / name, folder) for name in names)
+
+
+def _check_inside(file: Path, folder: Path) -> Path:
+    if not _stays_inside(file, folder):
+        raise ModelError(f"{file} is a link that leaves the folder: put the file itself there.")
+    return file
 
 
 def _stays_inside(file: Path, folder: Path) -> bool:

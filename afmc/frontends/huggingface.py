@@ -6,7 +6,7 @@ import copy
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,33 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+)
 
 from afmc.errors import ModelError, did_you_mean
 from afmc.frontends.convert import converted
-from afmc.frontends.folder import INPUT_RANGE, TRAINING_STATE, check_folder, input_ranges, read_json
+from afmc.frontends.folder import (
+    INPUT_RANGE,
+    PICKLED,
+    TRAINING_STATE,
+    WEIGHT_CLIP,
+    check_folder,
+    headers,
+    read_json,
+    training,
+    weight_files,
+)
+from afmc.frontends.lightning import fit, read_learned
 from afmc.frontends.quiet import quiet
+from afmc.frontends.rpu_config import RPU_CONFIG
 from afmc.frontends.source import KNOWN, Source, sha256_of
+from afmc.frontends.tensors import read_bin
+from afmc.ir import Training
 
 Log = Callable[[str], None]
 _logger = logging.getLogger(__name__)
@@ -29,7 +49,11 @@ _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "spiece.model",
     "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
 )  # fmt: skip
-_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", RPU_CONFIG)
+_WRAPPED = "AnalogWrapper"  # what AIHWKIT-Lightning puts before the name of a class
+_BESIDE = tuple(f".{name}" for name in (INPUT_RANGE, WEIGHT_CLIP, *TRAINING_STATE))
+"""How tensors end that it puts beside weights."""
+_GENERATION = "generation_config.json"
 _HUB_TIMEOUT_S = 10.0
 _BYTES = 1 << 26
 
@@ -50,8 +74,11 @@ class Loaded:
     """Of the weight files, or of the tensors for a module that came in memory."""
     folder: Path | None
     """The folder it was read from; None for a module that came in memory."""
-    input_ranges: Mapping[str, float] = field(default_factory=dict)
-    """Half widths of input converters' ranges that the checkpoint brought along, by module."""
+    input_ranges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Half widths of input converters' ranges that the checkpoint brought along, by module: one for
+    each row slice that it was trained with."""
+    training: Training | None = None
+    """What hardware the checkpoint says that it was trained for."""
 
 
 def load(
@@ -69,6 +96,9 @@ def load(
     """
     if source.kind == "hub":
         folder = download(source.name, revision, trust_remote_code, _FILES)
+        if not any(folder.glob("*.safetensors")):
+            more = (*_FILES, f"pytorch_model*{PICKLED.suffix}")
+            folder = download(source.name, revision, trust_remote_code, more)
         check_folder(folder)
         sha256 = sha256_of(Source(source.name, "folder", folder))
     else:
@@ -84,10 +114,21 @@ def load(
             " dequantised, in float32 or bfloat16."
         )
     config = read_config(folder / "config.json", trust_remote_code)
-    module = _read(folder, config, trust_remote_code, log)
+    held, trained_for = headers(folder), training(folder)
+    pickled: dict[str, torch.Tensor] = {}
+    for file in weight_files(folder):
+        if file.suffix == PICKLED.suffix:
+            pickled |= read_bin(file)
+    learned = read_learned(held, pickled)
+    if (learned.ranges or trained_for) and _has_own_head(config, trust_remote_code, held):
+        config.tie_word_embeddings = False
+    module = _read(folder, config, trust_remote_code, log, pickled)
     _check_finite(module, source.name)
+    fit(module, learned, trained_for, folder, log)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
-    return Loaded(module, tokenizer, config, source.name, sha256, folder, input_ranges(folder))
+    return Loaded(
+        module, tokenizer, config, source.name, sha256, folder, learned.ranges, trained_for
+    )
 
 
 def from_module(
@@ -167,7 +208,7 @@ def class_of(config: Any, trust_remote_code: bool) -> Any:
     if trust_remote_code and causal:
         return AutoModelForCausalLM
     for name in (getattr(config, "architectures", None) or [])[:1]:
-        found = getattr(transformers, str(name), None)
+        found = getattr(transformers, str(name).removeprefix(_WRAPPED), None)
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
             return found
     if type(config) in AutoModelForCausalLM._model_mapping:
@@ -175,15 +216,34 @@ def class_of(config: Any, trust_remote_code: bool) -> Any:
     return AutoModel
 
 
-def _read(folder: Path, config: Any, trust_remote_code: bool, log: Log) -> torch.nn.Module:
+def _has_own_head(config: Any, trust_remote_code: bool, held: Collection[str]) -> bool:
+    """Whether tensors are stored apart that the architecture could tie to others.
+
+    The conversion to analog layers gives each its own, whatever the configuration says.
+    """
+    tied = getattr(class_of(config, trust_remote_code), "_tied_weights_keys", None) or ()
+    return all(name in held for name in tied)
+
+
+def _read(
+    folder: Path,
+    config: Any,
+    trust_remote_code: bool,
+    log: Log,
+    pickled: Mapping[str, torch.Tensor],
+) -> torch.nn.Module:
+    """`pickled` are the weights of a folder that has no safetensors."""
     chosen = class_of(config, trust_remote_code)
+    if pickled:
+        chosen = _without_a_folder(chosen, config, folder)
     automatic = chosen in (AutoModel, AutoModelForCausalLM)
     options = {"trust_remote_code": trust_remote_code} if automatic else {}
     try:
         with quiet():
             module, report = chosen.from_pretrained(
-                folder,
+                None if pickled else folder,
                 config=config,
+                state_dict=_of_model(pickled) if pickled else None,
                 dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -193,7 +253,27 @@ def _read(folder: Path, config: Any, trust_remote_code: bool, log: Log) -> torch
     except Exception as error:  # transformers raises nearly every type
         raise ModelError(f"{folder} cannot be loaded ({_first_line(error)}).") from error
     _check_report(report, folder, log)
+    if pickled and (folder / _GENERATION).is_file():
+        with quiet():
+            module.generation_config = GenerationConfig.from_pretrained(folder)
     return module.float().eval().requires_grad_(False)
+
+
+def _without_a_folder(chosen: Any, config: Any, folder: Path) -> Any:
+    """The class itself, in the place of an automatic one, which looks into the folder."""
+    if chosen not in (AutoModel, AutoModelForCausalLM):
+        return chosen
+    if type(config) not in chosen._model_mapping:
+        raise ModelError(
+            f"{folder} has weights for code of its own in PyTorch's format, which is not read for "
+            f"such models: save it as safetensors."
+        )
+    found = chosen._model_mapping[type(config)]
+    return found[0] if isinstance(found, list | tuple) else found
+
+
+def _of_model(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(_BESIDE)}
 
 
 def _check_report(report: Any, folder: Path, log: Log) -> None:
@@ -210,8 +290,7 @@ def _check_report(report: Any, folder: Path, log: Log) -> None:
         )
     if errors := report["error_msgs"]:
         raise ModelError(f"{folder} cannot be loaded ({str(errors[0]).splitlines()[0]}).")
-    known = (INPUT_RANGE, *TRAINING_STATE)
-    if unused := sorted(k for k in report["unexpected_keys"] if not k.endswith(known)):
+    if unused := sorted(k for k in report["unexpected_keys"] if not k.endswith(_BESIDE)):
         log(f"{folder} holds {_count(unused, 'tensor')} that the model does not use,"
             f" first {unused[0]}")  # fmt: skip
 

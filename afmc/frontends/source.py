@@ -13,8 +13,8 @@ from afmc.frontends.folder import (
     check_config,
     check_folder,
     check_model_type,
+    hashed_files,
     sha256_of_files,
-    weight_files,
 )
 
 # Name -> distribution, version and the file inside it.
@@ -98,15 +98,15 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
 def sha256_of(source: Source) -> str:
     """Hex digest of what the source holds.
 
-    A .gguf file's and a configuration's is the file's own; a folder's covers config.json and the
-    weight files, each by name, size and content. Raises ModelError for a hub id, which has no
-    content here.
+    A .gguf file's and a configuration's is the file's own; a folder's covers config.json, the
+    weight files and rpu_config, each by name, size and content. Raises ModelError for a hub id,
+    which has no content here.
     """
     if source.path is None:
         raise ModelError(f"{source.name} is a hub id: it has no content here to hash.")
     if source.kind in ("gguf", "config"):
         return sha256_of_files([source.path], names=False)
-    return sha256_of_files([source.path / "config.json", *weight_files(source.path)])
+    return sha256_of_files(hashed_files(source.path))
 
 
 def _packaged(name: str) -> Path:

@@ -65,6 +65,7 @@ def _matrices(
             "copies": matrix.copies,
             "per_token": matrix.per_token,
             "input_range": matrix.input_range,
+            "slice_ranges": list(matrix.slice_ranges),
             "side": "analog" if reason is None else "digital",
             "reason": reason,
             "full_scale": _full_scale(program, matrix),
@@ -192,7 +193,7 @@ def _facts(
     if len(analog) == 1 and (merged := analog[0]["merged_with"]):
         first, end = analog[0]["columns_in_group"]
         yield "merged with", f"{listed(merged)}; columns {first} to {end - 1} are this one's"
-    ranges = sorted({row["input_range"] for row in analog if row["input_range"] is not None})
+    ranges = sorted({each for row in analog for each in _ranges(row)})
     if ranges:
         between = f"{ranges[0]:.6g}" + (f" to {ranges[-1]:.6g}" if len(ranges) > 1 else "")
         yield "input range", f"±{between}, in units of the activation"
@@ -216,6 +217,17 @@ def _clipped(row: Mapping[str, Any]) -> str:
     return f"{100 * inputs[0]:.2g} %" if inputs else ""
 
 
+def _ranges(row: Mapping[str, Any]) -> list[float]:
+    """Of all rows, or of each row slice that has its own."""
+    one = [] if row["input_range"] is None else [row["input_range"]]
+    return row["slice_ranges"] or one
+
+
+def _between(values: Sequence[float]) -> list[float]:
+    """The least and the largest; one where they are the same."""
+    return sorted({min(values), max(values)}) if values else []
+
+
 def _shared(others: Sequence[Mapping[str, Any]], matrices: int) -> str:
     if not others:
         return "with no other matrix" if matrices == 1 else "with none but one another"
@@ -234,7 +246,7 @@ def _table(matrices: Sequence[Mapping[str, Any]], lines: int) -> RenderableType:
         "copies": (any(row["copies"] > 1 for row in matrices), lambda row: f"{row['copies']:,}"),
         "range": (
             any(row["input_range"] is not None for row in matrices),
-            lambda row: "" if row["input_range"] is None else f"{row['input_range']:.4g}",
+            lambda row: " to ".join(f"{each:.4g}" for each in _between(_ranges(row))),
         ),
         "clipped": (
             any(row["full_scale"] and row["full_scale"]["inputs"] for row in matrices),

@@ -107,6 +107,23 @@ _REMAINDER = (
     whole("weights", "That it holds."),
     text("reason", "Why it is not on tiles."),
 )
+_SCOPES = ("column", "tile")
+_TRAINING = (
+    text("source", "What says so."),
+    number("input_steps", "Across the input converters' range; null: perfect.", unknown=True),
+    number("output_steps", "Across the output converters' range; null: perfect.", unknown=True),
+    number("output_bound", "Full scale of outputs, in input range x largest weight.", unknown=True),
+    choice("output_range", "Over what the largest weight is taken.", _SCOPES),
+    choice("ranges", "Of inputs.", ("static", "dynamic", "none")),
+    whole("max_rows", "Of a row slice; null: matrices were not cut.", unknown=True),
+    choice("clip", "What weights were clipped by.", ("none", "matrix", "column", "learned")),
+    number("clip_sigma", "Standard deviations.", unknown=True),
+    number("weight_noise", "Standard deviation while training, of the largest weight."),
+    choice("weight_noise_of", "Over what the largest weight is taken.", _SCOPES),
+    number("weight_steps", "Of quantised weights; null: not quantised.", unknown=True),
+    choice("weight_steps_of", "Over what the largest weight is taken.", _SCOPES),
+    number("output_noise", "Standard deviation while training, in input range x largest weight."),
+)  # fmt: skip
 _INSPECT = (
     version(SCHEMA_VERSION),
     text("model", "As it was named."),
@@ -114,6 +131,9 @@ _INSPECT = (
     text("model_sha256", "Of the weights; of the configuration where only shapes were read."),
     truth("shapes_only", "Whether no weights were read."),
     text("target", "The hardware, by its name."),
+    of("training", "The hardware that the model was trained for; null where it does not say.",
+       _TRAINING, unknown=True),
+    several("notes", "How the target differs from that, in sentences.", {"type": "string"}),
     by_name("target_overrides", "Figures of the target that were set, by key.", _ANY),
     whole("matrices_analog", "Matrices on tiles."),
     whole("matrices_digital", "Matrices that stay digital."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from afmc.inspect.kinds import kinds, not_analog
 from afmc.inspect.summary import summarise
 from afmc.inspect.tables import Listing, facts
+from afmc.inspect.training import described
 from afmc.ir import Placing, Program
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
         rows.insert(place, ("replicas", _replicas(s["replication"])))
     if s["routing"] is not None:
         rows.insert(-1, ("routing", _routing_line(s["routing"])))
+    if program.training is not None:
+        rows.insert(-1, ("trained for", described(program.training)))
+    for note in s["notes"]:
+        rows.insert(-1, ("note", note))
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
         rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
@@ -206,7 +211,10 @@ def _ranges(program: Program) -> str:
         c = program.calibration
         return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
     if any(m.input_range for m in program.analog):
-        return "from the model"
+        several = sum(bool(m.slice_ranges) for m in program.analog)
+        return "from the model" + (
+            f"; {several:,} matrices have one for each row slice" if several else ""
+        )
     return "none: the target's converters are perfect"
 
 

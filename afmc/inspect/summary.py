@@ -11,6 +11,7 @@ import numpy as np
 from afmc.defect_map import DefectMap
 from afmc.errors import CapacityError
 from afmc.inspect.places import crossbars_of
+from afmc.inspect.training import notes
 from afmc.ir import SCHEMA_VERSION, Lever, Program
 from afmc.passes.limits import limits
 from afmc.targets import Target
@@ -86,6 +87,8 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "routing": _routing(program),
         "defects": _defects(program, target),
         "blocks_moved": program.moved,
+        "training": None if program.training is None else asdict(program.training),
+        "notes": list(notes(program, target)),
         "levers": [asdict(lever) for lever in levers],
     }
 

@@ -42,6 +42,8 @@ _MATRIX = (
     number("per_token", "How often it is used for a token."),
     number("input_range", "Half the width of the input converters' range, in units of the "
            "activation.", unknown=True),
+    several("slice_ranges", "The same for so many pieces of the rows; empty where one holds for "
+            "all.", {"type": "number"}),
     choice("side", "Where it is computed.", _SIDES),
     text("reason", "Why it is digital; null where it is not.", unknown=True),
     of("full_scale", "Shares of its values by size, above full scale first, each octave below, and "

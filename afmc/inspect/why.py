@@ -165,7 +165,7 @@ class _Explainer:
             return "but has other rows or copies"
         if other.per_token != matrix.per_token:
             return "but is used more or less often"
-        if other.input_range != matrix.input_range:
+        if other.drive != matrix.drive:
             return "but by another input range, and a row driver has one"
         return None
 
@@ -288,6 +288,9 @@ class _Explainer:
             else (f"calibrated by {calibration.method}, unless the model brought it along")
         )
         value = f"±{matrix.input_range:.6g}"
+        if matrix.slice_ranges:
+            value = ", ".join(f"±{each:.6g}" for each in matrix.slice_ranges)
+            value = f"{value} for row slices of nearly equal size"
         if called is kind_of:
             value = "each has its own (--layer lists them)"
         return f"{value}, {method}."

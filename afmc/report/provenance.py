@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from afmc.artifact import Artifact
+from afmc.inspect.training import described, notes
 from afmc.ir import SCHEMA_VERSION
 from afmc.targets.units import unit_of
 
@@ -26,6 +27,9 @@ def versions(artifact: Artifact) -> Rows:
         ("target", f"{target.name}, schema {target.schema_version}: {target.title}"),
         *(("set by the user", f"target.{k}={_text(v)}") for k, v in target.overrides.items()),
     ]
+    if program.training is not None:
+        rows.append(("trained for", described(program.training)))
+    rows += [("note", note) for note in notes(program, target)]
     if program.calibration is not None:
         calibration = program.calibration
         rows += [

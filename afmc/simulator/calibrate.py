@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from afmc.errors import OptionError
 from afmc.ir import OCTAVES
 
+Drive = tuple[object, ...]
+"""What row drivers are set to, `Matrix.drive`."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -120,23 +123,24 @@ def mean_squares(
 
 def sizes_of_inputs(
     module: nn.Module,
-    readers: Mapping[str, str],
-    ranges: Mapping[str, float],
+    readers: Mapping[Drive, str],
+    ranges: Mapping[Drive, Tensor],
     windows: Iterable[Tensor],
     observe: Callable[[int], None] = lambda tokens: None,
-) -> dict[str, Tensor]:
-    """How many values of every input are of which size against its converters' range, as `sizes`
-    counts them, by activation.
+) -> dict[Drive, Tensor]:
+    """How many values of every input are of which size against their converters' range, as `sizes`
+    counts them, by what row drivers are set to.
 
-    Arguments as for `look_at`; `ranges` are half widths, by activation.
+    `readers` has the path of one module that reads it, `ranges` half widths, [] or [rows]; other
+    arguments as for `look_at`.
     """
-    found: dict[str, Tensor] = {}
+    found: dict[Drive, Tensor] = {}
 
-    def look(name: str, x: Tensor) -> None:
-        counts = sizes(x.reshape(1, -1), torch.tensor(ranges[name]))
-        found[name] = found.get(name, 0) + counts.squeeze(0)
+    def look(drive: Drive, x: Tensor) -> None:
+        counts = sizes(x.reshape(-1, x.shape[-1]), ranges[drive]).sum(dim=0)
+        found[drive] = found.get(drive, 0) + counts
 
-    looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
+    looks = [_Look(path, 0, partial(look, drive)) for drive, path in readers.items()]
     _watch(module, looks, windows, observe)
     return found
 

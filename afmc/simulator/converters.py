@@ -15,7 +15,7 @@ from afmc.simulator.random import Address, generator_at
 from afmc.targets import Target
 
 
-def codes(x: Tensor, full_scale: float, steps: int) -> Tensor:
+def codes(x: Tensor, full_scale: float | Tensor, steps: int) -> Tensor:
     """Integer codes of `x` as floats, clamped to the range; same shape and dtype."""
     limit = steps / 2
     return (x * (limit / full_scale)).clamp_(-limit, limit).round_()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from afmc.conditions import Condition
 from afmc.errors import OptionError
+from afmc.ir import largest_over
 from afmc.passes.cuts import Style, cut
 from afmc.simulator.converters import codes, digits_of
 from afmc.simulator.correction import Correction, measure
@@ -31,7 +35,9 @@ class TileLinear(nn.Module):
         [outputs, inputs].
     target: the hardware.
     input_range: half width of the input converters' range, in units of the activation; needed when
-        the target has input or output converters.
+        the target has input or output converters. Or one for each of so many row slices of nearly
+        equal size, as AIHWKIT-Lightning's layers have: a block takes the largest of those whose
+        rows it has.
     generator: decides the device noise; needed when the target's devices are noisy.
     style: how the weight is cut into blocks, as in the pass `split`.
     condition: time since programming, temperature and digital corrections; just programmed at 25
@@ -42,13 +48,14 @@ class TileLinear(nn.Module):
 
     weight: Tensor
     bias: Tensor | None
+    row_range: Tensor | None
 
     def __init__(
         self,
         linear: nn.Linear,
         target: Target,
         *,
-        input_range: float | None = None,
+        input_range: float | Sequence[float] | None = None,
         generator: torch.Generator | None = None,
         style: Style = "full",
         condition: Condition | None = None,
@@ -84,7 +91,7 @@ class TileLinear(nn.Module):
         weight: Tensor,
         bias: Tensor | None,
         target: Target,
-        input_range: float | None,
+        input_range: float | Sequence[float] | None,
         *,
         transposed: bool,
     ) -> TileLinear:
@@ -99,7 +106,7 @@ class TileLinear(nn.Module):
         weight: Tensor,
         bias: Tensor | None,
         target: Target,
-        input_range: float | None,
+        input_range: float | Sequence[float] | None,
         transposed: bool,
     ) -> None:
         self.weight = weight
@@ -107,13 +114,17 @@ class TileLinear(nn.Module):
         self._transposed = transposed
         self.out_features, self.in_features = reversed(weight.shape) if transposed else weight.shape
         self.target = target
-        self.input_range = input_range
-        if target.needs_input_range and not input_range:
+        given = input_range if isinstance(input_range, Sequence) else [input_range or 0.0]
+        self._ranges = [float(each) for each in given] if target.needs_input_range else [1.0]
+        possible = all(0 < each < float("inf") for each in self._ranges)
+        if not possible or not 0 < len(self._ranges) <= self.in_features:
             raise OptionError(
                 f"{target.name} needs an input_range above 0, to which its converters and the "
                 f"noise of its reads refer."
             )
-        self._range = float(input_range or 1) if target.needs_input_range else 1.0
+        self.input_range = None if input_range is None else max(given)
+        self._range = max(self._ranges)
+        self.register_buffer("row_range", None, persistent=False)
         self.slices = nn.ModuleList()
         self.offset: Tensor | None
 
@@ -134,6 +145,8 @@ class TileLinear(nn.Module):
         `reads` draws what is drawn at each read; `correction` is what `measure` found.
         """
         self._reads = reads
+        if len(self._ranges) > 1:
+            programmed = self._in_own_ranges(programmed)
         if self.target.output.steps is None:
             programmed = whole(programmed)
         count = len(programmed.slices)
@@ -141,11 +154,25 @@ class TileLinear(nn.Module):
         offset = None if correction is None else correction.apply_to(self._row_slices)
         self.register_buffer("offset", offset, persistent=False)
 
+    def _in_own_ranges(self, programmed: Programmed) -> Programmed:
+        """Sets the range of every row; what a slice with a smaller one gives counts for less."""
+        count = self.in_features
+        full = [largest_over(self._ranges, count, *rows) for rows in programmed.slices]
+        by_slice = programmed.gain.new_tensor(full)
+        sizes = torch.tensor([last - first for first, last in programmed.slices])
+        self.register_buffer("row_range", by_slice.repeat_interleave(sizes), persistent=False)
+        return replace(programmed, gain=programmed.gain * (by_slice / self._range).unsqueeze(1))
+
     def measure(self, probes: int, generator: torch.Generator) -> Correction:
         """Gain and offset of every column of every row slice, from so many random inputs."""
         x = torch.empty(probes, self.in_features, dtype=self.weight.dtype)
         x.normal_(std=self._range / 6, generator=generator)
-        return measure(self.planes(x), self._row_slices, self.ideal, self._reads)
+        ideal = self.ideal
+        if self.row_range is not None:
+            share = self.row_range / self._range
+            x.mul_(share)
+            ideal = ideal * share  # full inputs of a smaller range count for less
+        return measure(self.planes(x), self._row_slices, ideal, self._reads)
 
     @property
     def _row_slices(self) -> list[RowSlice]:
@@ -154,16 +181,17 @@ class TileLinear(nn.Module):
     def planes(self, x: Tensor) -> list[Plane]:
         """What the input converters apply to the rows, one after the other; [..., inputs]."""
         steps = self.target.input.steps
+        full = self._range if self.row_range is None else self.row_range
         if steps is None:
-            planes = [Plane(x if self._range == 1 else x / self._range, 1.0)]
+            planes = [Plane(x if isinstance(full, float) and full == 1 else x / full, 1.0)]
         elif self.target.input.encoding == "bit_serial":
-            code = codes(x, self._range, steps)
+            code = codes(x, full, steps)
             planes = [
                 Plane(each.of(code).div_(each.largest), each.largest * each.unit / (steps / 2))
                 for each in digits_of(self.target)
             ]
         else:
-            planes = [Plane(codes(x, self._range, steps).div_(steps / 2), 1.0)]
+            planes = [Plane(codes(x, full, steps).div_(steps / 2), 1.0)]
         if self.target.tile.read_phases == 1:
             return planes
         return [

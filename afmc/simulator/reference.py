@@ -24,10 +24,12 @@ def multiply(
     programmed: Programmed,
     pieces: Sequence[Piece],
     target: Target,
-    input_range: float | None,
+    input_range: float | Sequence[float] | None,
     dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     """x [tokens, rows] times what the tiles hold, [tokens, cols], computed in `dtype`.
+
+    Of several input ranges each is of one of the slices of `programmed`.
 
     Source: section 1 of the AIHWKIT-Lightning user guide; Büchel et al., NeurIPS 2025, eq. 1-2, for
     one phase and inputs that are not bit-serial.
@@ -38,12 +40,13 @@ def multiply(
         cols = slice(piece.col, piece.col + piece.cols)
         for first, last in piece.slices(target.crossbar.active_rows):
             which = programmed.slices.index((first, last))
+            full = input_range[which] if isinstance(input_range, Sequence) else input_range
             driven = x[:, first:last]
             if target.input.steps is not None:
-                assert input_range is not None
-                driven = convert_input(driven, input_range, target.input.steps)
+                assert full is not None
+                driven = convert_input(driven, full, target.input.steps)
             total = torch.zeros(x.shape[0], piece.cols, dtype=dtype)
-            for applied, full_scale, weight in _applied(driven, target, input_range):
+            for applied, full_scale, weight in _applied(driven, target, full):
                 for array in programmed.arrays:
                     current = applied @ array.weight[cols, first:last].to(dtype).T
                     read = _convert(current, programmed, target, which, cols, full_scale)

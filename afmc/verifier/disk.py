@@ -56,11 +56,17 @@ class Matrix:
     per_token: float
     input: str
     input_range: float | None
+    slice_ranges: tuple[float, ...]
     stored: str
     bias: str | None
     tied_to: str | None
     module: str
     sources: tuple[str, ...]
+
+    @property
+    def ranges(self) -> tuple[float | None, ...]:
+        """Of all rows, and of each row slice that has its own."""
+        return self.input_range, *self.slice_ranges
 
     @property
     def weights(self) -> int:
@@ -256,6 +262,7 @@ def _matrix(one: _Object) -> Matrix:
         per_token=one.number("per_token"),
         input=one.text("input"),
         input_range=one.number("input_range") if one.has("input_range") else None,
+        slice_ranges=one.numbers("slice_ranges"),
         stored=one.word("stored", ("cols_rows", "rows_cols")),
         bias=one.text("bias") if one.has("bias") else None,
         tied_to=one.text("tied_to") if one.has("tied_to") else None,
@@ -386,10 +393,11 @@ class _Object:
         return value
 
     def number(self, key: str) -> float:
-        value = self._value(key)
-        if type(value) not in (int, float) or not abs(value) < math.inf:
-            raise Damaged(f"{self._at(key)} must be a number, but is {_spell(value)}.")
-        return float(value)
+        return self._number(self._value(key), self._at(key))
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        where = self._at(key)
+        return tuple(self._number(v, f"{where}[{i}]") for i, v in enumerate(self._list(key)))
 
     def _value(self, key: str) -> Any:
         if key not in self.values:
@@ -410,6 +418,12 @@ class _Object:
         if not isinstance(value, str) or not value.isprintable():
             raise Damaged(f"{where} must be a line of text, but is {_spell(value)}.")
         return value
+
+    @staticmethod
+    def _number(value: Any, where: str) -> float:
+        if type(value) not in (int, float) or not abs(value) < math.inf:
+            raise Damaged(f"{where} must be a number, but is {_spell(value)}.")
+        return float(value)
 
     @staticmethod
     def _whole(value: Any, where: str, most: int | None) -> int:

@@ -94,7 +94,7 @@ class Mapped:
         numbers: dict[tuple[object, ...], int] = {}
         read = ((g, self.program.by_name.get(g.members[0])) for g in self.program.groups)
         keys = [
-            (g.members,) if m is None else (m.input, m.input_range, m.copies, m.per_token)
+            (g.members,) if m is None else (m.input, *m.ranges, m.copies, m.per_token)
             for g, m in read
         ]
         of_group = np.asarray([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

@@ -22,8 +22,17 @@ def matrices(mapped: Mapped) -> Finding:
             "can be 0",
         ),
         *_first(
-            [m for m in found if m.input_range is not None and m.input_range <= 0],
-            "{0.name} has the input range {0.input_range:g}, which must be above 0",
+            [(m, r) for m in found for r in m.ranges if r is not None and r <= 0],
+            "{0[0].name} has the input range {0[1]:g}, which must be above 0",
+        ),
+        *_first(
+            [m for m in found if m.slice_ranges and m.input_range != max(m.slice_ranges)],
+            "{0.name} has row slices with input ranges of their own, but not the largest of them "
+            "as its own",
+        ),
+        *_first(
+            [m for m in found if m.rows < len(m.slice_ranges)],
+            "{0.name} has more input ranges than rows",
         ),
         *_first(
             [m for m in found if m.per_token < 0],
@@ -78,7 +87,7 @@ def _group(group: Group, mapped: Mapped) -> Iterator[tuple[str, str]]:
                 f"{one.name} reads {one.input}, but {first.name} of the same group reads "
                 f"{first.input}",
             )
-        if one.input_range != first.input_range:
+        if one.ranges != first.ranges:
             yield (
                 "range",
                 f"{one.name} has the input range {_range(one)}, but {first.name} of the same "
@@ -103,6 +112,8 @@ def _group(group: Group, mapped: Mapped) -> Iterator[tuple[str, str]]:
 
 
 def _range(matrix: Matrix) -> str:
+    if matrix.slice_ranges:
+        return ", ".join(f"{each:g}" for each in matrix.slice_ranges)
     return "none" if matrix.input_range is None else f"{matrix.input_range:g}"
 
 

@@ -69,7 +69,7 @@ def test_anything_else_is_a_hub_id(here: Path, name: str) -> None:
 def pickled(here: Path) -> None:
     (here / "m").mkdir()
     (here / "m/config.json").write_text("{}")
-    (here / "m/pytorch_model.bin").write_bytes(b"")
+    (here / "m/m.pth").write_bytes(b"")
 
 
 def weightless(here: Path) -> None:
@@ -149,13 +149,14 @@ def nothing(here: Path) -> None:
         (
             "m",
             pickled,
-            "m has only pickled weights (pytorch_model.bin), and a pickle can run code: save it as"
+            "m has only pickled weights (m.pth), and a pickle can run code: save it as"
             " safetensors where you trust it (model.save_pretrained(DIR)).",
         ),
         (
             "m",
             weightless,
-            f"m has no weights: neither model.safetensors nor {INDEX} is there.",
+            f"m has no weights: none of model.safetensors, {INDEX}, pytorch_model.bin,"
+            " pytorch_model.bin.index.json is there.",
         ),
         (
             "m",
@@ -170,7 +171,8 @@ def nothing(here: Path) -> None:
         ("m", shard("/etc/x.safetensors"), f"m/{INDEX} names '/etc/x.safetensors', which is not a"
          " file name inside the folder."),
         ("m", shard("w.bin"), f"m/{INDEX} names 'w.bin', which is not a safetensors file."),
-        ("m", leaving_link, f"m/{INDEX} names 'a.safetensors', a link that leaves the folder."),
+        ("m", leaving_link, "m/a.safetensors is a link that leaves the folder: put the file itself"
+         " there."),
     ],
 )  # fmt: skip
 def test_sentence(here: Path, model: str, prepare: Callable[[Path], None], sentence: str) -> None:

@@ -18,6 +18,7 @@ def programs(draw: st.DrawFn) -> Program:
     for index in range(draw(st.integers(1, 12))):
         rows = draw(SIZES)
         activation = f"x{rows}_{draw(st.integers(0, 3))}"
+        slices = draw(st.sampled_from([(), (2.0, 1.0)])) if rows > 1 else ()
         matrices.append(
             Matrix(
                 name=f"m{index}.weight",
@@ -25,7 +26,8 @@ def programs(draw: st.DrawFn) -> Program:
                 cols=draw(SIZES),
                 input=activation,
                 module=f"m{index}",
-                input_range=draw(st.sampled_from([1.0, 2.0])),
+                input_range=2.0 if slices else draw(st.sampled_from([1.0, 2.0])),
+                slice_ranges=slices,
             )
         )
     return program_of(matrices)

@@ -317,6 +317,13 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     ),
     (
         "parallel",
+        says("matrices", 0, "slice_ranges", to=[1.0, 9.0]),
+        ["matrices"],
+        "q.weight has row slices with input ranges of their own, but not the largest of them as "
+        "its own.",
+    ),
+    (
+        "parallel",
         says("matrices", 0, "per_token", to=-1),
         ["matrices"],
         "q.weight is used -1 times a token, which must not be below 0.",
@@ -382,6 +389,12 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
         q_and_k(input="y"),
         ["groups"],
         "k.weight reads y, but q.weight of the same group reads x.",
+    ),
+    (
+        "parallel",
+        says("matrices", 0, "slice_ranges", to=[1.0, 2.0]),
+        ["groups"],
+        "k.weight has the input range 2, but q.weight of the same group has 1, 2.",
     ),
     (
         "parallel",

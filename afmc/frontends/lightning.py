@@ -1,0 +1,145 @@
+"""What hardware-aware training with AIHWKIT-Lightning left in a model: ranges, limits, rounding.
+
+The library clips and rounds weights anew whenever it multiplies by them. Here that is done once,
+when the model is read, so that what goes to tiles is what the library would multiply by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from afmc.errors import ModelError
+from afmc.frontends.folder import INPUT_RANGE, WEIGHT_CLIP, Header
+from afmc.frontends.inert import shown
+from afmc.frontends.tensors import read_named
+from afmc.ir import Training, even_pieces
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Beside the weights of a checkpoint, by module."""
+
+    ranges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Half widths of the input converters' ranges, of one or several row slices."""
+    limits: Mapping[str, Tensor] = field(default_factory=dict)
+    """[row slices, outputs]: the largest absolute weights."""
+
+
+def read_learned(headers: Mapping[str, Header], pickled: Mapping[str, Tensor]) -> Learned:
+    """Raises ModelError for what is not a positive number."""
+    ranges = {}
+    for module, values in read_named(headers, pickled, INPUT_RANGE).items():
+        _check_positive(values, 1, headers[f"{module}.{INPUT_RANGE}"], module, INPUT_RANGE)
+        ranges[module] = tuple(values.double().tolist())
+    limits = read_named(headers, pickled, WEIGHT_CLIP)
+    for module, values in limits.items():
+        _check_positive(values, 2, headers[f"{module}.{WEIGHT_CLIP}"], module, WEIGHT_CLIP)
+    return Learned(ranges, limits)
+
+
+def fit(
+    module: nn.Module,
+    learned: Learned,
+    training: Training | None,
+    place: Path,
+    log: Callable[[str], None],
+) -> None:
+    """Leaves in the analog layers the weights that the library would multiply by.
+
+    Analog are the layers with input ranges or limits; where none has any, all linear ones. Raises
+    ModelError where what was learned does not fit the model.
+    """
+    names = {path for path, _ in (*module.named_modules(), *module.named_parameters())}
+    if strange := sorted({*learned.ranges, *learned.limits} - names):
+        log(
+            f"{place} has input ranges or limits for what the model does not have, first "
+            f"{shown(strange[0])}"
+        )
+    layers = {path: each for path, each in module.named_modules() if isinstance(each, nn.Linear)}
+    for path in {**learned.ranges, **learned.limits}:
+        if path in layers:
+            _check_shapes(path, layers[path], learned, place)
+    analog = learned.ranges or learned.limits or layers
+    loose = 0
+    for path, layer in layers.items():
+        if path not in analog:
+            continue
+        limit = learned.limits.get(path)
+        if limit is None and training is not None and training.clip == "learned":
+            raise ModelError(
+                f"{place} lacks {path}.{WEIGHT_CLIP}, by which its configuration clips weights."
+            )
+        steps = None if training is None else training.weight_steps
+        if limit is None and steps is None:
+            continue
+        count = _pieces(path, layer.in_features, learned, training)
+        sizes = even_pieces(layer.in_features, count)
+        parts = torch.split(layer.weight.detach(), sizes, dim=1)
+        limits = [None] * count if limit is None else limit.float().unsqueeze(2)
+        if limit is not None:
+            largest = torch.stack([part.abs().amax(dim=1) for part in parts])
+            loose += int((largest < limit).sum())
+        whole = limit is None and training is not None and training.weight_steps_of == "tile"
+        fitted = [_fitted(*pair, steps, whole) for pair in zip(parts, limits, strict=True)]
+        layer.weight = nn.Parameter(torch.cat(fitted, dim=1), requires_grad=False)
+    if loose:
+        log(
+            f"{loose:,} columns of row slices have a learned limit above their largest weight, to "
+            f"which the range of output converters refers here"
+        )
+
+
+def _fitted(part: Tensor, limit: Tensor | None, steps: float | None, whole: bool) -> Tensor:
+    """Clipped to the limit of each column, and rounded; [outputs, inputs of a row slice]."""
+    if limit is None:
+        limit = part.abs().amax(dim=1, keepdim=True)
+        limit = limit.amax().expand_as(limit) if whole else limit
+    step = limit if steps is None else 2 * limit / steps
+    step = torch.where(step == 0, 1.0, step)
+    most = 1.0 if steps is None else steps / 2
+    level = (part / step).clamp(-most, most)
+    return (level if steps is None else level.round()) * step
+
+
+def _pieces(path: str, rows: int, learned: Learned, training: Training | None) -> int:
+    for found in (learned.ranges.get(path), learned.limits.get(path)):
+        if found is not None:
+            return len(found)
+    most = None if training is None else training.max_rows
+    return -(-rows // most) if most else 1
+
+
+def _check_positive(values: Tensor, axes: int, header: Header, module: str, last: str) -> None:
+    where = f"{header.file} has in {shown(module)}.{last}"
+    if values.dim() != axes or not values.numel():
+        shape = " x ".join(map(str, values.shape)) or "a single number"
+        wanted = "[row slices]" if axes == 1 else "[row slices, outputs]"
+        raise ModelError(f"{where} the shape {shape} instead of {wanted}.")
+    bad = values[~((values > 0) & torch.isfinite(values))]
+    if len(bad):
+        raise ModelError(
+            f"{where} {len(bad):,} of {values.numel():,} values that are no numbers above 0, "
+            f"first {bad[0].item():g}."
+        )
+
+
+def _check_shapes(path: str, layer: nn.Linear, learned: Learned, place: Path) -> None:
+    ranges, limit = learned.ranges.get(path), learned.limits.get(path)
+    if ranges is not None and len(ranges) > layer.in_features:
+        raise ModelError(
+            f"{place} has {len(ranges)} values in {path}.{INPUT_RANGE}, but the layer has "
+            f"{layer.in_features} inputs to cut into row slices."
+        )
+    slices = limit is not None and len(ranges or limit)
+    if limit is not None and (
+        limit.shape != (slices, layer.out_features) or len(limit) > layer.in_features
+    ):
+        raise ModelError(
+            f"{place} has the shape {' x '.join(map(str, limit.shape))} in {path}.{WEIGHT_CLIP}, "
+            f"but the layer has {slices} row slices of {layer.out_features} outputs."
+        )
