@@ -67,6 +67,7 @@ Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 RepairMethod = Literal["permute", "pair"]
+Unit = Literal["token", "inference"]
 WorkKind = Literal["norm", "activation", "softmax", "attention", "elementwise", "look-up"]
 
 
@@ -84,6 +85,9 @@ class Model:
     """Stored weights, tied ones counted once."""
     shapes_only: bool = False
     """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
+    unit: Unit = "token"
+    """What all counts are for: a token of a language model, or an inference, with one sample, of
+    any other model. Where names and texts here say token, an inference is meant then."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ class Matrix:
     copies: int = 1
     """Experts of a mixture-of-experts bank stored as one 3-D parameter."""
     per_token: float = 1.0
-    """Uses for one token, of all copies together: 1, or how many experts of a bank it takes."""
+    """Uses for one token, of all copies together: 1, or how many experts of a bank it takes; for an
+    inference as many as there are vectors, of a convolution one for each window."""
     input_range: float | None = None
     """Half width of the input converter's range, in units of the activation."""
     module: str = ""

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from afmc.errors import ModelError, did_you_mean
 from afmc.frontends.convert import converted
 from afmc.frontends.folder import INPUT_RANGE, TRAINING_STATE, check_folder, input_ranges, read_json
+from afmc.frontends.graph import Graph
 from afmc.frontends.quiet import quiet
 from afmc.frontends.source import KNOWN, Source, sha256_of
 
@@ -52,6 +53,20 @@ class Loaded:
     """The folder it was read from; None for a module that came in memory."""
     input_ranges: Mapping[str, float] = field(default_factory=dict)
     """Half widths of input converters' ranges that the checkpoint brought along, by module."""
+    graph: Graph | None = None
+    """Of a model that is no language model of transformers."""
+
+    def save(self, folder: Path) -> None:
+        """Writes model and tokenizer so that they can be read again. Raises ModelError."""
+        if self.graph is not None:
+            self.graph.write(folder)
+        elif hasattr(self.module, "save_pretrained"):
+            save(self.module, self.tokenizer, folder)
+        else:
+            raise ModelError(
+                f"{self.name} is not a model of transformers, so it cannot be saved: compile it "
+                f"with example_inputs."
+            )
 
 
 def load(
@@ -85,7 +100,7 @@ def load(
         )
     config = read_config(folder / "config.json", trust_remote_code)
     module = _read(folder, config, trust_remote_code, log)
-    _check_finite(module, source.name)
+    check_finite(module, source.name)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
     return Loaded(module, tokenizer, config, source.name, sha256, folder, input_ranges(folder))
 
@@ -103,13 +118,13 @@ def from_module(
     if name is None:
         name = getattr(config, "name_or_path", None) or type(module).__name__
     tensors = {id(tensor): _frozen(tensor) for _, tensor in _tensors(module)}
-    sha256 = _sha256_of_tensors(module, name)
+    sha256 = sha256_of_tensors(_tensors(module), name)
     try:
         taken = copy.deepcopy(module, tensors)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
     taken = taken.float().eval()
-    _check_finite(taken, name)
+    check_finite(taken, name)
     return Loaded(taken, tokenizer, config, name, sha256, None)
 
 
@@ -216,7 +231,8 @@ def _check_report(report: Any, folder: Path, log: Log) -> None:
             f" first {unused[0]}")  # fmt: skip
 
 
-def _check_finite(module: torch.nn.Module, name: str) -> None:
+def check_finite(module: torch.nn.Module, name: str) -> None:
+    """Raises ModelError for a weight that is no number."""
     for key, parameter in module.named_parameters():
         if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
             bad = int((~torch.isfinite(parameter)).sum())
@@ -249,10 +265,10 @@ def _frozen(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach()
 
 
-def _sha256_of_tensors(module: torch.nn.Module, name: str) -> str:
-    """Over names, shapes, dtypes and bytes of all parameters and buffers."""
+def sha256_of_tensors(tensors: Iterable[tuple[str, torch.Tensor]], name: str) -> str:
+    """Over names, shapes, dtypes and bytes. Raises ModelError for tensors without values."""
     digest = hashlib.sha256()
-    for key, tensor in _tensors(module):
+    for key, tensor in tensors:
         if tensor.is_meta:
             raise ModelError(f"{name} has tensors without values (device meta), first {key}.")
         digest.update(f"{key}\0{list(tensor.shape)}\0{tensor.dtype}\0".encode())

@@ -23,8 +23,8 @@ KNOWN = {
 }
 
 READ_NOW = (
-    "a Hugging Face folder or id, a .gguf file, a .json configuration with --shapes-only, or a"
-    " known name (" + ", ".join(KNOWN) + ")"
+    "a Hugging Face folder or id, a .gguf or .onnx file, a .json configuration with --shapes-only,"
+    " or a known name (" + ", ".join(KNOWN) + ")"
 )
 
 _FILE_SUFFIXES = {
@@ -39,7 +39,7 @@ class Source:
 
     name: str
     """As the user wrote it."""
-    kind: Literal["folder", "gguf", "config", "hub"]
+    kind: Literal["folder", "gguf", "onnx", "config", "hub"]
     path: Path | None = None
     """The folder or the file; None for a hub id."""
 
@@ -52,9 +52,10 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
     if not model:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
     path = Path(model).expanduser()
-    if shapes_only and (model in KNOWN or (path.is_file() and path.suffix.lower() == ".gguf")):
+    kind = ".gguf" if model in KNOWN else path.suffix.lower()
+    if shapes_only and (model in KNOWN or (path.is_file() and kind in (".gguf", ".onnx"))):
         raise ModelError(
-            f"{model} is a .gguf file, whose shapes are not read without its weights: with"
+            f"{model} is a {kind} file, whose shapes are not read without its weights: with"
             " --shapes-only give a folder or id with a config.json, or a .json configuration."
         )
     if model in KNOWN:
@@ -84,6 +85,8 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
     if suffix == ".gguf":
         _check_gguf(path)
         return Source(model, "gguf", path)
+    if suffix == ".onnx":
+        return Source(model, "onnx", path)
     if suffix != ".json":
         raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
     if not shapes_only:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from afmc.errors import OptionError
 
+Given = Tensor | tuple[Tensor, ...]
+"""What a module is given: its only input, or all of them."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -62,17 +65,17 @@ def look_at(
     module: nn.Module,
     readers: Mapping[str, str],
     experts: Iterable[str],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     method: Method,
     observe: Callable[[int], None] = lambda tokens: None,
 ) -> Seen:
     """Range of every input that the matrices read, and where the routers send the tokens.
 
     `readers` maps the name of an activation to the path of one module that reads it; `experts` are
-    paths of modules that are given hidden states and the experts of each token; `windows` are token
-    tensors [batch, sequence]. The statistic is taken over each window and averaged, so that
-    memory is bounded by one window. Rounded to six digits, which is far below what a converter can
-    tell and keeps programs equal between machines.
+    paths of modules that are given hidden states and the experts of each token; `windows` are what
+    the module is given, token tensors [batch, sequence] for instance. The statistic is taken over
+    each window and averaged, so that memory is bounded by one window. Rounded to six digits, which
+    is far below what a converter can tell and keeps programs equal between machines.
     """
     found: dict[str, list[float]] = {name: [] for name in readers}
     chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
@@ -97,7 +100,7 @@ def look_at(
 def mean_squares(
     module: nn.Module,
     readers: Mapping[str, str],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     observe: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Tensor]:
     """The mean square of every input that the matrices read, [rows], by activation.
@@ -134,7 +137,7 @@ class _Look:
 def _watch(
     module: nn.Module,
     looks: Iterable[_Look],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     observe: Callable[[int], None],
 ) -> None:
     """Runs the windows and looks at what modules are given."""
@@ -148,8 +151,9 @@ def _watch(
     try:
         with torch.inference_mode():
             for window in windows:
-                module(window)
-                observe(window.numel())
+                inputs = window if isinstance(window, tuple) else (window,)
+                module(*inputs)
+                observe(inputs[0].numel())
     finally:
         for handle in handles:
             handle.remove()
