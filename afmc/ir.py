@@ -68,6 +68,8 @@ SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 RepairMethod = Literal["permute", "pair"]
 Unit = Literal["token", "inference"]
+ONE: dict[Unit, str] = {"token": "a token", "inference": "an inference"}
+"""A unit in words."""
 WorkKind = Literal["norm", "activation", "softmax", "attention", "elementwise", "look-up"]
 
 
@@ -288,6 +290,7 @@ class Calibration:
     """Name of the text, and the SHA-256 of what was read of it."""
     text_sha256: str
     tokens: int
+    """Or samples, where the model's unit is an inference."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -91,7 +91,8 @@ class _Step:
         # A prompt's keys and values are read once for all of its tokens; see the fitted model.
         sequences = workload.batch
         self.kept = self.bytes * cached * workload.context * sequences
-        attention = sum(w.by_position for w in program.work if w.kind == "attention") * positions
+        products = [work for work in program.work if work.kind == "attention"]
+        attention = sum(work.values + work.by_position * positions for work in products)
         self.macs = tokens * (sum(m.macs_per_token for m in program.matrices) + attention)
 
     def _value(self, key: str, otherwise: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from afmc.errors import OptionError, did_you_mean
+from afmc.ir import Unit
 
 Phase = Literal["decode", "prefill"]
 PHASES: tuple[Phase, ...] = ("decode", "prefill")
@@ -31,6 +32,13 @@ class Workload:
         for name in ("context", "batch"):
             if getattr(self, name) < 1:
                 raise OptionError(f"the {name} must be at least 1, but is {getattr(self, name)}.")
+
+    def described(self, unit: Unit) -> str:
+        """In words; an inference has neither phase nor context."""
+        batch = f"batch {self.batch:,}"
+        if unit == "inference":
+            return batch
+        return f"{self.phase}, context {self.context:,}, {batch}"
 
     @property
     def tokens(self) -> int:

@@ -151,7 +151,10 @@ def _with_layers(
             _put(use, nodes[use.node.name], path, module)
         _keep_readers(module, matrix.name, original)
         changed.append(replace(matrix, module=path, layer=_LINEAR, stored="cols_rows"))
-    module.graph.set_codegen(CodeGen())  # tensors in, a list of values out
+    module.graph.set_codegen(CodeGen())  # tensors in, the values out that there are
+    output = module.graph.output_node()
+    if isinstance(output.args[0], (tuple, list)) and len(output.args[0]) == 1:
+        output.args = (output.args[0][0],)
     order = {matrix.name: place for place, matrix in enumerate(matrices)}
     return GraphModule(module, module.graph), tuple(
         sorted(changed, key=lambda each: order[each.name])
