@@ -19,6 +19,8 @@ INPUTS, LABELS = "inputs", "labels"
 
 Array = NDArray[Any]
 
+_KINDS = {"f": "floating point", "i": "whole", "u": "whole", "b": "true or false"}
+
 
 @dataclass(frozen=True)
 class Input:
@@ -144,7 +146,7 @@ def _fitted(array: Array, wanted: Input, name: str, model: str) -> Array:
             raise SampleError(
                 f"{wanted.name!r} of {name} is {_spell(array)}, but {model} reads {told}."
             )
-    if not np.can_cast(array.dtype, wanted.dtype, "same_kind"):
+    if _KINDS.get(array.dtype.kind) != _KINDS.get(wanted.dtype.kind):
         raise SampleError(
             f"{wanted.name!r} of {name} is {array.dtype}, but {model} reads {wanted.dtype}: "
             f"convert it as it was for training."

@@ -16,6 +16,7 @@ import argparse
 import gzip
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--target", default="hermes-64")
     parser.add_argument("--at", default="0s,1h,1d,30d,1y", help="times since programming")
     parser.add_argument("--instances", type=int, default=5, help="manufactured chips")
+    parser.add_argument("--samples", type=int, default=2000, help="test digits to use at most")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("results/mnist"))
     options = parser.parse_args(arguments)
@@ -66,7 +68,12 @@ def main(arguments: list[str] | None = None) -> None:
             calibration="percentile:99.9",
         )
         model.save(options.out / name)
-        found = model.classify(test, instances=options.instances, at=options.at.split(","))
+        found = model.classify(
+            test,
+            samples=options.samples,
+            instances=options.instances,
+            at=options.at.split(","),
+        )
         used = model.inspect()
         print(
             f"\n{name} on {options.target}: {used['weights_analog']:,} weights on "
@@ -114,10 +121,12 @@ def export(network: nn.Module, images: Images, file: Path) -> None:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # that torchvision is not there
     batch = ({0: torch.export.Dim("images")},)
     example = (torch.from_numpy(images[:2]),)
-    torch.onnx.export(
-        network, example, file, dynamo=True, dynamic_shapes=batch, external_data=False,
-        verbose=False,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, example, file, dynamo=True, dynamic_shapes=batch, external_data=False,
+            verbose=False,
+        )  # fmt: skip
 
 
 def read_digits(folder: Path | None) -> tuple[Images, Labels]:

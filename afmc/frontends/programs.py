@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, TensorArgument
 from torch.fx import GraphModule, Node
@@ -97,12 +98,25 @@ def _check(exported: ExportedProgram, name: str) -> None:
         raise ModelError(
             f"{name} changes its buffers or inputs while it runs: call .eval() before exporting."
         )
+    for node in exported.graph.nodes:
+        if isinstance(node.target, OpOverload) and _is_training(node, node.target):
+            raise ModelError(
+                f"{name} was exported in training mode ({node.name} updates or draws something): "
+                f"call .eval() before exporting."
+            )
     for key, tensor in exported.state_dict.items():
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise ModelError(
                 f"{name} has {kind} weights, first {key}: call .float() before exporting."
             )
+
+
+def _is_training(node: Node, operator: OpOverload) -> bool:
+    """Whether a flag of the operation says so, as that of batch_norm and dropout."""
+    names = [each.name for each in operator._schema.arguments]
+    said = {**dict(zip(names, node.args, strict=False)), **node.kwargs}
+    return any(said.get(flag) is True for flag in ("train", "training"))
 
 
 def _inputs(exported: ExportedProgram, name: str) -> tuple[Input, ...]:
