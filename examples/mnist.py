@@ -108,10 +108,10 @@ def train(network: nn.Module, images: Images, labels: Labels, epochs: int) -> No
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     network.train()
     for _ in range(epochs):
-        for part in torch.randperm(len(x)).split(64):
+        for part in torch.split(torch.randperm(len(x)), 64):
             loss = nn.functional.cross_entropy(network(x[part]), y[part])
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
     network.eval()
 
@@ -139,7 +139,8 @@ def read_digits(folder: Path | None) -> tuple[Images, Labels]:
                 "give --train FOLDER, or install scikit-learn for its digits"
             ) from None
         digits = load_digits()
-        return (digits.images[:, None] / 16).astype(np.float32), digits.target.astype(np.int64)
+        small = np.asarray(digits.images[:, None] / 16, np.float32)
+        return small, np.asarray(digits.target, np.int64)
     if not (folder / "0.json").is_file():
         return read_idx(folder, "train")
     images, labels = [], []
@@ -158,7 +159,7 @@ def read_idx(folder: Path, kind: str) -> tuple[Images, Labels]:
         for name, skipped in (("images-idx3-ubyte", 16), ("labels-idx1-ubyte", 8))
     )
     size = int((len(pixels) / len(labels)) ** 0.5)
-    images = pixels.reshape(-1, 1, size, size).astype(np.float32) / 255
+    images = np.asarray(pixels.reshape(-1, 1, size, size) / 255, np.float32)
     return images, labels.astype(np.int64)
 
 

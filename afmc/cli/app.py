@@ -74,8 +74,8 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id, or a .gguf or .onnx file; with "
-            "--shapes-only also a .json configuration.",
+            help="smollm2-135m, a Hugging Face folder or id, or a .gguf, .onnx or .pt2 file; "
+            "with --shapes-only also a .json configuration.",
         ),
     ],
     target: Annotated[
@@ -199,7 +199,7 @@ def compile(
     if keep is not None:
         read(keep)
     name = Path(target).name.replace(".toml", "").replace(":", "-")
-    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx")
+    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
     directory = directory or Path(f"{stem}.{name}")
     check_writable(directory)
     resolve(model, shapes_only=shapes_only)

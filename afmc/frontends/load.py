@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from afmc.errors import ModelError, OptionError, SampleError
 from afmc.frontends import huggingface
 from afmc.frontends.huggingface import Loaded
-from afmc.frontends.programs import from_example, from_program
+from afmc.frontends.programs import from_example, from_file, from_program
 from afmc.frontends.source import Source, resolve
 from afmc.samples import Samples, fitted, read_samples
 
@@ -90,6 +90,9 @@ def load_source(
         from afmc.frontends.onnx.load import load as load_onnx
 
         return load_onnx(source.path, source.name)
+    if source.kind == "pt2":
+        assert source.path is not None
+        return from_file(source.path, source.name)
     return huggingface.load(source, revision=revision, trust_remote_code=trust_remote_code, log=log)
 
 

@@ -30,6 +30,7 @@ from afmc.frontends.huggingface import (
     sha256_of_tensors,
 )
 from afmc.frontends.matrices import Product, find_matrices, find_products
+from afmc.frontends.pt2 import read, write
 from afmc.frontends.quiet import quiet
 from afmc.frontends.windows import fold, unfold
 from afmc.ir import Matrix
@@ -49,17 +50,33 @@ def from_example(module: nn.Module, example: Sequence[Tensor], name: str | None 
     """
     taken = from_module(module, name=name)
     few = tuple(torch.cat((each, each))[:2].contiguous() for each in example)  # 1 is a constant
+    exported = _export(taken.module, few, ({0: Dim.AUTO},) * len(few), taken.name)
+    return _loaded(exported, type(module).__name__, taken.name, taken.sha256, None)
+
+
+def from_file(path: Path, name: str) -> Loaded:
+    """A .pt2 file, of which nothing is run but known operators. Raises ModelError."""
+    archive = read(path)
+    sizes = tuple({place: Dim.AUTO for place in free} for free in archive.dynamic)
+    exported = _export(archive.module, archive.example, (sizes,), name)
+    loaded = _loaded(exported, "ExportedProgram", name, archive.sha256, path)
+    assert loaded.graph is not None
+    pairs = zip(loaded.graph.inputs, archive.inputs, strict=True)
+    inputs = tuple(replace(each, name=as_stored) for each, as_stored in pairs)
+    return replace(loaded, graph=replace(loaded.graph, inputs=inputs))
+
+
+def _export(
+    module: nn.Module, example: tuple[Tensor, ...], sizes: tuple[Any, ...], name: str
+) -> ExportedProgram:
     try:
         # Without gradients the graph has no regions that switch them off.
         with quiet(), torch.no_grad():
-            exported = torch.export.export(
-                taken.module, few, dynamic_shapes=({0: Dim.AUTO},) * len(few), strict=False
-            )
+            return torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
     except Exception as error:  # torch.export lets through what the module raises
         raise ModelError(
-            f"{taken.name} cannot be exported by torch.export: {cause_of(error)}."
+            f"{name} cannot be exported by torch.export: {cause_of(error)}."
         ) from error
-    return _loaded(exported, type(module).__name__, taken.name, taken.sha256, None)
 
 
 def from_program(exported: ExportedProgram, name: str = "exported program") -> Loaded:
@@ -89,7 +106,8 @@ def _loaded(
 
 
 def _write(exported: ExportedProgram, folder: Path) -> None:
-    raise NotImplementedError
+    folder.mkdir(exist_ok=True)
+    write(exported, folder / FILE)
 
 
 def _check(exported: ExportedProgram, name: str) -> None:

@@ -87,6 +87,9 @@ _RULES = {
 }  # fmt: skip
 _BY_OPERATOR = {f"aten.{name}": rule for rule, names in _RULES.items() for name in names.split()}
 
+KNOWN = PRODUCTS | set(_BY_OPERATOR)
+"""Operators of which it is known what they do."""
+
 # In a norm or a rotary embedding, these say less than the module does.
 _PLAIN = {ELEMENTWISE, REDUCTION}
 

@@ -23,8 +23,8 @@ KNOWN = {
 }
 
 READ_NOW = (
-    "a Hugging Face folder or id, a .gguf or .onnx file, a .json configuration with --shapes-only,"
-    " or a known name (" + ", ".join(KNOWN) + ")"
+    "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
+    " --shapes-only, or a known name (" + ", ".join(KNOWN) + ")"
 )
 
 _FILE_SUFFIXES = {
@@ -39,7 +39,7 @@ class Source:
 
     name: str
     """As the user wrote it."""
-    kind: Literal["folder", "gguf", "onnx", "config", "hub"]
+    kind: Literal["folder", "gguf", "onnx", "pt2", "config", "hub"]
     path: Path | None = None
     """The folder or the file; None for a hub id."""
 
@@ -53,7 +53,7 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
     path = Path(model).expanduser()
     kind = ".gguf" if model in KNOWN else path.suffix.lower()
-    if shapes_only and (model in KNOWN or (path.is_file() and kind in (".gguf", ".onnx"))):
+    if shapes_only and (model in KNOWN or (path.is_file() and kind in (".gguf", ".onnx", ".pt2"))):
         raise ModelError(
             f"{model} is a {kind} file, whose shapes are not read without its weights: with"
             " --shapes-only give a folder or id with a config.json, or a .json configuration."
@@ -87,6 +87,8 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
         return Source(model, "gguf", path)
     if suffix == ".onnx":
         return Source(model, "onnx", path)
+    if suffix == ".pt2":
+        return Source(model, "pt2", path)
     if suffix != ".json":
         raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
     if not shapes_only:
