@@ -255,7 +255,7 @@ def _value(argument: Json, values: Mapping[str, Any]) -> Any:
 
 def _keep(result: Any, made: Sequence[Json], values: dict[str, Any]) -> None:
     """Under the names that the outputs have."""
-    results = result if len(made) > 1 else (result,)
+    results = (result,) if len(made) == 1 else result or ()  # what checks something makes nothing
     for argument, each in zip(made, results, strict=True):
         [(kind, said)] = argument.items()
         if kind == "as_tensors":

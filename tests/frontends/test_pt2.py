@@ -136,7 +136,7 @@ def renamed(new: str) -> Change:
             (
                 "/models/",
                 first_node("target", target),
-                f"is not read: it uses {target!r}, which is not among the operators that are known.",
+                f"it uses {target!r}, which is not among the operators that are known.",
             )
             for target in (
                 "torch.hub.load",
