@@ -750,6 +750,7 @@ def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
     """With what the passes of an earlier compile began with, and the routing that is given now."""
     earlier = replace(
         start,
+        model=replace(start.model, parameters=kept.model.parameters),
         matrices=kept.matrices,
         remainder=kept.remainder,
         work=kept.work,

@@ -40,6 +40,7 @@ _NAMES = {
     "softmax": "softmax",
     "elementwise": "element-wise operations",
 }
+_NOT_LOWERED = "not lowered yet"
 ATTENDING = "attention after "
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
@@ -79,6 +80,9 @@ class _Estimate:
     def costs(self) -> Costs:
         durations = self._durations()
         plan = schedule(self.program, durations)
+        left_out = sum(r.weights for r in self.program.remainder if _NOT_LOWERED in r.reason)
+        if left_out:
+            self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens
         latency = plan.latency_ns + (tokens - 1) * plan.interval_ns
         parts = [*self._tiles(), *self._digital(), *self._memory(), *self._links()]

@@ -103,13 +103,13 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
 def sha256_of(source: Source) -> str:
     """Hex digest of what the source holds.
 
-    A .gguf file's and a configuration's is the file's own; a folder's covers config.json and the
+    A file's is its own; a folder's covers config.json and the
     weight files, each by name, size and content. Raises ModelError for a hub id, which has no
     content here.
     """
     if source.path is None:
         raise ModelError(f"{source.name} is a hub id: it has no content here to hash.")
-    if source.kind in ("gguf", "config"):
+    if source.path.is_file():
         return sha256_of_files([source.path], names=False)
     return sha256_of_files([source.path / "config.json", *weight_files(source.path)])
 
