@@ -131,6 +131,12 @@ def test_from_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) 
     assert (said["matrices_analog"], said["architecture"][:4]) == (3, "ONNX")
     found = json.loads(afmc_says("validate", out, "--data", labelled, "--instances", "2", "--json"))
     assert found["digital"]["accuracy"] == 0.9
+    validation = tmp_path / "validation.json"
+    validation.write_text(json.dumps(found))
+    assert afmc_says("report", out, "--validation", validation, status=2) == (
+        f"error: the validation {validation} is of a classifier, whose accuracy the page does not "
+        f"show yet."
+    )
     assert len(found["analog"]["accuracy"]["values"]) == 2
     shown = afmc_says("validate", out, "--data", labelled, "--instances", "1", "--samples", "20")
     assert "90.00%" in shown and "20 samples of labelled.npz" in shown
