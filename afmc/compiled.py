@@ -6,7 +6,7 @@ import copy
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -22,11 +22,12 @@ from torch.export import ExportedProgram
 import afmc
 from afmc import artifact, lower
 from afmc.artifact import Artifact
+from afmc.classify import Classification, Result, classify
 from afmc.conditions import Condition, conditions_of
 from afmc.costs import Workload, estimate
 from afmc.defects import Defects, gather_defects
 from afmc.distributions import distributions, input_ranges
-from afmc.errors import ArtifactError, ModelError, OptionError, TextError
+from afmc.errors import ArtifactError, ModelError, OptionError, SampleError, TextError
 from afmc.evaluate import (
     CalibrationCost,
     Estimate,
@@ -37,14 +38,16 @@ from afmc.evaluate import (
     tokenise,
     windows_of,
 )
-from afmc.frontends import huggingface
 from afmc.frontends.export import export
+from afmc.frontends.graph import Graph, parameters_in, tensors_of
 from afmc.frontends.huggingface import Loaded
+from afmc.frontends.load import ExampleInputs, load_source
+from afmc.frontends.load import load as load_model
 from afmc.frontends.matrices import find_matrices
 from afmc.frontends.shapes import load_shapes, shapes_of
+from afmc.frontends.sliding import with_sliding_windows
 from afmc.frontends.source import resolve
 from afmc.frontends.stamp import find_structure
-from afmc.frontends.windows import with_windows
 from afmc.inspect import inspect_json, summarise
 from afmc.inspect.training import notes as training_notes
 from afmc.ir import (
@@ -67,7 +70,8 @@ from afmc.repair import parse_repair
 from afmc.repair import repair as repair_cells
 from afmc.report import check_page, render, write_page
 from afmc.routing import read_routing, with_routing
-from afmc.simulator.calibrate import Method, look_at, mean_squares, sizes_of_inputs
+from afmc.samples import Samples, fitted, read_samples
+from afmc.simulator.calibrate import Given, Method, look_at, mean_squares, sizes_of_inputs
 from afmc.simulator.device import device_of
 from afmc.simulator.products import watched
 from afmc.simulator.replicas import Layer
@@ -76,9 +80,14 @@ from afmc.text import Text, read_text
 
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
+_GRAPH_FILES = ("model.onnx", "model.pt2")
+"""In the folder of a model that is no language model."""
 
 ROUTED_TOKENS = 4096
 """Of how many tokens of the calibration text a program keeps the experts at most."""
+
+_SAMPLES = 256
+"""Samples at once, where the model takes any number."""
 
 _REPAIR_TOKENS = 1024
 """On which the mean square of every input is measured."""
@@ -269,7 +278,13 @@ class CompiledModel:
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The exported graph with ``afmc::mvm`` calls (``afmc::grouped_mvm`` for banks of experts),
         bound to these tiles: token numbers [batch, sequence] to logits. Call `write` first.
+
+        Raises ModelError for what is no language model: its `analog` is a graph itself.
         """
+        if self._graph_of is not None:
+            raise ModelError(
+                f"{self.program.model.name} has no graph of token numbers: call what write() gives."
+            )
         module = self._graph.module()
         tiles = self.tiles
 
@@ -278,6 +293,11 @@ class CompiledModel:
                 return module(input_ids)
 
         return run
+
+    @property
+    def _graph_of(self) -> Graph | None:
+        """What is known of a model that is no language model of transformers."""
+        return self._loaded.graph if self._loaded else None
 
     @cached_property
     def _graph(self) -> ExportedProgram:
@@ -333,13 +353,13 @@ class CompiledModel:
                 progress=progress,
             )
         conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
-        notes = lower.check_conditions(self.target, conditions)
-        notes += training_notes(self.program, self.target)
-        if self.program.defects is not None:
-            notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
         broken = gather_defects(defects, self.target)
-        if broken is not None:
-            notes += (lower.check_defects(self.program, self.target, broken),)
+        notes = self._notes(conditions, broken)
+        if self._graph_of is not None:
+            raise ModelError(
+                f"{self.program.model.name} is no language model: its accuracy is measured on "
+                f"labelled samples (--data FILE.npz, or classify(...))."
+            )
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
@@ -410,6 +430,98 @@ class CompiledModel:
             wrong = sum(each.error for each in mine)
             found[matrix.name] = math.sqrt(wrong / whole) if whole else 0.0
         return found
+
+    def classify(
+        self,
+        data: str | Path | Samples,
+        *,
+        samples: int | None = None,
+        instances: int = 5,
+        seed: int = 0,
+        at: Sequence[str | float] = (),
+        temperature: Sequence[str | float] = (),
+        compensation: Sequence[str] = (),
+        calibrate: int = 0,
+        defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress = _silent,
+    ) -> Classification:
+        """How often a classifier is right on noisy tiles and in digital arithmetic.
+
+        `data` is an ``.npz`` file with ``inputs`` (or an array for each input by its name) and
+        ``labels``, or `Samples`; of which the first `samples` are used. Everything else is as for
+        `validate`. Raises SampleError, OptionError and TargetError; ModelError for a language
+        model.
+        """
+        self._weights("validate")
+        if settings:
+            twin = self.on(settings)
+            return twin.classify(
+                data,
+                samples=samples,
+                instances=instances,
+                seed=seed,
+                at=at,
+                temperature=temperature,
+                compensation=compensation,
+                calibrate=calibrate,
+                defects=defects,
+                progress=progress,
+            )
+        name, graph = self.program.model.name, self._graph_of
+        if graph is None:
+            raise ModelError(
+                f"{name} is a language model: its accuracy is measured on a text (--text), not on "
+                f"samples."
+            )
+        conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
+        broken = gather_defects(defects, self.target)
+        notes = self._notes(conditions, broken)
+        given = data if isinstance(data, Samples) else read_samples(data)
+        given = fitted(given, graph.inputs, name)
+        if samples is not None:
+            given = given.first(samples)
+        start = time.perf_counter()
+        self._written, self._programming_s = None, []
+        digital, analog = classify(
+            self.digital,
+            self.analog,
+            lambda index, condition: self.write(
+                seed=seed, instance=index, condition=condition, defects=broken
+            ),
+            given,
+            graph.batch,
+            instances,
+            conditions,
+            lambda what, done: progress(what, done, len(given)),
+        )
+        every = [hits for of_instances in analog for hits in of_instances]
+        return Classification(
+            digital_accuracy=digital.right / digital.samples,
+            outcomes=tuple(map(Result.of, conditions, analog)),
+            samples=digital.samples,
+            data=given.name,
+            data_sha256=given.sha256,
+            seed=seed,
+            digital_samples_per_s=digital.samples / digital.seconds,
+            analog_samples_per_s=sum(h.samples for h in every) / sum(h.seconds for h in every),
+            programming_s=sum(self._programming_s) / len(self._programming_s),
+            wall_s=time.perf_counter() - start,
+            calibration=self._calibration_cost(calibrate) if calibrate else None,
+            defects=self._defects_named(broken),
+            overrides=self.target.overrides,
+            notes=notes,
+        )
+
+    def _notes(self, conditions: Sequence[Condition], broken: Defects | None) -> tuple[str, ...]:
+        """What a reader of a validation should know. Raises OptionError and TargetError."""
+        notes = lower.check_conditions(self.target, conditions)
+        notes += training_notes(self.program, self.target)
+        if self.program.defects is not None:
+            notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
+        if broken is not None:
+            notes += (lower.check_defects(self.program, self.target, broken),)
+        return notes
 
     def _defects_named(self, new: Defects | None) -> str | None:
         maps = [each.name for each in (self.program.defects, new) if each is not None]
@@ -500,16 +612,13 @@ class CompiledModel:
         """
         directory = Path(directory)
         loaded = self._loaded
-        if loaded is not None and not hasattr(loaded.module, "save_pretrained"):
-            raise ModelError(
-                f"{self.program.model.name} is not a model of transformers, so it cannot be saved."
-            )
 
         def write_model(folder: Path) -> None:
             if loaded is not None:
                 with self._clock.stage("save"):
-                    huggingface.save(loaded.module, loaded.tokenizer, folder / MODEL_FOLDER)
-                    lower.save_graph(self._graph, folder / GRAPH)
+                    loaded.save(folder / MODEL_FOLDER)
+                    if loaded.graph is None:
+                        lower.save_graph(self._graph, folder / GRAPH)
 
         artifact.write(
             directory, self.program, self.target, self.summary, self._clock.to_json, write_model
@@ -518,9 +627,10 @@ class CompiledModel:
 
 
 def compile(
-    model: str | Path | nn.Module,
+    model: str | Path | nn.Module | ExportedProgram,
     target: str | Path | Target,
     *,
+    example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
     calibration: str = "std:18",
@@ -545,8 +655,12 @@ def compile(
     model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id (also with the
         ``pytorch_model.bin`` and ``rpu_config`` of AIHWKIT-Lightning), a ``.gguf`` file, or a
         module in memory (then with its `tokenizer`, where the target has converters). With
-        `shapes_only` also a ``.json`` configuration.
+        `shapes_only` also a ``.json`` configuration. Other than language models: an ``.onnx`` or
+        ``.pt2`` file, a `torch.export.ExportedProgram`, or any module with `example_inputs`.
     target: a name, a ``.toml`` file, or a `Target`.
+    example_inputs: samples for a model that is no language model, on which its input ranges are
+        calibrated: a tensor for each input, whose first dimension counts samples, or an ``.npz``
+        file with ``inputs``, or an array for each input by its name.
     digital: patterns of matrices to keep digital besides those that must be.
     text: calibrates the input ranges that the model does not bring along; half of the standard
         library's help topics without one.
@@ -597,31 +711,56 @@ def compile(
             "leave one of the two out."
         )
 
+    if shapes_only and example_inputs is not None:
+        raise OptionError(
+            "example inputs calibrate input ranges on the weights, which --shapes-only does not "
+            "read: leave one of the two out."
+        )
+
     progress("load", 0, 0)
+    samples: Samples | None = None
     with clock.stage("load"):
         if shapes_only:
             loaded = _load_shapes(model, revision, trust_remote_code)
         else:
-            loaded = _load(model, tokenizer, revision, trust_remote_code, progress)
+            loaded, samples = load_model(
+                model,
+                example_inputs,
+                tokenizer=tokenizer,
+                revision=revision,
+                trust_remote_code=trust_remote_code,
+                log=lambda line: progress(line, 0, 0),
+            )
+    if loaded.graph is not None and text is not None:
+        raise OptionError(
+            f"{loaded.name} is no language model: its input ranges are calibrated on samples "
+            f"(--data FILE.npz), not on a text."
+        )
+    seen_on = _ToSee(loaded, text, samples)
     start = _start(loaded, shapes_only, broken)
     exported = None
     if kept is not None:
         assert keep is not None
-        calibrated = (str(method), "" if shapes_only else _source(text).sha256)
+        calibrated = (str(method), "" if shapes_only else seen_on.sha256)
         start = _as_kept(start, kept.program, routing)
         program = keep_placements(start, hardware, steps, kept, calibrated, Path(keep))
     else:
         progress("export", 0, 0)
         with clock.stage("export"):
-            exported = None if shapes_only else export(loaded.module)
-            structure = (
-                find_structure(loaded.module) if exported is None else find_matrices(exported)
-            )
+            if loaded.graph is not None:
+                structure = loaded.graph.structure(samples)
+                parameters = parameters_in(structure)
+                start = replace(start, model=replace(start.model, parameters=parameters))
+            else:
+                exported = None if shapes_only else export(loaded.module)
+                structure = (
+                    find_structure(loaded.module) if exported is None else find_matrices(exported)
+                )
         matrices, remainder, work = structure
         if not matrices:
             raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
         matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
-        work = with_windows(work, loaded.module)
+        work = with_sliding_windows(work, loaded.module)
         start = replace(start, matrices=matrices, remainder=remainder, work=work)
         if routing is not None:
             start = with_routing(start, routing)
@@ -632,9 +771,7 @@ def compile(
                 fit_or_explain(start, hardware, steps)
         if ranges or (unseen and loaded.tokenizer is not None):
             with clock.stage("calibrate"):
-                start = _calibrate(
-                    start, loaded, text, method, calibration_tokens, ranges, progress
-                )
+                start = _calibrate(start, seen_on, method, calibration_tokens, ranges, progress)
             if ranges:
                 _check_ranges(start)
         with clock.stage("passes"):
@@ -647,10 +784,10 @@ def compile(
         found = levers(program, start, hardware, steps)
     if not shapes_only:
         with clock.stage("distributions"):
-            program = _with_distributions(program, hardware, loaded, text, progress)
+            program = _with_distributions(program, hardware, seen_on, progress)
     if broken is not None and broken.has_stuck_cells and not shapes_only:
         with clock.stage("repair"):
-            program = _repair(program, hardware, loaded, methods, text, kept, progress)
+            program = _repair(program, hardware, seen_on, methods, kept, progress)
     return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
 
 
@@ -659,6 +796,8 @@ def _start(loaded: Loaded, shapes_only: bool, defects: Defects | None) -> Progra
     parameters = sum(p.numel() for p in loaded.module.parameters())
     architecture = type(loaded.module).__name__
     model = Model(loaded.name, architecture, loaded.sha256, parameters, shapes_only)
+    if loaded.graph is not None:
+        model = replace(model, architecture=loaded.graph.architecture, unit="inference")
     return Program(model, (), training=loaded.training, defects=defects)
 
 
@@ -666,6 +805,7 @@ def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
     """With what the passes of an earlier compile began with, and the routing that is given now."""
     earlier = replace(
         start,
+        model=replace(start.model, parameters=kept.model.parameters),
         matrices=kept.matrices,
         remainder=kept.remainder,
         work=kept.work,
@@ -678,73 +818,49 @@ def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
 def _repair(
     program: Program,
     target: Target,
-    loaded: Loaded,
+    seen_on: _ToSee,
     methods: Sequence[RepairMethod],
-    text: str | Path | Text | None,
     kept: Artifact | None,
     progress: Progress,
 ) -> Program:
     """Orders the lines of crossbars with stuck cells, by how large the inputs are on a text."""
     progress("repair", 0, 0)
-    tiles = lower.make_tiles(loaded.module, program, target)
+    module = seen_on.loaded.module
+    tiles = lower.make_tiles(module, program, target)
     squares, name = {}, ""
-    if loaded.tokenizer is not None and "permute" in methods:
-        source = _source(text)
-        windows = _windows(loaded, source, _REPAIR_TOKENS)
+    if seen_on.possible and "permute" in methods:
         readers = _readers(program)
-        module = lower.grouped(loaded.module, program.matrices, {})
-        squares, name = mean_squares(module, readers, windows), source.name
+        twin = lower.grouped(module, program.matrices, {})
+        squares = mean_squares(twin, readers, seen_on.batches(_REPAIR_TOKENS))
+        name = seen_on.name
     earlier = None if kept is None else kept.program
     return repair_cells(program, target, tiles, methods, squares, name, earlier)
 
 
 def _with_distributions(
-    program: Program,
-    target: Target,
-    loaded: Loaded,
-    text: str | Path | Text | None,
-    progress: Progress,
+    program: Program, target: Target, seen_on: _ToSee, progress: Progress
 ) -> Program:
-    """With how weights make use of full scale, and inputs where there are ranges and a text."""
+    """With how weights make use of full scale, and inputs where there are ranges to see."""
     progress("distributions", 0, 0)
-    tiles = lower.make_tiles(loaded.module, program, target)
+    module = seen_on.loaded.module
+    tiles = lower.make_tiles(module, program, target)
     ranges = input_ranges(program, target) if target.needs_input_range else {}
-    if loaded.tokenizer is None or not ranges:
-        return replace(
-            program,
-            distributions=Distributions("", "", 0, distributions(program, target, tiles, {})),
-        )
-    source = _source(text)
-    windows = _windows(loaded, source, _SEEN_TOKENS)
+    if not seen_on.possible or not ranges:
+        found = distributions(program, target, tiles, {})
+        return replace(program, distributions=Distributions("", "", 0, found))
+    batches = seen_on.batches(_SEEN_TOKENS)
     readers = {m.drive: _reader(m) for m in _to_calibrate(program) if m.drive in ranges}
-    module = lower.grouped(loaded.module, program.matrices, {})
-    inputs = sizes_of_inputs(module, readers, ranges, windows)
-    seen = sum(window.numel() for window in windows)
-    found = distributions(program, target, tiles, inputs)
-    return replace(program, distributions=Distributions(source.name, source.sha256, seen, found))
-
-
-def _load(
-    model: str | Path | nn.Module,
-    tokenizer: Any,
-    revision: str | None,
-    trust_remote_code: bool,
-    progress: Progress,
-) -> Loaded:
-    if isinstance(model, nn.Module):
-        return huggingface.from_module(model, tokenizer)
-    loaded = huggingface.load(
-        resolve(str(model)),
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        log=lambda line: progress(line, 0, 0),
-    )
-    return replace(loaded, tokenizer=tokenizer) if tokenizer is not None else loaded
+    twin = lower.grouped(module, program.matrices, {})
+    found = distributions(program, target, tiles, sizes_of_inputs(twin, readers, ranges, batches))
+    used = Distributions(seen_on.name, seen_on.sha256, _count(batches), found)
+    return replace(program, distributions=used)
 
 
 def _load_shapes(
-    model: str | Path | nn.Module, revision: str | None, trust_remote_code: bool
+    model: str | Path | nn.Module | ExportedProgram, revision: str | None, trust_remote_code: bool
 ) -> Loaded:
+    if isinstance(model, ExportedProgram):
+        raise OptionError("an exported program is not read as shapes alone: leave shapes_only out.")
     if isinstance(model, nn.Module):
         return shapes_of(model)
     source = resolve(str(model), shapes_only=True)
@@ -769,8 +885,8 @@ def _check_ranges(program: Program) -> None:
         if not matrix.input_range:
             assert program.calibration is not None
             raise ModelError(
-                f"the input of {matrix.module} is zero over the calibration text, by "
-                f"{program.calibration.method}; calibrate on more text or by another method."
+                f"the input of {matrix.module} is zero over {program.calibration.text}, by "
+                f"{program.calibration.method}; calibrate on more or by another method."
             )
 
 
@@ -778,18 +894,68 @@ def _needs_ranges(program: Program, target: Target) -> bool:
     return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
 
 
-def _source(text: str | Path | Text | None) -> Text:
-    return text if isinstance(text, Text) else read_text(text, "calibration")
+@dataclass(frozen=True)
+class _ToSee:
+    """What a model is run on before it is on tiles: a text, or samples."""
 
+    loaded: Loaded
+    text: str | Path | Text | None
+    samples: Samples | None
 
-def _windows(loaded: Loaded, source: Text, tokens: int) -> list[torch.Tensor]:
-    """So many tokens of a text, in windows of at most 1,024."""
-    ids = tokenise(loaded.tokenizer, source.content, tokens)
-    config: Any = loaded.config
-    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
-    if window < 2:
-        raise TextError(f"the text {source.name} is too short to calibrate on.")
-    return list(windows_of(ids, window))
+    @cached_property
+    def source(self) -> Text:
+        return self.text if isinstance(self.text, Text) else read_text(self.text, "calibration")
+
+    @property
+    def possible(self) -> bool:
+        of_text = self.loaded.graph is None and self.loaded.tokenizer is not None
+        return of_text or self.samples is not None
+
+    @property
+    def name(self) -> str:
+        return self.source.name if self.samples is None else self.samples.name
+
+    @property
+    def sha256(self) -> str:
+        if self.loaded.graph is None:
+            return self.source.sha256
+        return "" if self.samples is None else self.samples.sha256
+
+    def batches(self, count: int) -> Sequence[Given]:
+        """So many tokens of a text, or samples; what the model takes, one batch after the other.
+
+        Raises ModelError where there is nothing to see.
+        """
+        if self.loaded.graph is None:
+            return self._windows(count)
+        if self.samples is None:
+            raise ModelError(
+                f"{self.loaded.name} has no samples to calibrate its input ranges on: give some "
+                f"with --data FILE.npz (example_inputs=...)."
+            )
+        batch = self.loaded.graph.batch
+        parts = list(self.samples.first(max(count, batch or 1)).batches(batch or _SAMPLES))
+        whole = [each for each in parts if batch in (None, len(each))]
+        if not whole:
+            raise SampleError(
+                f"{self.samples.name} has {len(self.samples)} samples, but {self.loaded.name} "
+                f"takes {batch} at once."
+            )
+        return list(map(tensors_of, whole))
+
+    def _windows(self, tokens: int) -> list[torch.Tensor]:
+        """So many tokens of a text, in windows of at most 1,024."""
+        if self.loaded.tokenizer is None:
+            raise ModelError(
+                f"{self.loaded.name} has no tokenizer, so its input ranges cannot be calibrated on "
+                f"text; save one beside the model or pass tokenizer=..."
+            )
+        ids = tokenise(self.loaded.tokenizer, self.source.content, tokens)
+        config: Any = self.loaded.config
+        window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+        if window < 2:
+            raise TextError(f"the text {self.source.name} is too short to calibrate on.")
+        return list(windows_of(ids, window))
 
 
 def _readers(program: Program) -> dict[str, str]:
@@ -805,34 +971,33 @@ def _reader(matrix: Matrix) -> str:
     return lower.bank_path(matrix) if is_bank(matrix) else matrix.module
 
 
+def _count(batches: Iterable[Given]) -> int:
+    """Samples, or tokens."""
+    return sum(len(each[0]) if isinstance(each, tuple) else each.numel() for each in batches)
+
+
 def _calibrate(
     program: Program,
-    loaded: Loaded,
-    text: str | Path | Text | None,
+    seen_on: _ToSee,
     method: Method,
-    tokens: int,
+    count: int,
     ranges: bool,
     progress: Progress,
 ) -> Program:
     """With the input ranges, where they are wanted, and where the routers send the text."""
-    if loaded.tokenizer is None:
-        raise ModelError(
-            f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
-            f"save one beside the model or pass tokenizer=..."
-        )
-    source = _source(text)
-    windows = _windows(loaded, source, tokens)
+    batches = seen_on.batches(count)
     readers = _readers(program) if ranges else {}
     banks = filter(is_bank, program.matrices if program.routing is None else ())
     experts = list(dict.fromkeys(bank.module for bank in banks))
-    total = sum(each.numel() for each in windows)
+    language = seen_on.loaded.graph is None
+    total = _count(batches)
     seen = look_at(
-        lower.grouped(loaded.module, program.matrices, {}),
+        lower.grouped(seen_on.loaded.module, program.matrices, {}),
         readers,
         experts,
-        windows,
+        batches,
         method,
-        lambda done: progress("calibrate", done, total),
+        lambda done: progress("calibrate", done if language else 0, total),
     )
 
     def with_range(matrix: Matrix) -> Matrix:
@@ -840,12 +1005,12 @@ def _calibrate(
         known = matrix.input_range is not None or not found
         return matrix if known else replace(matrix, input_range=found)
 
-    used = Calibration(str(method), source.name, source.sha256, total)
+    used = Calibration(str(method), seen_on.name, seen_on.sha256, total)
     return replace(
         program,
         matrices=tuple(with_range(m) for m in program.matrices),
         calibration=used if ranges else None,
-        routing=_routing_of(seen.experts, source) if experts else program.routing,
+        routing=_routing_of(seen.experts, seen_on.source) if experts else program.routing,
     )
 
 
@@ -872,7 +1037,9 @@ def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledM
 
 
 def _load_saved(directory: Path, trust_remote_code: bool) -> Loaded:
-    folder = directory / MODEL_FOLDER
-    if not (folder / "config.json").is_file():
+    folder = (directory / MODEL_FOLDER).absolute()
+    files = (folder / name for name in _GRAPH_FILES)
+    place = next((file for file in files if file.is_file()), folder)
+    if place == folder and not (folder / "config.json").is_file():
         raise ArtifactError(f"{folder} is missing; compile again.")
-    return huggingface.load(resolve(str(folder.absolute())), trust_remote_code=trust_remote_code)
+    return load_source(resolve(str(place)), trust_remote_code=trust_remote_code)

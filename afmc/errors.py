@@ -6,6 +6,7 @@ AfmcError                 the user can mend it: one sentence that says what, whe
 ├── OptionError           an option, a pass or a pattern that does not exist or has a wrong value
 ├── CapacityError         the model does not fit; carries the numbers, the proof and the levers
 ├── TextError             a text that cannot be read or is too short
+├── SampleError           arrays of samples that cannot be read or do not fit the model
 └── ArtifactError         a folder that afmc did not write, or did not finish
 PassError                 a pass broke the program's rules: a bug in the pass, not the user's
 """
@@ -37,6 +38,10 @@ class OptionError(AfmcError):
 
 
 class TextError(AfmcError):
+    pass
+
+
+class SampleError(AfmcError):
     pass
 
 

@@ -68,6 +68,9 @@ SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
 Pace = Literal["throughput", "latency"]
 Scope = Literal["column", "tile"]
 RepairMethod = Literal["permute", "pair"]
+Unit = Literal["token", "inference"]
+ONE: dict[Unit, str] = {"token": "a token", "inference": "an inference"}
+"""A unit in words."""
 WorkKind = Literal["norm", "activation", "softmax", "attention", "elementwise", "look-up"]
 
 
@@ -85,6 +88,9 @@ class Model:
     """Stored weights, tied ones counted once."""
     shapes_only: bool = False
     """No weights were read: `sha256` is that of the configuration, or of names and shapes."""
+    unit: Unit = "token"
+    """What all counts are for: a token of a language model, or an inference, with one sample, of
+    any other model. Where names and texts here say token, an inference is meant then."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ class Matrix:
     copies: int = 1
     """Experts of a mixture-of-experts bank stored as one 3-D parameter."""
     per_token: float = 1.0
-    """Uses for one token, of all copies together: 1, or how many experts of a bank it takes."""
+    """Uses for one token, of all copies together: 1, or how many experts of a bank it takes; for an
+    inference as many as there are vectors, of a convolution one for each window."""
     input_range: float | None = None
     """Half width of the input converter's range, in units of the activation; the largest one where
     there are `slice_ranges`."""
@@ -352,6 +359,7 @@ class Calibration:
     """Name of the text, and the SHA-256 of what was read of it."""
     text_sha256: str
     tokens: int
+    """Or samples, where the model's unit is an inference."""
 
 
 OCTAVES = 8

@@ -106,6 +106,8 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(value, dict) or "conditions" not in value or "digital" not in value:
         raise OptionError(f"{what} is not what 'afmc validate DIR --json' prints.")
+    if isinstance(value["digital"], dict) and "accuracy" in value["digital"]:
+        raise OptionError(f"{what} is of a classifier, whose accuracy the page does not show yet.")
     return value
 
 

@@ -104,11 +104,12 @@ def _edges(program: Program) -> tuple[tuple[tuple[int, ...], tuple[int, ...], fl
 
 
 def _values(matrix: Matrix, program: Program, feeding: tuple[int, ...]) -> float:
-    """Values of its input for one token: one vector, or one for each expert that made its own."""
+    """Values of its input for one token: a vector for each use, but of the experts of a bank all
+    read the same one, unless other experts made one for each."""
     by_expert = matrix.copies > 1 and any(
         program.groups[each].copies == matrix.copies for each in feeding
     )
-    return matrix.rows * (matrix.per_token if by_expert else 1.0)
+    return matrix.rows * (matrix.per_token if by_expert or matrix.copies == 1 else 1.0)
 
 
 def bytes_across(flow: Flow, first: Whole, last: Whole, count: int) -> Real:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.ir import Program
-from afmc.passes.flow import chained
+from afmc.passes.flow import chained, flow_of
 
 Kind = Literal["tile", "digital", "memory", "link"]
 Whole = NDArray[np.int64]
@@ -44,7 +44,7 @@ class Durations:
     """How long everything takes."""
 
     read_ns: float
-    """A product on a tile."""
+    """A product on a tile, with one vector."""
     after_read_ns: Sequence[float]
     """[groups], until its result is whole: adding partial sums, and the way to and from tiles."""
     between_chips_ns: Sequence[float]
@@ -173,13 +173,15 @@ def _path(
 
 
 class _Tiles:
-    """Which tiles a group is on, and how often a token reads each of them for it."""
+    """Which tiles a group is on, and how often a token reads each of them for it.
+
+    The vectors of a matrix that a token uses several times (the windows of a convolution) are
+    shared by its replicas; of one vector the first replica is read.
+    """
 
     def __init__(self, program: Program, share: Sequence[float]) -> None:
         placed = program.placements
         blocks = program.blocks[placed["block"]]
-        first = blocks["replica"] == 0
-        placed, blocks = placed[first], blocks[first]
         width = int(placed["tile"].max(initial=0)) + 1
         address = placed["chip"].astype(np.int64) * width + placed["tile"]
         names, tile = np.unique(address, return_inverse=True)
@@ -190,15 +192,17 @@ class _Tiles:
         reads = np.ones(len(tile))  # one block at a time
         if program.allocation.rule == "parallel":  # but those of one crossbar and group at once
             crossbar = tile * (int(placed["tier"].max(initial=0)) + 1) + placed["tier"]
-            key = crossbar * len(copies) + group
+            owner = group * (int(blocks["replica"].max(initial=0)) + 1) + blocks["replica"]
+            key = crossbar * (int(owner.max(initial=0)) + 1) + owner
             seen = np.zeros(len(key), np.bool_)
             seen[np.unique(key, return_index=True)[1]] = True
             reads = seen.astype(np.float64)
-        uses = np.asarray(share) * [
-            program.matrix(g.members[0]).per_token / g.copies for g in program.groups
-        ]
-        self.busiest = float(np.bincount(tile, reads * uses[group]).max(initial=0.0))
-        plain = np.flatnonzero(copies[group] == 1)
+        flow = flow_of(program)
+        each = (np.asarray(share) * flow.uses)[group] * flow.share(group, blocks["copy"])
+        self.busiest = float(np.bincount(tile, reads * each).max(initial=0.0))
+        vectors = np.ceil(flow.uses)[group]
+        reads = reads * np.ceil(vectors * flow.share(group, blocks["copy"]) - 1e-9)
+        plain = np.flatnonzero((copies[group] == 1) & (blocks["replica"] < np.maximum(vectors, 1)))
         order = plain[np.argsort(group[plain], kind="stable")]
         ends = np.cumsum(np.bincount(group[plain], minlength=len(copies)))
         self._tile = np.split(tile[order], ends[:-1])

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 source tests/support/environment.sh
 
 venv=${VENV:-.venv-tests}
-make_environment "$venv" gguf,aihwkit
+make_environment "$venv" gguf,aihwkit,onnx
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
     --constraint constraints.txt --group dev
 # The wheel alone: its own models of devices are compared with, and it would pull another torch in.

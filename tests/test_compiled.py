@@ -348,8 +348,8 @@ def test_an_input_that_is_always_zero_is_named() -> None:
     with pytest.raises(ModelError) as caught:
         afmc.compile(module, TARGETS["noisy"], tokenizer=tiny_tokenizer(), text=TEXT)
     assert str(caught.value) == (
-        "the input of model.layers.1.mlp.down_proj is zero over the calibration text, by std:18; "
-        "calibrate on more text or by another method."
+        "the input of model.layers.1.mlp.down_proj is zero over letters, by std:18; calibrate on "
+        "more or by another method."
     )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="afmc",
-    help="Compile language models onto analog in-memory computing tiles, and measure their "
-    "accuracy there.",
+    help="Compile language models, and other networks, onto analog in-memory computing tiles, and "
+    "measure their accuracy there.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -40,6 +40,16 @@ TextFile = Annotated[
         "--text",
         metavar="FILE",
         help="UTF-8 text. Without it, half of the help topics of Python's standard library.",
+    ),
+]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE.npz",
+        help="Samples for a model that is no language model: an array 'inputs', or one for each "
+        "input by its name; the first dimension counts samples. To calibrate input ranges, or with "
+        "'labels' to measure accuracy.",
     ),
 ]
 Trust = Annotated[
@@ -70,7 +80,7 @@ def compile(
         typer.Argument(
             metavar="MODEL",
             help="smollm2-135m, a Hugging Face folder or id (also of AIHWKIT-Lightning), or a "
-            ".gguf file; with --shapes-only also a .json configuration.",
+            ".gguf, .onnx or .pt2 file; with --shapes-only also a .json configuration.",
         ),
     ],
     target: Annotated[
@@ -98,11 +108,12 @@ def compile(
         ),
     ] = None,
     text: TextFile = None,
+    data: DataFile = None,
     calibration: Annotated[
         str,
         typer.Option(
             metavar="METHOD",
-            help="Input ranges that the model does not bring along, from the text: std:K "
+            help="Input ranges that the model does not bring along, from text or samples: std:K "
             "(K standard deviations) or percentile:P (of absolute values).",
         ),
     ] = "std:18",
@@ -180,6 +191,7 @@ def compile(
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, misfit_json, render
     from afmc.routing import read_routing
+    from afmc.samples import read_samples
     from afmc.targets import load_target
     from afmc.text import read_text
 
@@ -192,10 +204,12 @@ def compile(
     if keep is not None:
         read(keep)
     name = Path(target).name.replace(".toml", "").replace(":", "-")
-    directory = directory or Path(f"{Path(model).name.removesuffix('.json')}.{name}")
+    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
+    directory = directory or Path(f"{stem}.{name}")
     check_writable(directory)
     resolve(model, shapes_only=shapes_only)
-    source = None if shapes_only and text is None else read_text(text, "calibration")
+    source = None if text is None else read_text(text, "calibration")
+    samples = None if data is None else read_samples(data)
     sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
@@ -207,6 +221,7 @@ def compile(
             result = compiled.compile(
                 model,
                 target,
+                example_inputs=samples,
                 digital=digital or (),
                 text=source,
                 calibration=calibration,
@@ -479,6 +494,10 @@ def costs(
 def validate(
     directory: Folder,
     text: TextFile = None,
+    data: DataFile = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Use at most so many of --data; all without it.")
+    ] = None,
     tokens: Annotated[int, typer.Option(min=2, help="Read at most so many tokens.")] = 4096,
     window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
@@ -537,7 +556,9 @@ def validate(
     trust_remote_code: Trust = False,
     json: Json = False,
 ) -> None:
-    """Accuracy on noisy tiles against the digital model, over non-overlapping windows.
+    """Accuracy on noisy tiles against the digital model: perplexity of a language model over
+    non-overlapping windows of a text, or of a classifier the share of labelled samples (--data)
+    that it gets right.
 
     Of several times, temperatures and compensations every combination is measured.
     """
@@ -545,11 +566,17 @@ def validate(
     from afmc.cli.settings import parse_overrides
     from afmc.conditions import conditions_of
     from afmc.defects import gather_defects
+    from afmc.samples import read_samples
     from afmc.targets import load_target
     from afmc.text import read_text
 
     kept = read(directory)  # before anything that takes long
     require_weights(kept.program, "validate")
+    if data is not None and text is not None:
+        raise OptionError("--text is for language models and --data for others: give one of them.")
+    if data is not None and by_matrix:
+        raise OptionError("--by-matrix is for language models: leave it out with --data.")
+    labelled = None if data is None else read_samples(data)
     overrides = parse_overrides(settings or [])
     several: dict[str, Any] = {
         "at": _listed(at),
@@ -561,7 +588,7 @@ def validate(
     source = read_text(text, "validation")
     with output.progress() as progress:
         progress("load", 0, 0)
-        from afmc.cli.validation import render
+        from afmc.cli.validation import render, render_classification
         from afmc.compiled import load
 
         model = load(directory, trust_remote_code=trust_remote_code)
@@ -569,22 +596,34 @@ def validate(
             model = model.on(overrides)
         if without_noise:
             model = model.without_noise()
-        result = model.validate(
-            source,
-            tokens=tokens,
-            window=window,
-            instances=instances,
-            seed=seed,
+        asked: dict[str, Any] = {
+            "instances": instances,
+            "seed": seed,
             **several,
-            calibrate=calibrate,
-            defects=broken,
-            by_matrix=by_matrix,
-            progress=progress,
-        )
+            "calibrate": calibrate,
+            "defects": broken,
+            "progress": progress,
+        }
+        if labelled is not None:
+            name = model.program.model.name
+            counted = model.classify(labelled, samples=samples, **asked)
+            table = render_classification(counted, name, model.target)
+            found = {
+                **counted.to_json(),
+                "noise": not model.target.is_perfect,
+                "model": name,
+                "model_sha256": model.program.model.sha256,
+                "target": model.target.name,
+            }
+        else:
+            result = model.validate(
+                source, tokens=tokens, window=window, by_matrix=by_matrix, **asked
+            )
+            found, table = result.to_json(), render(result, model.target)
     if json:
-        output.print_json(result.to_json())
+        output.print_json(found)
     else:
-        output.show(render(result, model.target))
+        output.show(table)
 
 
 @app.command()

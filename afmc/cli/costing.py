@@ -136,7 +136,7 @@ def _parts(costs: Costs) -> RenderableType:
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"a token on {costs.target}: {costs.workload}",
+        title=f"{costs.a_unit} on {costs.target}: {costs.workload.described(costs.unit)}",
         title_justify="left",
         title_style="bold",
     )
@@ -172,13 +172,13 @@ def _summary(costs: Costs) -> list[str]:
         f"{value:.3g} TOPS/W {what}"
         for value, what in (
             (rates.tile_peak_TOPS_W, "at the peak of a tile"),
-            (rates.tiles_TOPS_W, "in the products of a token"),
+            (rates.tiles_TOPS_W, f"in the products of {costs.a_unit}"),
             (rates.system_TOPS_W, "with everything above"),
         )
         if value is not None
     ]
     return [
-        f"{costs.tokens_per_s:,.0f} tokens a second; a token takes "
+        f"{costs.tokens_per_s:,.0f} {costs.unit}s a second; {costs.a_unit} takes "
         f"{nanoseconds(plan.latency_ns)}, in a stream one every {nanoseconds(plan.interval_ns)}, "
         f"{busy}.",
         f"Efficiency: {', '.join(peaks)}. Area: {area}.",
@@ -191,7 +191,8 @@ def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableTyp
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("the same workload")
-    for heading in ("energy a token", "of ours", "time of a step", "tokens a second"):
+    headings = (f"energy of {costs.a_unit}", "of ours", "time of a step", f"{costs.unit}s a second")
+    for heading in headings:
         table.add_column(heading, justify="right")
     every: list[Costs | BaselineCosts] = [costs, *baselines]
     for each in every:

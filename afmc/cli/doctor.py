@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _OPTIONAL = {
     "gguf": "pip install 'afmc[gguf]'",
     "accelerate": "pip install 'afmc[gguf]'",
+    "onnx": "pip install 'afmc[onnx]'",
     "aihwkit-lightning": "pip install 'afmc[aihwkit]'",
 }
 

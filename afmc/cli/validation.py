@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afmc.conditions import format_time
+from afmc.classify import Classification
+from afmc.conditions import Condition, format_time
 from afmc.evaluate import CalibrationCost, Estimate, Validation
 from afmc.numbers import percent
 from afmc.targets import Target
@@ -25,15 +26,62 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
     )
-    if result.overrides:
-        where += " Set by the user: " + ", ".join(
-            f"{key} = {value}" for key, value in result.overrides.items()
+    more = [_matrices(result)] if result.matrices else []
+    return Group(table, *more, where + _besides(result))
+
+
+def render_classification(result: Classification, model: str, target: Target) -> RenderableType:
+    """A row for each condition."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{target.name}, mean of {result.instances}, measured in simulation",
+        title_justify="left",
+    )
+    for heading in ("at", "temperature", "compensation", "calibrated"):
+        table.add_column(heading)
+    for heading in ("accuracy", "std", "95 % interval of the mean", "same class"):
+        table.add_column(heading, justify="right")
+    table.add_row("digital", "", "", "", f"{result.digital_accuracy:.2%}", "", "", "")
+    for outcome in result.outcomes:
+        estimate = outcome.accuracy
+        table.add_row(
+            *_condition(outcome.condition),
+            f"{estimate.mean:.2%}",
+            "" if estimate.std is None else f"{estimate.std:.2%}",
+            " to ".join(f"{value:.2%}" for value in estimate.interval_95 or ()),
+            f"{outcome.top1_agreement.mean:.2%}",
         )
-        where += "."
-    where += "".join(f"\nNote: {note}." for note in result.notes)
+    where = (
+        f"{model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
+        f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+    )
+    return Group(table, where + _besides(result))
+
+
+def _besides(result: Validation | Classification) -> str:
+    """What was set, what a reader should know, and what calibrating costs."""
+    text = ""
+    if result.overrides:
+        said = ", ".join(f"{key} = {value}" for key, value in result.overrides.items())
+        text += f" Set by the user: {said}."
+    text += "".join(f"\nNote: {note}." for note in result.notes)
     if result.calibration is not None:
-        where += "\n" + _cost(result.calibration)
-    return Group(table, *([_matrices(result)] if result.matrices else []), where)
+        text += "\n" + _cost(result.calibration)
+    return text
+
+
+def _condition(condition: Condition) -> tuple[str, str, str, str]:
+    return (
+        format_time(condition.at_s),
+        f"{condition.temperature_C:g} C",
+        condition.compensation,
+        f"{condition.probes} probes" if condition.probes else "no",
+    )
 
 
 def _one(result: Validation, target: Target) -> RenderableType:
@@ -82,12 +130,9 @@ def _several(result: Validation, target: Target) -> RenderableType:
         table.add_column(heading, justify="right")
     table.add_row("digital", "", "", "", f"{result.digital_perplexity:.4f}", "", "", "", "")
     for outcome in result.outcomes:
-        condition, estimate = outcome.condition, outcome.perplexity
+        estimate = outcome.perplexity
         table.add_row(
-            format_time(condition.at_s),
-            f"{condition.temperature_C:g} C",
-            condition.compensation,
-            f"{condition.probes} probes" if condition.probes else "no",
+            *_condition(outcome.condition),
             f"{estimate.mean:,.4f}",
             "" if estimate.std is None else f"{estimate.std:,.4f}",
             " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),

@@ -89,7 +89,7 @@ class _Step:
         # A prompt's keys and values are read once for all of its tokens; see the fitted model.
         self.kept = self.bytes * sum(w.cached * workload.kept(w.window) for w in program.work)
         attention = sum(
-            w.by_position * workload.positions(w.window)
+            w.values + w.by_position * workload.positions(w.window)
             for w in program.work
             if w.kind == "attention"
         )

@@ -21,6 +21,7 @@ from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
 from afmc.costs.workload import Workload
+from afmc.errors import OptionError
 from afmc.ir import Matrix, Program, Work
 from afmc.passes.flow import Flow, chained, flow_of
 from afmc.passes.schedule import Duration, Durations, Kind, Schedule, schedule
@@ -39,6 +40,7 @@ _NAMES = {
     "softmax": "softmax",
     "elementwise": "element-wise operations",
 }
+_NOT_LOWERED = "not lowered yet"
 ATTENDING = "attention after "
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
@@ -46,7 +48,8 @@ ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values"
 
 
 def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
-    """What a token costs on the hardware that the program was compiled for.
+    """What a token costs on the hardware that the program was compiled for, or an inference where
+    that is the model's unit. Raises OptionError for the prompt of a model that has none.
 
     The program has been allocated and placed; it is a decoder, as far as prompts are concerned.
     """
@@ -57,6 +60,11 @@ class _Estimate:
     def __init__(self, program: Program, target: Target, workload: Workload) -> None:
         assert program.allocation is not None and program.digital is not None
         self.program, self.target, self.workload = program, target, workload
+        if workload.phase == "prefill" and program.model.unit == "inference":
+            raise OptionError(
+                f"{program.model.name} has no prompt: its costs are those of an inference, for "
+                f"which the phase is decode."
+            )
         self.figures = Figures(target)
         self.flow: Flow = flow_of(program)
         self.cached = sum(work.cached for work in program.work)
@@ -72,6 +80,9 @@ class _Estimate:
     def costs(self) -> Costs:
         durations = self._durations()
         plan = schedule(self.program, durations)
+        left_out = sum(r.weights for r in self.program.remainder if _NOT_LOWERED in r.reason)
+        if left_out:
+            self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens
         latency = plan.latency_ns + (tokens - 1) * plan.interval_ns
         parts = [*self._tiles(), *self._digital(), *self._memory(), *self._links()]
@@ -94,6 +105,7 @@ class _Estimate:
                 system_TOPS_W=2e-3 * macs / known if known else 0.0,
             ),
             missing=tuple(self.missing),
+            unit=self.program.model.unit,
         )
 
     def _share(self, name: str) -> float:
@@ -194,16 +206,22 @@ class _Estimate:
             return
         if work.kind != "attention":
             name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
-            yield Duration(name, "digital", self.figures[_LATENCY[work.kind]].value)
+            one = self.figures[_LATENCY[work.kind]].value
+            yield Duration(name, "digital", one * self._vectors(work.after))
             return
         positions = self.workload.positions(work.window)
-        macs, read = work.by_position * positions, work.cached * positions
+        macs = work.values + work.by_position * positions
+        read = work.cached * positions
         yield self._products(f"{ATTENDING}{work.after}", macs, read, self.cache)
 
+    def _vectors(self, name: str) -> float:
+        """Results of a matrix for a token, on which work is done one after the other."""
+        matrix = self.program.by_name.get(name)
+        return matrix.per_token if matrix is not None and matrix.copies == 1 else 1.0
+
     def _digital_matrix(self, matrix: Matrix) -> Duration:
-        """Its weights, a byte each, are read from the memory beside the chips."""
-        macs = matrix.macs_per_token
-        return self._products(matrix.name, macs, macs, BESIDE)
+        """Its weights, a byte each, are read once from the memory beside the chips."""
+        return self._products(matrix.name, matrix.macs_per_token, _read_once(matrix), BESIDE)
 
     def _products(self, name: str, macs: float, read_bytes: float, memory: str) -> Duration:
         """On one chip: as long as the longer of computing and reading takes."""
@@ -262,8 +280,9 @@ class _Estimate:
         yield self._part(READING, "memory", read, "bytes", key)
         yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
         if self.digital:
-            yield self._part("reading weights of digital matrices", "memory",
-                             self._digital_macs(), "bytes", f"{BESIDE}energy_pJ_B")  # fmt: skip
+            weights = sum(_read_once(m) * self._share(m.name) for m in self.digital)
+            yield self._part("reading weights of digital matrices", "memory", weights, "bytes",
+                             f"{BESIDE}energy_pJ_B")  # fmt: skip
 
     def _digital_macs(self) -> float:
         return sum(m.macs_per_token * self._share(m.name) for m in self.digital)
@@ -325,6 +344,11 @@ class _Estimate:
         own: Figure | None = self.figures.own("tile.read_energy_nJ")
         macs = self.target.crossbar.rows * self.target.crossbar.columns
         return None if own is None else 2e-3 * macs / own.value
+
+
+def _read_once(matrix: Matrix) -> float:
+    """Weights that a token needs."""
+    return matrix.rows * matrix.cols * min(matrix.per_token, matrix.copies)
 
 
 def _sum(steps: Sequence[Duration], kind: str) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from afmc.costs.figures import Figure
 from afmc.costs.workload import Workload
+from afmc.ir import ONE, Unit
 from afmc.passes.schedule import Schedule, Step
 
 SCHEMA_VERSION = 1
@@ -81,6 +82,13 @@ class Costs:
     efficiency: Efficiency
     missing: tuple[str, ...]
     """Sentences: what is left out because nobody has published it."""
+    unit: Unit = "token"
+    """What all is for that is said of a token."""
+
+    @property
+    def a_unit(self) -> str:
+        """``a token`` or ``an inference``."""
+        return ONE[self.unit]
 
     @property
     def energy_nJ(self) -> float:
@@ -92,6 +100,7 @@ class Costs:
         return {
             "schema_version": SCHEMA_VERSION,
             "target": self.target,
+            "unit": self.unit,
             "workload": asdict(self.workload),
             "energy_nJ": self.energy_nJ,
             "latency_ns": self.latency_ns,

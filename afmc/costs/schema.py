@@ -7,6 +7,7 @@ from typing import Any, get_args
 from afmc.costs.parts import SCHEMA_VERSION, Where
 from afmc.costs.trace import PROCESS
 from afmc.costs.workload import PHASES
+from afmc.ir import Unit
 from afmc.passes.schedule import Kind
 from afmc.schema import Field, choice, number, of, record, several, text, version, whole
 from afmc.targets.tables import Basis
@@ -64,6 +65,8 @@ _COMMON = (
 )
 _COSTS = (
     *_COMMON,
+    choice("unit", "What everything is of: a token of a language model, or an inference of another "
+           "network.", get_args(Unit)),
     number("token_latency_ns", "Of one token, with nothing else on the chips.", "ns"),
     number("interval_ns", "Between tokens of a stream of independent sequences.", "ns"),
     text("bottleneck", "What is busy all the time then."),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from afmc.errors import OptionError, did_you_mean
+from afmc.ir import Unit
 
 Phase = Literal["decode", "prefill"]
 PHASES: tuple[Phase, ...] = ("decode", "prefill")
@@ -35,6 +36,10 @@ class Workload:
     def __str__(self) -> str:
         """``decode, context 512, batch 1``."""
         return f"{self.phase}, context {self.context:,}, batch {self.batch:,}"
+
+    def described(self, unit: Unit) -> str:
+        """In words; an inference has neither phase nor context."""
+        return f"batch {self.batch:,}" if unit == "inference" else str(self)
 
     @property
     def tokens(self) -> int:

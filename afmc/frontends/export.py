@@ -112,14 +112,17 @@ class _Logits(torch.nn.Module):
             output = original.forward(input_ids=input_ids, use_cache=False)
         else:
             output = original.forward(input_ids=input_ids)
-        return _tensor_of(output, type(original).__name__)
+        return first_tensor(output, type(original).__name__)
 
 
-def _tensor_of(output: Any, name: str) -> torch.Tensor:
+def first_tensor(output: Any, name: str) -> torch.Tensor:
+    """The output, the first tensor of several, or of a model of transformers the logits."""
+    several = output if isinstance(output, (tuple, list)) else ()
     for candidate in (
         output,
         getattr(output, "logits", None),
         getattr(output, "last_hidden_state", None),
+        *several,
     ):
         if isinstance(candidate, torch.Tensor):
             return candidate

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from afmc.frontends.folder import (
     training,
     weight_files,
 )
+from afmc.frontends.graph import Graph
 from afmc.frontends.lightning import fit, read_learned
 from afmc.frontends.quiet import quiet
 from afmc.frontends.rpu_config import RPU_CONFIG
@@ -79,6 +80,20 @@ class Loaded:
     each row slice that it was trained with."""
     training: Training | None = None
     """What hardware the checkpoint says that it was trained for."""
+    graph: Graph | None = None
+    """Of a model that is no language model of transformers."""
+
+    def save(self, folder: Path) -> None:
+        """Writes model and tokenizer so that they can be read again. Raises ModelError."""
+        if self.graph is not None:
+            self.graph.write(folder)
+        elif hasattr(self.module, "save_pretrained"):
+            save(self.module, self.tokenizer, folder)
+        else:
+            raise ModelError(
+                f"{self.name} is not a model of transformers, so it cannot be saved: compile it "
+                f"with example_inputs."
+            )
 
 
 def load(
@@ -123,7 +138,7 @@ def load(
     if (learned.ranges or trained_for) and _has_own_head(config, trust_remote_code, held):
         config.tie_word_embeddings = False
     module = _read(folder, config, trust_remote_code, log, pickled)
-    _check_finite(module, source.name)
+    check_finite(module, source.name)
     fit(module, learned, trained_for, folder, log)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
     return Loaded(
@@ -144,13 +159,13 @@ def from_module(
     if name is None:
         name = getattr(config, "name_or_path", None) or type(module).__name__
     tensors = {id(tensor): _frozen(tensor) for _, tensor in _tensors(module)}
-    sha256 = _sha256_of_tensors(module, name)
+    sha256 = sha256_of_tensors(_tensors(module), name)
     try:
         taken = copy.deepcopy(module, tensors)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
     taken = taken.float().eval()
-    _check_finite(taken, name)
+    check_finite(taken, name)
     return Loaded(taken, tokenizer, config, name, sha256, None)
 
 
@@ -295,7 +310,8 @@ def _check_report(report: Any, folder: Path, log: Log) -> None:
             f" first {unused[0]}")  # fmt: skip
 
 
-def _check_finite(module: torch.nn.Module, name: str) -> None:
+def check_finite(module: torch.nn.Module, name: str) -> None:
+    """Raises ModelError for a weight that is no number."""
     for key, parameter in module.named_parameters():
         if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
             bad = int((~torch.isfinite(parameter)).sum())
@@ -328,10 +344,10 @@ def _frozen(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach()
 
 
-def _sha256_of_tensors(module: torch.nn.Module, name: str) -> str:
-    """Over names, shapes, dtypes and bytes of all parameters and buffers."""
+def sha256_of_tensors(tensors: Iterable[tuple[str, torch.Tensor]], name: str) -> str:
+    """Over names, shapes, dtypes and bytes. Raises ModelError for tensors without values."""
     digest = hashlib.sha256()
-    for key, tensor in _tensors(module):
+    for key, tensor in tensors:
         if tensor.is_meta:
             raise ModelError(f"{name} has tensors without values (device meta), first {key}.")
         digest.update(f"{key}\0{list(tensor.shape)}\0{tensor.dtype}\0".encode())

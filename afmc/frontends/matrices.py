@@ -10,9 +10,10 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Node
 
@@ -28,9 +29,12 @@ from afmc.frontends.dataflow import (
     transposed,
 )
 from afmc.frontends.sources import find_sources
-from afmc.frontends.work import total, work_of
-from afmc.ir import Matrix, Remainder, Stored, Work
+from afmc.frontends.windows import Windows, same_padding
+from afmc.frontends.work import samples_of, total, work_of
+from afmc.ir import Matrix, Remainder, Stored, Unit, Work
 from afmc.passes.partition import GROUPED
+
+_CONVOLUTIONS = {"aten.conv1d", "aten.conv2d", "aten.convolution"}
 
 
 class Structure(NamedTuple):
@@ -43,15 +47,16 @@ class Structure(NamedTuple):
     work: tuple[Work, ...]
 
 
-def find_matrices(exported: ExportedProgram) -> Structure:
+def find_matrices(exported: ExportedProgram, unit: Unit = "token") -> Structure:
     """The matrices of a graph, and everything else in it.
 
     A matrix is a 2-D parameter that a linear operation multiplies an activation by: linear, addmm,
     mm or matmul, also through a transposition. A 3-D parameter is a bank of matrices, one for each
     expert, that a grouped product, bmm or matmul multiplies by as a whole or one after the other.
-    Parameters that share memory are one.
+    Parameters that share memory are one. Of a graph from tokens convolutions stay digital; of any
+    other, where uses are those of an inference, they are matrices of the windows that they see.
     """
-    return account(exported).structure()
+    return account(exported, unit).structure()
 
 
 Row = tuple[str, str]
@@ -95,8 +100,8 @@ def remainder_of(counts: Counter[Row], weights: Counter[Row]) -> tuple[Remainder
     )
 
 
-def account(exported: ExportedProgram) -> Account:
-    return _Analysis(exported).account()
+def account(exported: ExportedProgram, unit: Unit = "token") -> Account:
+    return _Analysis(exported, unit).account()
 
 
 @dataclass(frozen=True)
@@ -111,18 +116,27 @@ class Product:
     ends: Node | None
     """Of a grouped product: [copies], how many rows of the activation the experts up to each one
     multiply, rows being sorted by expert."""
+    windows: Windows | None
+    """Of a convolution."""
     matrix: str
     """Name of the ir.Matrix."""
 
 
-def find_products(exported: ExportedProgram) -> tuple[Product, ...]:
+def find_products(exported: ExportedProgram, unit: Unit = "token") -> tuple[Product, ...]:
     """Every operation that `find_matrices` found a matrix in, as executed.
 
     A matrix that is used several times is named by several of them.
     """
-    found = _Analysis(exported)
+    found = _Analysis(exported, unit)
     return tuple(
-        Product(node, product.activation, product.bias_node, product.ends, found.name_of(one))
+        Product(
+            node,
+            product.activation,
+            product.bias_node,
+            product.ends,
+            product.windows,
+            found.name_of(one),
+        )
         for one in found.found.values()
         for node, product in one.uses.items()
     )
@@ -138,6 +152,7 @@ class _Product:
     bias: str | None = None
     bias_node: Node | None = None
     ends: Node | None = None
+    windows: Windows | None = None
     per_token: float = 1.0
 
     def same_layout(self, other: _Product, ties: dict[str, _Tie]) -> bool:
@@ -210,13 +225,56 @@ def _product(node: Node, flow: Dataflow) -> _Product | str | None:
     if flow.tensors[weight].ndim == 3:
         grouped = ends if isinstance(ends, Node) else None
         added = _bias_of_bank(node, weight, flow)
-        return _Product(left, weight, stored, added, None, grouped, _per_token(node, flow))
+        return _Product(left, weight, stored, added, None, grouped)
+    return _with_bias(_Product(left, weight, stored), bias, flow)
+
+
+def _with_bias(product: _Product, bias: object, flow: Dataflow) -> _Product | str:
     if bias is None:
-        return _Product(left, weight, stored)
+        return product
     vector = flow.constant(bias)
     if vector in flow.parameters and flow.tensors[vector].ndim == 1 and isinstance(bias, Node):
-        return _Product(left, weight, stored, vector, bias)
+        return replace(product, bias=vector, bias_node=bias)
     return reasons.OTHER_BIAS
+
+
+def _convolution(node: Node, flow: Dataflow) -> _Product | str | None:
+    """A product of the windows that a convolution sees; or why it is none."""
+    if operation(node) not in _CONVOLUTIONS or not isinstance(node.target, OpOverload):
+        return None
+    said = {
+        each.name: node.args[place] if place < len(node.args) else node.kwargs.get(
+            each.name, each.default_value
+        )
+        for place, each in enumerate(node.target._schema.arguments)
+    }  # fmt: skip
+    activation, weight = said["input"], flow.constant(said["weight"])
+    if weight not in flow.parameters or activation not in flow.activations:
+        return None
+    assert isinstance(activation, Node)
+    kernel = tuple(flow.tensors[weight].shape[2:])
+    if said["groups"] != 1:
+        return reasons.IN_GROUPS
+    if len(kernel) not in (1, 2) or said.get("transposed"):
+        return reasons.CONVOLUTION
+    if len(shape_of(activation) or ()) != len(kernel) + 2:
+        return reasons.NO_BATCH
+    stride, dilation = (_sizes(said[key], kernel) for key in ("stride", "dilation"))
+    padding = said["padding"]
+    if isinstance(padding, str):
+        nothing = (0,) * len(kernel)
+        ends = (nothing, nothing) if padding == "valid" else same_padding(kernel, dilation)
+    else:
+        ends = (_sizes(padding, kernel),) * 2
+    windows = Windows(kernel, stride, dilation, *ends)
+    product = _Product(activation, weight, "cols_rows", windows=windows)
+    return _with_bias(product, said["bias"], flow)
+
+
+def _sizes(value: Any, kernel: tuple[int, ...]) -> tuple[int, ...]:
+    """A number for each dimension of the kernel; one number is meant for all."""
+    sizes = (value,) if isinstance(value, int) else tuple(value)
+    return sizes * len(kernel) if len(sizes) == 1 else sizes
 
 
 def _weight(node: Node, upright: Stored, flow: Dataflow) -> tuple[str | None, Stored]:
@@ -262,6 +320,14 @@ def _per_token(node: Node, flow: Dataflow) -> float:
     return 1.0 if vectors is None else vectors / (_hint(tokens[0].shape) or 1)
 
 
+def _per_inference(node: Node, product: _Product, flow: Dataflow) -> float:
+    """Vectors that come out of a product for each sample of the example."""
+    shape = list(node.meta["val"].shape)
+    del shape[-1 if product.windows is None else 1]
+    vectors = _hint(shape)
+    return 1.0 if vectors is None else vectors / samples_of(flow)
+
+
 def _hint(shape: Iterable[int | torch.SymInt]) -> int | None:
     """Numbers in a tensor of the example's shape; None where that depends on values."""
     sizes = [size.node.hint if isinstance(size, torch.SymInt) else size for size in shape]
@@ -271,7 +337,8 @@ def _hint(shape: Iterable[int | torch.SymInt]) -> int | None:
 class _Analysis:
     """Every operation either in a matrix or digital for a reason."""
 
-    def __init__(self, exported: ExportedProgram) -> None:
+    def __init__(self, exported: ExportedProgram, unit: Unit) -> None:
+        self.unit = unit
         self.flow = dataflow(exported)
         self.ties = _ties(self.flow)
         self.found: dict[Hashable, _Found] = {}
@@ -283,9 +350,15 @@ class _Analysis:
 
     def _sort(self, node: Node) -> None:
         product = _product(node, self.flow)
+        if product is None and self.unit == "inference":
+            product = _convolution(node, self.flow)
         if not isinstance(product, _Product):
             self.digital[node] = product or reasons.reason(node, self.flow)
             return
+        if self.unit == "inference":
+            product = replace(product, per_token=_per_inference(node, product, self.flow))
+        elif self.flow.tensors[product.weight].ndim == 3:
+            product = replace(product, per_token=_per_token(node, self.flow))
         one = self.found.setdefault(self.ties[product.weight].key, _Found())
         if all(product.same_layout(other, self.ties) for other in one.uses.values()):
             one.uses[node] = product
@@ -328,7 +401,7 @@ class _Analysis:
             inputs={self.flow.labels[node]: place[node] for node in read},
             operations=(*operations, *inner),
             weights=tuple(self._weights()),
-            work=tuple(work_of(self.flow, self.digital, self._covered())),
+            work=tuple(work_of(self.flow, self.digital, self._covered(), self.unit)),
         )
 
     def _covered(self) -> dict[Node, str]:
@@ -349,9 +422,12 @@ class _Analysis:
         node, product = next(iter(one.uses.items()))
         module, layer = module_of(node)
         name = self.name_of(one)
-        *copies, first, second = self.flow.tensors[product.weight].shape
+        shape = self.flow.tensors[product.weight].shape
+        if product.windows is not None:
+            shape = torch.Size((shape[0], math.prod(shape[1:])))
+        *copies, first, second = shape
         rows, cols = (second, first) if product.stored == "cols_rows" else (first, second)
-        inputs = [self.flow.labels[self.flow.origin(p.activation)] for p in one.uses.values()]
+        inputs = [self._input_of(p) for p in one.uses.values()]
         tied = (other for other in self.ties[product.weight].names if other != name)
         return Matrix(
             name=name,
@@ -368,6 +444,10 @@ class _Analysis:
             tied_to=next(tied, None),
             chooses=any(use in self.choosing for use in one.uses),
         )
+
+    def _input_of(self, product: _Product) -> str:
+        label = self.flow.labels[self.flow.origin(product.activation)]
+        return label if product.windows is None else f"{label}:{product.windows}"
 
     def _weights(self) -> Iterator[tuple[str, int, Row]]:
         """Weights that no matrix holds or adds, under the first operation that reads them.

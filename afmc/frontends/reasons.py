@@ -27,8 +27,18 @@ BUFFER = "its constant operand is a buffer, not a parameter"
 WEIGHT_ON_THE_LEFT = "the constant is the left operand: not lowered yet"
 OTHER_PRODUCT = "a constant weight in this kind of product is not lowered yet"
 NOT_A_MATRIX = "its constant operand is not a 2-D matrix"
+QUANTISED = "product of quantised numbers is not lowered yet"
 OTHER_BIAS = "its bias is not a constant vector"
 SCALED = "addmm with alpha or beta is not lowered yet"
+SCALED_GEMM = "Gemm with a transposed activation, alpha or beta is not lowered yet"
+NOT_FLOAT = "its constant operand is not 32-bit floating point"
+IN_GROUPS = (
+    "convolution in groups, where each group of channels has a small matrix of its own, is not"
+    " lowered yet"
+)
+DIMENSIONS = "convolution over other than one or two dimensions is not lowered yet"
+NO_BATCH = "convolution without a batch is not lowered yet"
+PADDED_BY_SIZE = "convolution whose padding depends on the size of its input is not lowered yet"
 SHARED = "reads a weight that another operation reads transposed or with another bias"
 REGION = "container: its operations are counted by themselves"
 CONTROL_FLOW = "control flow is not lowered yet"
@@ -76,6 +86,9 @@ _RULES = {
     ATTENTION: "_scaled_dot_product_flash_attention_for_cpu scaled_dot_product_attention",
 }  # fmt: skip
 _BY_OPERATOR = {f"aten.{name}": rule for rule, names in _RULES.items() for name in names.split()}
+
+KNOWN = PRODUCTS | set(_BY_OPERATOR)
+"""Operators of which it is known what they do."""
 
 # In a norm or a rotary embedding, these say less than the module does.
 _PLAIN = {ELEMENTWISE, REDUCTION}

@@ -23,8 +23,8 @@ KNOWN = {
 }
 
 READ_NOW = (
-    "a Hugging Face folder or id, a .gguf file, a .json configuration with --shapes-only, or a"
-    " known name (" + ", ".join(KNOWN) + ")"
+    "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
+    " --shapes-only, or a known name (" + ", ".join(KNOWN) + ")"
 )
 
 _FILE_SUFFIXES = {
@@ -39,7 +39,7 @@ class Source:
 
     name: str
     """As the user wrote it."""
-    kind: Literal["folder", "gguf", "config", "hub"]
+    kind: Literal["folder", "gguf", "onnx", "pt2", "config", "hub"]
     path: Path | None = None
     """The folder or the file; None for a hub id."""
 
@@ -52,9 +52,10 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
     if not model:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
     path = Path(model).expanduser()
-    if shapes_only and (model in KNOWN or (path.is_file() and path.suffix.lower() == ".gguf")):
+    kind = ".gguf" if model in KNOWN else path.suffix.lower()
+    if shapes_only and (model in KNOWN or (path.is_file() and kind in (".gguf", ".onnx", ".pt2"))):
         raise ModelError(
-            f"{model} is a .gguf file, whose shapes are not read without its weights: with"
+            f"{model} is a {kind} file, whose shapes are not read without its weights: with"
             " --shapes-only give a folder or id with a config.json, or a .json configuration."
         )
     if model in KNOWN:
@@ -84,6 +85,10 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
     if suffix == ".gguf":
         _check_gguf(path)
         return Source(model, "gguf", path)
+    if suffix == ".onnx":
+        return Source(model, "onnx", path)
+    if suffix == ".pt2":
+        return Source(model, "pt2", path)
     if suffix != ".json":
         raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
     if not shapes_only:
@@ -98,13 +103,13 @@ def _file(model: str, path: Path, shapes_only: bool) -> Source:
 def sha256_of(source: Source) -> str:
     """Hex digest of what the source holds.
 
-    A .gguf file's and a configuration's is the file's own; a folder's covers config.json, the
+    A file's is its own; a folder's covers config.json, the
     weight files and rpu_config, each by name, size and content. Raises ModelError for a hub id,
     which has no content here.
     """
     if source.path is None:
         raise ModelError(f"{source.name} is a hub id: it has no content here to hash.")
-    if source.kind in ("gguf", "config"):
+    if source.path.is_file():
         return sha256_of_files([source.path], names=False)
     return sha256_of_files(hashed_files(source.path))
 

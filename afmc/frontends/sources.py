@@ -6,13 +6,16 @@ each, so that the walk takes time for each node and not for each pair of matrice
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
 
 from torch.fx import Node
 
 from afmc.frontends.dataflow import REARRANGES, Dataflow, operation
 
 _SUMS = {"aten.add", "aten.add_"}
+
+Value = TypeVar("Value", bound=Hashable)
 
 
 def find_sources(
@@ -22,29 +25,52 @@ def find_sources(
 
     `products` has the matrix and the activation that it reads for every operation that one covers.
     """
-    names = list(dict.fromkeys(name for name, _ in products.values()))
-    bit = {name: 1 << index for index, name in enumerate(names)}
-    reads = dict.fromkeys(names, 0)
-    before = [0] * len(names)  # all matrices that each one's output was computed from
-    reached: dict[Node, int] = {}
+    walk = SourceWalk[Node](name for name, _ in products.values())
     for node in flow.order:
         if node in products:
-            name, activation = products[node]
-            index = bit[name].bit_length() - 1
-            reads[name] |= reached[activation]
-            before[index] |= reached[activation]
-            for source in _bits(reached[activation]):
-                before[index] |= before[source]
-            reached[node] = bit[name]
+            walk.product(node, *products[node])
         else:
-            reached[node] = 0
-            for operand in flow.edges.predecessors(node):
-                reached[node] |= reached[operand]
-            if operation(node) in _SUMS:
-                reached[node] = _last(reached[node], before)
-            for written in _written(node):
-                reached[written] |= reached[node]
-    return {name: tuple(names[index] for index in _bits(reads[name])) for name in names}
+            sums = operation(node) in _SUMS
+            walk.other(node, flow.edges.predecessors(node), sums=sums, writes=_written(node))
+    return walk.sources()
+
+
+class SourceWalk(Generic[Value]):
+    """Told of every operation in the order of execution; a value is named by what made it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(dict.fromkeys(names))
+        self._bit = {name: 1 << index for index, name in enumerate(self._names)}
+        self._reads = dict.fromkeys(self._names, 0)
+        self._before = [0] * len(self._names)  # all matrices that each one's output is made from
+        self._reached: dict[Value, int] = {}
+
+    def product(self, value: Value, matrix: str, activation: Value) -> None:
+        """The product of an activation with a matrix."""
+        reached = self._reached.get(activation, 0)
+        index = self._bit[matrix].bit_length() - 1
+        self._reads[matrix] |= reached
+        self._before[index] |= reached
+        for source in _bits(reached):
+            self._before[index] |= self._before[source]
+        self._reached[value] = self._bit[matrix]
+
+    def other(
+        self, value: Value, operands: Iterable[Value], *, sums: bool, writes: Iterable[Value] = ()
+    ) -> None:
+        """Any other operation; `sums`: it adds up its operands. It may write over other values."""
+        reached = 0
+        for operand in operands:
+            reached |= self._reached.get(operand, 0)
+        self._reached[value] = _last(reached, self._before) if sums else reached
+        for written in writes:
+            self._reached[written] |= self._reached[value]
+
+    def sources(self) -> dict[str, tuple[str, ...]]:
+        return {
+            name: tuple(self._names[index] for index in _bits(self._reads[name]))
+            for name in self._names
+        }
 
 
 def _written(node: Node) -> Iterator[Node]:

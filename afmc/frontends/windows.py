@@ -1,54 +1,83 @@
-"""How far back the attention of each layer looks, from a model's configuration."""
+"""A convolution as a matrix product: the windows that its kernel sees, one vector each.
+
+A vector has the values of a window channel by channel, and within a channel row by row, as the
+weight ``[outputs, channels, *kernel]`` has them when it is flattened to ``[outputs, rows]``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor
+from torch.nn import functional
 
-from afmc.ir import Work
-
-
-def with_windows(work: Iterable[Work], module: nn.Module) -> tuple[Work, ...]:
-    """The work, attention with the number of positions that it looks at, where these are limited.
-
-    As the models of transformers have it: a layer's attention knows its number, and the
-    configuration which layers slide (`layer_types`), or that all do.
-    """
-    return tuple(_with_window(work, module))
+Sizes = tuple[int, ...]
 
 
-def _with_window(work: Iterable[Work], module: nn.Module) -> Iterator[Work]:
-    modules = dict(module.named_modules())
-    for each in work:
-        layer = None
-        if each.kind in ("attention", "softmax"):
-            layer = _layer_of(each.after, modules)
-        window = None if layer is None else _window(getattr(module, "config", None), layer)
-        yield each if window is None else replace(each, window=window)
+@dataclass(frozen=True)
+class Windows:
+    """Over the one or two last dimensions of ``[batch, channels, *sizes]``."""
+
+    kernel: Sizes
+    stride: Sizes
+    dilation: Sizes
+    before: Sizes
+    """Zeros added in front of each dimension."""
+    after: Sizes
+    """Zeros added behind it."""
+
+    def places(self, sizes: Sequence[int]) -> Sizes:
+        """How many windows fit along each dimension."""
+        return tuple(
+            (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
+            for size, kernel, stride, dilation, before, after in zip(
+                sizes, self.kernel, self.stride, self.dilation, self.before, self.after, strict=True
+            )
+        )
+
+    def __str__(self) -> str:
+        """Short, and different for windows that see different vectors."""
+        parts = ["x".join(map(str, self.kernel))]
+        if any(each != 1 for each in self.stride):
+            parts.append("stride " + "x".join(map(str, self.stride)))
+        if any(each != 1 for each in self.dilation):
+            parts.append("dilation " + "x".join(map(str, self.dilation)))
+        if any((*self.before, *self.after)):
+            ends = zip(self.before, self.after, strict=True)
+            parts.append("padding " + "x".join(f"{a}+{b}" for a, b in ends))
+        return f"windows({' '.join(parts)})"
 
 
-def _layer_of(parameter: str, modules: dict[str, nn.Module]) -> int | None:
-    """The number of the layer that a matrix of its attention belongs to."""
-    path = parameter
-    while path:
-        path = path.rpartition(".")[0]
-        number = getattr(modules.get(path), "layer_idx", None)
-        if isinstance(number, int):
-            return number
-    return None
+def same_padding(kernel: Sizes, dilation: Sizes) -> tuple[Sizes, Sizes]:
+    """Zeros with which there are as many windows of stride 1 as values; one more of them behind."""
+    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
 
 
-def _window(config: Any, layer: int) -> int | None:
-    config = getattr(config, "text_config", config)
-    types = getattr(config, "layer_types", None)
-    kind = types[layer] if types else "sliding_attention"
-    if kind == "chunked_attention":
-        size = getattr(config, "attention_chunk_size", None)
-    elif kind == "sliding_attention" and getattr(config, "use_sliding_window", True):
-        size = getattr(config, "sliding_window", None)
-    else:
-        size = None
-    return size if isinstance(size, int) and size > 0 else None
+def unfold(
+    x: Tensor, kernel: Sizes, stride: Sizes, dilation: Sizes, before: Sizes, after: Sizes
+) -> Tensor:
+    """``[batch, channels, *sizes]`` to ``[batch, windows, channels * kernel]``."""
+    if len(kernel) == 1:
+        x = x.unsqueeze(2)
+        kernel, stride, dilation = ((1, *each) for each in (kernel, stride, dilation))
+        before, after = (0, *before), (0, *after)
+    if any((*before, *after)):
+        ends = zip(reversed(before), reversed(after), strict=True)
+        x = functional.pad(x, [each for pair in ends for each in pair])
+    return functional.unfold(x, kernel, dilation, 0, stride).transpose(1, 2)
+
+
+def fold(
+    y: Tensor,
+    x: Tensor,
+    kernel: Sizes,
+    stride: Sizes,
+    dilation: Sizes,
+    before: Sizes,
+    after: Sizes,
+) -> Tensor:
+    """``[batch, windows, outputs]`` to ``[batch, outputs, *places]``; `x` is what was unfolded."""
+    places = Windows(kernel, stride, dilation, before, after).places(x.shape[2:])
+    return y.transpose(1, 2).reshape(len(y), -1, *places)

@@ -15,9 +15,9 @@ from torch.fx import Node
 
 from afmc.frontends import reasons
 from afmc.frontends.dataflow import REARRANGES, Dataflow, module_of, operation
-from afmc.ir import Work, WorkKind
+from afmc.ir import Unit, Work, WorkKind
 
-_KINDS: dict[str, WorkKind] = {
+KINDS: dict[str, WorkKind] = {
     reasons.NORMALISATION: "norm",
     reasons.ACTIVATION: "activation",
     reasons.SOFTMAX: "softmax",
@@ -31,17 +31,19 @@ _KINDS: dict[str, WorkKind] = {
 _FUSED = "aten.scaled_dot_product_attention", "aten._scaled_dot_product_flash_attention_for_cpu"
 
 Sizes = tuple[int, ...]
+Tokens = tuple[int, int | None]
+"""Batch and length of the example; None where the batch alone counts."""
 
 
 def work_of(
-    flow: Dataflow, digital: Mapping[Node, str], products: Mapping[Node, str]
+    flow: Dataflow, digital: Mapping[Node, str], products: Mapping[Node, str], unit: Unit
 ) -> list[tuple[Work, int]]:
     """The work of each operation, with the operation's place in the order of execution.
 
     `digital` has the reason of every operation that no matrix covers, `products` the matrix of
-    every operation that one does.
+    every operation that one does. Of an inference nothing depends on a position in a context.
     """
-    tokens = _tokens(flow)
+    tokens = _tokens(flow) if unit == "token" else (samples_of(flow), None)
     if tokens is None:
         return []
     found: list[tuple[Work, int]] = []
@@ -49,7 +51,7 @@ def work_of(
     norms: dict[tuple[str, str], int] = {}
     for place, node in enumerate(flow.order):
         after = products.get(node, after)
-        kind = _KINDS.get(digital.get(node, ""))
+        kind = KINDS.get(digital.get(node, ""))
         if kind is None or node not in flow.activations:
             continue
         for work in _work(node, kind, after, tokens):
@@ -83,7 +85,7 @@ def total(work: Iterable[Work]) -> tuple[Work, ...]:
     return tuple(sums.values())
 
 
-def _work(node: Node, kind: WorkKind, after: str, tokens: Sizes) -> Iterator[Work]:
+def _work(node: Node, kind: WorkKind, after: str, tokens: Tokens) -> Iterator[Work]:
     sizes = _sizes(node)
     if sizes is None:
         return
@@ -94,15 +96,20 @@ def _work(node: Node, kind: WorkKind, after: str, tokens: Sizes) -> Iterator[Wor
         if None in operands:
             return
         yield from _attention(node, [each for each in operands if each], after, tokens)
+    elif length is None:
+        yield Work(after, kind, values=count / batch)
     elif sizes.count(length) > 1:
         yield Work(after, kind, by_position=count / (batch * length * length))
     else:
         yield Work(after, kind, values=count / (batch * length))
 
 
-def _attention(node: Node, operands: Sequence[Sizes], after: str, tokens: Sizes) -> Iterator[Work]:
+def _attention(node: Node, operands: Sequence[Sizes], after: str, tokens: Tokens) -> Iterator[Work]:
     """Products of a query with keys and of weights with values, for each position."""
     batch, length = tokens
+    if length is None:
+        yield from _attention_of_sample(node, operands, after, batch)
+        return
     if operation(node) in _FUSED and len(operands) == 3:
         query, _, value = operands
         heads = math.prod(query[:-2]) / batch
@@ -116,6 +123,19 @@ def _attention(node: Node, operands: Sequence[Sizes], after: str, tokens: Sizes)
     yield Work(after, "attention", by_position=macs, cached=cached)
 
 
+def _attention_of_sample(
+    node: Node, operands: Sequence[Sizes], after: str, batch: int
+) -> Iterator[Work]:
+    if operation(node) in _FUSED and len(operands) == 3:
+        query, key, value = operands
+        scores = math.prod(query[:-1]) * key[-2] / batch
+        yield Work(after, "softmax", values=scores)
+        yield Work(after, "attention", values=scores * (query[-1] + value[-1]))
+        return
+    macs = math.prod(_sizes(node) or ()) * operands[0][-1] / batch
+    yield Work(after, "attention", values=macs)
+
+
 def _stored(node: Node) -> int:
     """Values of an operand before they were repeated for several heads."""
     least = math.prod(_sizes(node) or (0,))
@@ -125,11 +145,20 @@ def _stored(node: Node) -> int:
     return least
 
 
-def _tokens(flow: Dataflow) -> Sizes | None:
+def _tokens(flow: Dataflow) -> Tokens | None:
     """Batch and length of the example."""
+    sizes = _first_input(flow)
+    return (sizes[0], sizes[1]) if sizes is not None and len(sizes) == 2 else None
+
+
+def samples_of(flow: Dataflow) -> int:
+    """The first size of the example's first input."""
+    return (_first_input(flow) or (1,))[0] or 1
+
+
+def _first_input(flow: Dataflow) -> Sizes | None:
     inputs = [n for n in flow.order if n.op == "placeholder" and n in flow.activations]
-    sizes = _sizes(inputs[0]) if inputs else None
-    return sizes if sizes is not None and len(sizes) == 2 else None
+    return _sizes(inputs[0]) if inputs else None
 
 
 def _sizes(node: Node) -> Sizes | None:

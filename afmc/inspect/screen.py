@@ -8,7 +8,7 @@ from afmc.inspect.kinds import kinds, not_analog
 from afmc.inspect.summary import summarise
 from afmc.inspect.tables import Listing, facts
 from afmc.inspect.training import described
-from afmc.ir import Placing, Program
+from afmc.ir import ONE, Placing, Program, Unit
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,7 +90,7 @@ def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
             "of a tile are wanted at once"
             + (f"; objective {s['objective']}" if s["objective"] else ""),
         ),
-        *_placing(program.placing),
+        *_placing(program.placing, program.model.unit),
         ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
         ("input ranges", _ranges(program)),
         (
@@ -141,12 +141,13 @@ def _replicas(r: dict[str, Any]) -> str:
     )
 
 
-def _placing(placing: Placing | None) -> list[tuple[str, str]]:
+def _placing(placing: Placing | None, unit: Unit) -> list[tuple[str, str]]:
     """How good the placement is: each figure with what no placement could undercut."""
     if placing is None:
         return []
+    one = ONE[unit]
     reads = (
-        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for a token, at least "
+        f"{placing.strategy}: {placing.reads:,.6g} reads one after the other for {one}, at least "
         f"{placing.reads_bound:,.6g}; the busiest tile {placing.load:,.4g}, at least "
         f"{placing.load_bound:,.4g}"
     )
@@ -161,11 +162,9 @@ def _placing(placing: Placing | None) -> list[tuple[str, str]]:
                 f"out: {e.source}",
             )
         )
-    traffic = (
-        f"{placing.border_bytes:,.0f} bytes a token across borders of chips, the least there is"
-    )
+    traffic = f"{placing.border_bytes:,.0f} bytes {one} across borders of chips, the least there is"
     if placing.strategy != "balanced":
-        traffic = f"{placing.border_bytes:,.0f} bytes a token across borders of chips"
+        traffic = f"{placing.border_bytes:,.0f} bytes {one} across borders of chips"
     if placing.chips == 1:
         traffic = "one chip"
     if placing.byte_hops is not None and placing.byte_hops_bound is not None:
@@ -209,7 +208,8 @@ def _ranges(program: Program) -> str:
         return "none: shapes only"
     if program.calibration is not None:
         c = program.calibration
-        return f"calibrated, {c.method} over {c.tokens:,} tokens of {c.text}"
+        what = "tokens" if program.model.unit == "token" else "samples"
+        return f"calibrated, {c.method} over {c.tokens:,} {what} of {c.text}"
     if any(m.input_range for m in program.analog):
         several = sum(bool(m.slice_ranges) for m in program.analog)
         return "from the model" + (

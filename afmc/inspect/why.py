@@ -16,7 +16,7 @@ from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.places import crossbars_of, sorted_set
 from afmc.inspect.selection import select
 from afmc.inspect.tables import count, facts, listed
-from afmc.ir import SCHEMA_VERSION, Group, Lever, Matrix, Program, Table
+from afmc.ir import ONE, SCHEMA_VERSION, Group, Lever, Matrix, Program, Table
 from afmc.passes.cuts import STYLES, cut
 from afmc.passes.partition import matches
 from afmc.targets import Target
@@ -300,7 +300,8 @@ class _Explainer:
             products = (
                 "one product" if matrix.per_token == 1 else f"{matrix.per_token:.6g} products"
             )
-            return f"{products} of {matrix.rows:,} x {matrix.cols:,} for a token."
+            unit = ONE[self.program.model.unit]
+            return f"{products} of {matrix.rows:,} x {matrix.cols:,} for {unit}."
         return (
             f"{matrix.per_token:.6g} of its {matrix.copies:,} copies of {matrix.rows:,} x "
             f"{matrix.cols:,} for a token."

@@ -68,18 +68,21 @@ class CostView:
 
 def view_of(costs: Costs) -> CostView:
     work, plan = costs.workload, costs.schedule
+    title = work.described(costs.unit)
     parts = sorted(costs.parts, key=lambda part: -(part.energy_nJ or 0.0))
     known = [part for part in parts if part.energy_nJ]
     return CostView(
-        title=str(work),
+        title=title,
         facts=(
-            ("energy of a token", nanojoules(costs.energy_nJ)),
+            (f"energy of {costs.a_unit}", nanojoules(costs.energy_nJ)),
             (
-                "latency of the prompt" if work.phase == "prefill" else "latency of a token",
+                "latency of the prompt"
+                if work.phase == "prefill"
+                else f"latency of {costs.a_unit}",
                 nanoseconds(costs.latency_ns),
             ),
-            ("interval between tokens of a stream", nanoseconds(plan.interval_ns)),
-            ("tokens a second", per_second(costs.tokens_per_s)),
+            (f"interval between {costs.unit}s of a stream", nanoseconds(plan.interval_ns)),
+            (f"{costs.unit}s a second", per_second(costs.tokens_per_s)),
             (
                 "silicon of the chips used",
                 UNKNOWN if costs.area_mm2 is None else f"{short(costs.area_mm2)} mm²",

@@ -44,8 +44,9 @@ def view_of(program: Program, kinds: Kinds) -> DistributionView | None:
     for name, distribution in known.matrices.items():
         alike.setdefault(kinds.of(name), []).append((name, distribution))
     names = kinds.names()
+    seen = "tokens" if program.model.unit == "token" else "samples"
     about = (
-        f"Inputs are those of {known.tokens:,} tokens of {known.text} (measured)."
+        f"Inputs are those of {known.tokens:,} {seen} of {known.text} (measured)."
         if known.tokens
         else "No inputs were seen: the target needs no ranges, or there was no text."
     )

@@ -19,6 +19,9 @@ from afmc.ir import OCTAVES
 Drive = tuple[object, ...]
 """What row drivers are set to, `Matrix.drive`."""
 
+Given = Tensor | tuple[Tensor, ...]
+"""What a module is given: its only input, or all of them."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -66,17 +69,17 @@ def look_at(
     module: nn.Module,
     readers: Mapping[str, str],
     experts: Iterable[str],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     method: Method,
     observe: Callable[[int], None] = lambda tokens: None,
 ) -> Seen:
     """Range of every input that the matrices read, and where the routers send the tokens.
 
     `readers` maps the name of an activation to the path of one module that reads it; `experts` are
-    paths of modules that are given hidden states and the experts of each token; `windows` are token
-    tensors [batch, sequence]. The statistic is taken over each window and averaged, so that
-    memory is bounded by one window. Rounded to six digits, which is far below what a converter can
-    tell and keeps programs equal between machines.
+    paths of modules that are given hidden states and the experts of each token; `windows` are what
+    the module is given, token tensors [batch, sequence] for instance. The statistic is taken over
+    each window and averaged, so that memory is bounded by one window. Rounded to six digits, which
+    is far below what a converter can tell and keeps programs equal between machines.
     """
     found: dict[str, list[float]] = {name: [] for name in readers}
     chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
@@ -101,7 +104,7 @@ def look_at(
 def mean_squares(
     module: nn.Module,
     readers: Mapping[str, str],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     observe: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Tensor]:
     """The mean square of every input that the matrices read, [rows], by activation.
@@ -125,7 +128,7 @@ def sizes_of_inputs(
     module: nn.Module,
     readers: Mapping[Drive, str],
     ranges: Mapping[Drive, Tensor],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     observe: Callable[[int], None] = lambda tokens: None,
 ) -> dict[Drive, Tensor]:
     """How many values of every input are of which size against their converters' range, as `sizes`
@@ -172,7 +175,7 @@ class _Look:
 def _watch(
     module: nn.Module,
     looks: Iterable[_Look],
-    windows: Iterable[Tensor],
+    windows: Iterable[Given],
     observe: Callable[[int], None],
 ) -> None:
     """Runs the windows and looks at what modules are given."""
@@ -186,8 +189,9 @@ def _watch(
     try:
         with torch.inference_mode():
             for window in windows:
-                module(window)
-                observe(window.numel())
+                inputs = window if isinstance(window, tuple) else (window,)
+                module(*inputs)
+                observe(inputs[0].numel())
     finally:
         for handle in handles:
             handle.remove()

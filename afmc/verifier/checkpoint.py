@@ -20,6 +20,8 @@ from afmc.verifier.report import Finding, counted, more
 MODEL = "model"
 _LONGEST = 100_000_000
 """Bytes of a header; the format's own limit."""
+OTHER_FORMATS = ("model.onnx", "model.pt2")
+"""Files that hold the whole of a model that is no language model."""
 _BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
     **dict.fromkeys(("I16", "U16", "F16", "BF16"), 2),
@@ -38,6 +40,10 @@ def weights_on_disk(mapped: Mapped) -> Finding:
         return Finding({}, (problem,))
     if not folder.is_dir():
         note = f"there is no folder {MODEL}: no weights to compare the matrices with"
+        return Finding({}, notes=(note,), skipped=True)
+    other = next((name for name in OTHER_FORMATS if (folder / name).is_file()), None)
+    if other is not None:
+        note = f"{MODEL}/{other} is not read: its weights are not compared with the matrices"
         return Finding({}, notes=(note,), skipped=True)
     try:
         tensors = _read(folder)

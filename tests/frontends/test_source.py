@@ -19,8 +19,8 @@ from afmc.frontends.cache import cache_dir
 from afmc.frontends.source import Source, resolve, sha256_of
 
 READ_NOW = (
-    "a Hugging Face folder or id, a .gguf file, a .json configuration with --shapes-only, or a"
-    " known name (smollm2-135m)"
+    "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
+    " --shapes-only, or a known name (smollm2-135m)"
 )
 INDEX = "model.safetensors.index.json"
 
@@ -59,6 +59,13 @@ def test_sharded_folder(here: Path) -> None:
 def test_gguf(here: Path) -> None:
     (here / "m.gguf").write_bytes(b"GGUF and so on")
     assert resolve("m.gguf") == Source("m.gguf", "gguf", Path("m.gguf"))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt2"])
+def test_files_of_other_networks(here: Path, kind: str) -> None:
+    path = here / f"net.{kind}"
+    path.write_bytes(b"x")
+    assert resolve(f"net.{kind}") == Source(f"net.{kind}", kind, Path(f"net.{kind}"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "a/b.c_d-e"])
@@ -131,7 +138,7 @@ def nothing(here: Path) -> None:
         *(
             (name, write(name, b"x"), f"{name} is not a kind of file that is read now:"
              f" give {READ_NOW}.")
-            for name in ("m.onnx", "m.pt2", "m.bin", "m.pt", "m.safetensors")
+            for name in ("m.bin", "m.pt", "m.safetensors")
         ),
         (
             "m.gguf",
@@ -216,8 +223,8 @@ NO_SHAPES = (
         (".", True, nothing, ". has no config.json, so it is not a Hugging Face model folder."),
         ("m.gguf", True, write("m.gguf", b"GGUF"), f"m.gguf {NO_SHAPES}"),
         ("smollm2-135m", True, nothing, f"smollm2-135m {NO_SHAPES}"),
-        ("m.onnx", True, write("m.onnx", b"x"),
-         f"m.onnx is not a kind of file that is read now: give {READ_NOW}."),
+        ("m.onnx", True, write("m.onnx", b"x"), f"m.onnx {NO_SHAPES.replace('gguf', 'onnx')}"),
+        ("m.pt2", True, write("m.pt2", b"x"), f"m.pt2 {NO_SHAPES.replace('gguf', 'pt2')}"),
     ],
 )  # fmt: skip
 def test_sentences_about_configurations(

@@ -12,8 +12,8 @@ from torch import nn
 
 from afmc.frontends.export import export
 from afmc.frontends.matrices import find_matrices
+from afmc.frontends.sliding import with_sliding_windows
 from afmc.frontends.stamp import find_structure
-from afmc.frontends.windows import with_windows
 from afmc.ir import Work
 
 
@@ -120,7 +120,7 @@ def test_a_layer_that_slides_looks_at_its_window(shapes_only: bool) -> None:
     found = find_structure(module) if shapes_only else find_matrices(export(module))
     windows = {
         each.after.split(".")[2]: each.window
-        for each in with_windows(found.work, module)
+        for each in with_sliding_windows(found.work, module)
         if each.kind == "attention"
     }
     assert windows == {"0": 5, "1": None}
@@ -132,7 +132,7 @@ def test_a_window_that_is_not_used_is_none() -> None:
     qwen.config.sliding_window, qwen.config.layer_types = 7, None
     qwen.config.use_sliding_window = False
     phi.config.sliding_window = 9
-    assert with_windows(work, qwen)[0].window is None
-    assert with_windows(work, phi)[0].window == 9
-    assert with_windows(work, llama) == tuple(work)
-    assert with_windows([Work("", "norm", 1.0)], phi)[0].window is None
+    assert with_sliding_windows(work, qwen)[0].window is None
+    assert with_sliding_windows(work, phi)[0].window == 9
+    assert with_sliding_windows(work, llama) == tuple(work)
+    assert with_sliding_windows([Work("", "norm", 1.0)], phi)[0].window is None

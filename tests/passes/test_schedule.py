@@ -227,4 +227,33 @@ def test_a_matrix_that_is_used_again_is_no_circle() -> None:
     first = Matrix("m0", 8, 8, "x,y", module="m0", sources=("m0", "m1"), per_token=2.0)
     second = Matrix("m1", 8, 8, "z", module="m1", sources=("m0",))
     found = timed(placed(program_of([first, second])))
-    assert found.latency_ns == pytest.approx(20.0)
+    assert found.latency_ns == pytest.approx(30.0)  # its two uses, and the other's one
+
+
+def windows(uses: float) -> Program:
+    """A convolution with so many windows, and a matrix after it."""
+    first = Matrix("m0", 8, 8, "x", module="m0", per_token=uses)
+    second = Matrix("m1", 8, 8, "y", module="m1", sources=("m0",))
+    return program_of([first, second])
+
+
+@pytest.mark.parametrize(
+    ("uses", "tiles", "turns"), [(100, None, 100), (100, 5, 25), (100, 4, 34), (3, 5, 1), (7, 5, 2)]
+)
+def test_windows_are_read_one_after_the_other_or_by_replicas(
+    uses: float, tiles: int | None, turns: int
+) -> None:
+    program = placed(windows(uses), settings={"replicate.tiles": tiles} if tiles else {})
+    replicas = max(program.groups[0].replicas, default=1)
+    found = timed(program)
+    assert found.latency_ns == pytest.approx((turns + 1) * READ)
+    assert found.interval_ns == pytest.approx(max(1, uses / replicas) * READ)
+    assert program.replication is None or program.replication.turns == turns
+
+
+def test_replicas_on_tiers_of_one_tile_take_turns() -> None:
+    program = placed(windows(8), tiers=4, tiles=1, settings={"replicate.tiles": 3})
+    found = timed(program)
+    assert program.groups[0].replicas == (2,)
+    assert found.interval_ns == pytest.approx(9 * READ)
+    assert found.latency_ns == pytest.approx(9 * READ)

@@ -1,0 +1,118 @@
+"""Whatever the user hands over as a model, and the samples that come with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from afmc.errors import ModelError, OptionError, SampleError
+from afmc.frontends import huggingface
+from afmc.frontends.huggingface import Loaded
+from afmc.frontends.programs import from_example, from_file, from_program
+from afmc.frontends.source import Source, resolve
+from afmc.samples import Samples, fitted, read_samples
+
+ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path
+"""One input, several, samples by name, or an ``.npz`` file."""
+
+
+def load(
+    model: str | Path | nn.Module | ExportedProgram,
+    example_inputs: ExampleInputs | None = None,
+    *,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+) -> tuple[Loaded, Samples | None]:
+    """A model that is ready, and its samples in the order and the types in which it reads them.
+
+    Raises ModelError, SampleError or OptionError, in one sentence.
+    """
+    given = _read(example_inputs)
+    if isinstance(model, ExportedProgram):
+        loaded = from_program(model)
+        if given is None and model.example_inputs is not None:
+            given = _named(model.example_inputs[0])
+    elif isinstance(model, nn.Module) and given is not None:
+        loaded = from_example(model, [torch.tensor(each) for each in given.arrays.values()])
+    elif isinstance(model, nn.Module):
+        loaded = huggingface.from_module(model, tokenizer)
+    else:
+        loaded = load_source(
+            resolve(str(model)),
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+            log=log,
+        )
+        if tokenizer is not None:
+            loaded = replace(loaded, tokenizer=tokenizer)
+    if given is None:
+        return loaded, None
+    if loaded.graph is None:
+        raise OptionError(
+            f"{loaded.name} is a language model: its input ranges are calibrated on a text "
+            f"(--text), not on samples."
+        )
+    inputs = loaded.graph.inputs
+    if all(key.isdecimal() for key in given.arrays):  # by their places
+        if len(given.arrays) != len(inputs):
+            raise SampleError(
+                f"{loaded.name} has {len(inputs)} inputs, but {len(given.arrays)} are given."
+            )
+        names = [each.name for each in inputs]
+        arrays = dict(zip(names, given.arrays.values(), strict=True))
+        given = replace(given, arrays=arrays)
+    return loaded, fitted(given, inputs, loaded.name)
+
+
+def load_source(
+    source: Source,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    log: Callable[[str], None] = lambda line: None,
+) -> Loaded:
+    """A model from a file, a folder or the hub. Raises ModelError."""
+    if source.kind == "onnx":
+        assert source.path is not None
+        if find_spec("onnx") is None:
+            raise ModelError(
+                f"reading {source.name} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+            )
+        from afmc.frontends.onnx.load import load as load_onnx
+
+        return load_onnx(source.path, source.name)
+    if source.kind == "pt2":
+        assert source.path is not None
+        return from_file(source.path, source.name)
+    return huggingface.load(source, revision=revision, trust_remote_code=trust_remote_code, log=log)
+
+
+def _read(example_inputs: ExampleInputs | None) -> Samples | None:
+    if example_inputs is None or isinstance(example_inputs, Samples):
+        return example_inputs
+    if isinstance(example_inputs, str | Path):
+        return read_samples(example_inputs)
+    return _named([example_inputs] if isinstance(example_inputs, Tensor) else example_inputs)
+
+
+def _named(tensors: Sequence[Any]) -> Samples:
+    """By their places."""
+    arrays: Mapping[str, Any] = {
+        str(place): each.detach().cpu().numpy() for place, each in enumerate(tensors)
+    }
+    counts = {each.shape[0] if each.ndim else 0 for each in arrays.values()}
+    if len(counts) != 1 or counts == {0}:
+        raise SampleError(
+            "the first dimension of every example input must count samples, the same number in "
+            "each, and at least one."
+        )
+    return Samples(arrays, name="example inputs")
