@@ -72,6 +72,7 @@ NOT_VERIFIED = {
     "remainder[].reason",
     "matrices[].chooses",
     "repair",
+    "model.unit",
     "moved",
     "summary.blocks_moved",
     "summary.defects",
