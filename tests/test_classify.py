@@ -212,3 +212,12 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> str:
     model: Any = tiny_model("llama")
     model.save_pretrained(folder)
     return str(folder)
+
+
+def test_without_the_package_onnx(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afmc.frontends.load.find_spec", lambda name: None)
+    with pytest.raises(ModelError) as error:
+        afmc.compile(onnx_file, PERFECT)
+    assert str(error.value) == (
+        f"reading {onnx_file} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+    )

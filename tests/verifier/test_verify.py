@@ -75,6 +75,7 @@ NOT_VERIFIED = {
     "matrices[].chooses",
     "repair",
     "distributions",
+    "model.unit",
     "moved",
     "summary.blocks_moved",
     "summary.defects",
