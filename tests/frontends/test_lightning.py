@@ -238,8 +238,8 @@ def test_ranges_of_row_slices_are_shown(tmp_path: Path) -> None:
     assert " input ranges   from the model; 15 matrices have one for each row slice" in screen
     assert (
         " trained for    inputs of 8 bits, outputs of 8 bits, output bound 14 by the largest "
-        "weight of each column, row slices of at most 20, weights within 2.5 standard deviations of each "
-        "column; by rpu_config of AIHWKIT-Lightning"
+        "weight of each column, row slices of at most 20, weights within 2.5 standard deviations "
+        "of each column; by rpu_config of AIHWKIT-Lightning"
     ) in screen
     assert (
         f"±{first:.6g}, ±{second:.6g}, ±{third:.6g} for row slices of nearly equal size"
