@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.inspect.places import crossbars_of
-from afmc.ir import Group, Program
+from afmc.ir import Group, Matrix, Program
 from afmc.numbers import nanojoules, percent, short
 from afmc.report.names import Kinds
 from afmc.targets import Target
@@ -104,7 +104,7 @@ def list_matrices(
                 blocks=0 if mine is None else mine.blocks,
                 tiles=0 if mine is None else len(mine.crossbars),
                 use=None if mine is None else mine.weights / (len(mine.crossbars) * size),
-                range=_range([matrix.input_range]),
+                range=_range([matrix]),
                 where=where,
                 reason=why if mine is None else mine.merged,
                 figures=tuple(figure.of.get(matrix.name) for figure in figures),
@@ -130,7 +130,7 @@ def list_matrices(
                 blocks=sum(p.blocks for p in parts),
                 tiles=tiles,
                 use=sum(p.weights for p in parts) / (tiles * size) if parts else None,
-                range=_range([m.input_range for m in members]),
+                range=_range(members),
                 where=where,
                 reason=why,
                 figures=tuple(
@@ -190,9 +190,10 @@ def _merged(group: Group, name: str) -> str:
     return f"one with {', '.join(others[:4])}{more}"
 
 
-def _range(values: Sequence[float | None]) -> str:
+def _range(matrices: Sequence[Matrix]) -> str:
     """Half widths of the input converters' ranges; empty where there is none."""
-    known = [value for value in values if value is not None]
+    each = (value for m in matrices for value in (m.input_range, *m.slice_ranges))
+    known = [value for value in each if value is not None]
     if not known:
         return ""
     low, high = short(min(known)), short(max(known))

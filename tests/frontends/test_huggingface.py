@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from afmc.errors import ModelError
-from afmc.frontends import convert
+from afmc.frontends import convert, huggingface
 from afmc.frontends.huggingface import Loaded, from_module, load
 from afmc.frontends.source import Source, resolve
 
@@ -150,6 +151,29 @@ def test_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         " be reached or has no such model ("
     )
     assert text.endswith("). Did you mean 'smollm2-135m'?")
+
+
+def test_pickled_weights_of_the_hub_are_fetched_only_without_others(
+    tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most repositories that have both have twice the bytes."""
+    module: Any = tiny("llama")
+    module.config.save_pretrained(tmp_path)
+    asked = []
+
+    def pretend(name: str, *, allow_patterns: list[str], **options: object) -> str:
+        asked.append("pytorch_model*.bin" in allow_patterns)
+        assert "rpu_config" in allow_patterns
+        if asked[-1]:
+            torch.save(module.state_dict(), tmp_path / "pytorch_model.bin")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface, "snapshot_download", pretend)
+    assert load(Source("some/model", "hub")).sha256
+    assert asked == [False, True]
+    save(module, tmp_path)
+    load(Source("some/model", "hub"))
+    assert asked == [False, True, False]
 
 
 class TestFromModule:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from analog_checkpoints import RPU_CONFIG, Kind, configuration, converted, save
 from models import tiny_tokenizer
+from printing import shown
 from torch import Tensor, nn
 
 import afmc
@@ -20,6 +21,9 @@ from afmc.errors import ModelError
 from afmc.frontends.huggingface import load
 from afmc.frontends.rpu_config import read_rpu_config
 from afmc.frontends.source import resolve
+from afmc.inspect.layer import render_layer
+from afmc.inspect.screen import render
+from afmc.inspect.why import render_why
 from afmc.ir import Training
 from afmc.text import Text
 
@@ -221,6 +225,28 @@ def test_what_it_was_trained_for_is_said(tmp_path: Path) -> None:
     text = Text("words", "words " * 400)
     notes = model.validate(text, tokens=32, window=16, instances=1).notes
     assert set(model.summary["notes"]) <= set(notes)
+
+
+def test_ranges_of_row_slices_are_shown(tmp_path: Path) -> None:
+    config = configuration(
+        mapping__max_input_size=20, clip__type=clip("LAYER_GAUSSIAN_PER_CHANNEL"), clip__sigma=2.5
+    )
+    model = on_tiles(save(converted(config), config, tmp_path / "m"), 20)
+    artifact, name = model.as_artifact(), "model.layers.0.mlp.down_proj"
+    first, second, third = model.program.matrix(f"{name}.weight").slice_ranges
+    screen = shown(render(artifact), 300)
+    assert " input ranges   from the model; 15 matrices have one for each row slice" in screen
+    assert (
+        " trained for    inputs of 8 bits, outputs of 8 bits, output bound 14 by the largest "
+        "weight of each column, row slices of at most 20, weights within 2.5 standard deviations "
+        "of each column; by rpu_config of AIHWKIT-Lightning"
+    ) in screen
+    assert (
+        f"±{first:.6g}, ±{second:.6g}, ±{third:.6g} for row slices of nearly equal size"
+        in shown(render_why(artifact, name, 20), 300)
+    )
+    least, most = (pick(first, second, third) for pick in (min, max))
+    assert f"{least:.4g} to {most:.4g}" in shown(render_layer(artifact, name, 20), 300)
 
 
 def test_dynamic_ranges_are_calibrated(tmp_path: Path) -> None:
