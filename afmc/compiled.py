@@ -57,6 +57,9 @@ GRAPH = "graph.pt2"
 ROUTED_TOKENS = 4096
 """Of how many tokens of the calibration text a program keeps the experts at most."""
 
+_WINDOW = 1024
+"""Tokens of a window that nobody chose, if the model takes so many."""
+
 _REPAIR_TOKENS = 1024
 """On which the mean square of every input is measured."""
 
@@ -274,7 +277,7 @@ class CompiledModel:
         text: str | Path | Text | None = None,
         *,
         tokens: int = 4096,
-        window: int = 1024,
+        window: int | None = None,
         instances: int = 5,
         seed: int = 0,
         at: Sequence[str | float] = (),
@@ -287,8 +290,9 @@ class CompiledModel:
     ) -> Validation:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
-        Over the first whole windows within `tokens` tokens of a text (half of the standard
-        library's help topics without one), for `instances` manufactured chips, under every
+        Over the first whole windows within `tokens` tokens of a text (without one, that of
+        `afmc.text.read_text`), each of `window` tokens (1,024, or as many as the model takes if
+        those are fewer), for `instances` manufactured chips, under every
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
@@ -320,13 +324,18 @@ class CompiledModel:
         broken = gather_defects(defects, self.target)
         if broken is not None:
             notes += (lower.check_defects(self.program, self.target, broken),)
+        window = _longest_window(self.digital.config) if window is None else window
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
                 f"{tokens}."
             )
         self._check_length(window, f"--window {window}")
-        source = text if isinstance(text, Text) else read_text(text, "validation")
+        source = (
+            text
+            if isinstance(text, Text)
+            else read_text(text, "validation", self.program.model.name)
+        )
         windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
         start = time.perf_counter()
         self._written, self._programming_s = None, []
@@ -418,8 +427,7 @@ class CompiledModel:
         return str(tokenizer.decode(new, skip_special_tokens=True))
 
     def _check_length(self, tokens: int, what: str) -> None:
-        config: Any = self.digital.config
-        longest = getattr(config, "max_position_embeddings", None)
+        longest = _positions(self.digital.config)
         if longest is not None and tokens > longest:
             raise OptionError(
                 f"{what}: {tokens} tokens are more than the {longest} positions of "
@@ -469,7 +477,7 @@ class CompiledModel:
 
 def compile(
     model: str | Path | nn.Module,
-    target: str | Path | Target,
+    target: str | Path | Target = "afm-512-projected",
     *,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
@@ -492,13 +500,14 @@ def compile(
 
     Parameters
     ----------
-    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id, a ``.gguf`` file,
-        or a module in memory (then with its `tokenizer`, where the target has converters). With
-        `shapes_only` also a ``.json`` configuration.
-    target: a name, a ``.toml`` file, or a `Target`.
+    model: a name that afmc knows (``demo``, ``demo-teacher``, ``smollm2-135m``), a Hugging Face
+        folder or id, a ``.gguf`` file, or a module in memory (then with its `tokenizer`, where the
+        target has converters). With `shapes_only` also a ``.json`` configuration.
+    target: a name, a ``.toml`` file, or a `Target`; the tiles of the paper on analog foundation
+        models without one.
     digital: patterns of matrices to keep digital besides those that must be.
-    text: calibrates the input ranges that the model does not bring along; half of the standard
-        library's help topics without one.
+    text: calibrates the input ranges that the model does not bring along; that of
+        `afmc.text.read_text` without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
         [tokens, experts of a token] for each experts' module; seen on the text without it.
@@ -556,7 +565,7 @@ def compile(
     exported = None
     if kept is not None:
         assert keep is not None
-        calibrated = (str(method), "" if shapes_only else _source(text).sha256)
+        calibrated = (str(method), "" if shapes_only else _source(text, loaded).sha256)
         start = _as_kept(start, kept.program, routing)
         program = keep_placements(start, hardware, steps, kept, calibrated, Path(keep))
     else:
@@ -634,7 +643,7 @@ def _repair(
     tiles = lower.make_tiles(loaded.module, program, target)
     squares, name = {}, ""
     if loaded.tokenizer is not None and "permute" in methods:
-        source = _source(text)
+        source = _source(text, loaded)
         windows = _windows(loaded, source, _REPAIR_TOKENS)
         readers = _readers(program)
         module = lower.grouped(loaded.module, program.matrices, {})
@@ -695,18 +704,26 @@ def _needs_ranges(program: Program, target: Target) -> bool:
     return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
 
 
-def _source(text: str | Path | Text | None) -> Text:
-    return text if isinstance(text, Text) else read_text(text, "calibration")
+def _source(text: str | Path | Text | None, loaded: Loaded) -> Text:
+    return text if isinstance(text, Text) else read_text(text, "calibration", loaded.name)
 
 
 def _windows(loaded: Loaded, source: Text, tokens: int) -> list[torch.Tensor]:
-    """So many tokens of a text, in windows of at most 1,024."""
+    """So many tokens of a text, in windows as long as possible."""
     ids = tokenise(loaded.tokenizer, source.content, tokens)
-    config: Any = loaded.config
-    window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+    window = min(len(ids), _longest_window(loaded.config))
     if window < 2:
         raise TextError(f"the text {source.name} is too short to calibrate on.")
     return list(windows_of(ids, window))
+
+
+def _longest_window(config: Any) -> int:
+    return min(_WINDOW, _positions(config) or _WINDOW)
+
+
+def _positions(config: Any) -> int | None:
+    """Tokens that a model takes at most, where it says so."""
+    return getattr(config, "max_position_embeddings", None)
 
 
 def _readers(program: Program) -> dict[str, str]:
@@ -733,7 +750,7 @@ def _calibrate(
             f"{loaded.name} has no tokenizer, so its input ranges cannot be calibrated on text; "
             f"save one beside the model or pass tokenizer=..."
         )
-    source = _source(text)
+    source = _source(text, loaded)
     windows = _windows(loaded, source, tokens)
     readers = _readers(program) if ranges else {}
     banks = filter(is_bank, program.matrices if program.routing is None else ())

@@ -39,7 +39,8 @@ TextFile = Annotated[
     typer.Option(
         "--text",
         metavar="FILE",
-        help="UTF-8 text. Without it, half of the help topics of Python's standard library.",
+        help="UTF-8 text. Without it, half of the help topics of Python's standard library; for "
+        "the demo models, text of their own.",
     ),
 ]
 Trust = Annotated[
@@ -64,14 +65,14 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id, or a .gguf file; with --shapes-only "
-            "also a .json configuration.",
+            help="demo, demo-teacher, smollm2-135m, a Hugging Face folder or id, or a .gguf file; "
+            "with --shapes-only also a .json configuration.",
         ),
     ],
     target: Annotated[
         str,
         typer.Option("--target", "-t", metavar="T", help="A name ('afmc targets list') or .toml."),
-    ],
+    ] = "afm-512-projected",
     directory: Annotated[
         Path | None,
         typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
@@ -190,7 +191,7 @@ def compile(
     directory = directory or Path(f"{Path(model).name.removesuffix('.json')}.{name}")
     check_writable(directory)
     resolve(model, shapes_only=shapes_only)
-    source = None if shapes_only and text is None else read_text(text, "calibration")
+    source = None if shapes_only and text is None else read_text(text, "calibration", model)
     sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
@@ -429,7 +430,12 @@ def validate(
     directory: Folder,
     text: TextFile = None,
     tokens: Annotated[int, typer.Option(min=2, help="Read at most so many tokens.")] = 4096,
-    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Tokens a window. [default: 1024, or as many as the model takes if fewer]"
+        ),
+    ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
     seed: Seed = 0,
     at: Annotated[
@@ -500,7 +506,7 @@ def validate(
     }
     conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
     broken = gather_defects(defects, kept.target)
-    source = read_text(text, "validation")
+    source = read_text(text, "validation", kept.program.model.name)
     with output.progress() as progress:
         progress("load", 0, 0)
         from afmc.cli.validation import render
