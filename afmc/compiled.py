@@ -89,6 +89,9 @@ ROUTED_TOKENS = 4096
 _SAMPLES = 256
 """Samples at once, where the model takes any number."""
 
+_WINDOW = 1024
+"""Tokens of a window that nobody chose, if the model takes so many."""
+
 _REPAIR_TOKENS = 1024
 """On which the mean square of every input is measured."""
 
@@ -310,7 +313,7 @@ class CompiledModel:
         text: str | Path | Text | None = None,
         *,
         tokens: int = 4096,
-        window: int = 1024,
+        window: int | None = None,
         instances: int = 5,
         seed: int = 0,
         at: Sequence[str | float] = (),
@@ -324,8 +327,9 @@ class CompiledModel:
     ) -> Validation:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
-        Over the first whole windows within `tokens` tokens of a text (half of the standard
-        library's help topics without one), for `instances` manufactured chips, under every
+        Over the first whole windows within `tokens` tokens of a text (without one, that of
+        `afmc.text.read_text`), each of `window` tokens (1,024, or as many as the model takes if
+        those are fewer), for `instances` manufactured chips, under every
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
@@ -360,13 +364,18 @@ class CompiledModel:
                 f"{self.program.model.name} is no language model: its accuracy is measured on "
                 f"labelled samples (--data FILE.npz, or classify(...))."
             )
+        window = _longest_window(self.digital.config) if window is None else window
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
                 f"{tokens}."
             )
         self._check_length(window, f"--window {window}")
-        source = text if isinstance(text, Text) else read_text(text, "validation")
+        source = (
+            text
+            if isinstance(text, Text)
+            else read_text(text, "validation", self.program.model.name)
+        )
         windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
         start = time.perf_counter()
         self._written, self._programming_s = None, []
@@ -580,8 +589,7 @@ class CompiledModel:
         return str(tokenizer.decode(new, skip_special_tokens=True))
 
     def _check_length(self, tokens: int, what: str) -> None:
-        config: Any = self.digital.config
-        longest = getattr(config, "max_position_embeddings", None)
+        longest = _positions(self.digital.config)
         if longest is not None and tokens > longest:
             raise OptionError(
                 f"{what}: {tokens} tokens are more than the {longest} positions of "
@@ -628,7 +636,7 @@ class CompiledModel:
 
 def compile(
     model: str | Path | nn.Module | ExportedProgram,
-    target: str | Path | Target,
+    target: str | Path | Target = "afm-512-projected",
     *,
     example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
@@ -652,18 +660,20 @@ def compile(
 
     Parameters
     ----------
-    model: a name that afmc knows (``smollm2-135m``), a Hugging Face folder or id (also with the
-        ``pytorch_model.bin`` and ``rpu_config`` of AIHWKIT-Lightning), a ``.gguf`` file, or a
-        module in memory (then with its `tokenizer`, where the target has converters). With
-        `shapes_only` also a ``.json`` configuration. Other than language models: an ``.onnx`` or
-        ``.pt2`` file, a `torch.export.ExportedProgram`, or any module with `example_inputs`.
-    target: a name, a ``.toml`` file, or a `Target`.
+    model: a name that afmc knows (``demo``, ``demo-teacher``, ``smollm2-135m``), a Hugging Face
+        folder or id (also with the ``pytorch_model.bin`` and ``rpu_config`` of
+        AIHWKIT-Lightning), a ``.gguf`` file, or a module in memory (then with its `tokenizer`,
+        where the target has converters). With `shapes_only` also a ``.json`` configuration. Other
+        than language models: an ``.onnx`` or ``.pt2`` file, a `torch.export.ExportedProgram`, or
+        any module with `example_inputs`.
+    target: a name, a ``.toml`` file, or a `Target`; the tiles of the paper on analog foundation
+        models without one.
     example_inputs: samples for a model that is no language model, on which its input ranges are
         calibrated: a tensor for each input, whose first dimension counts samples, or an ``.npz``
         file with ``inputs``, or an array for each input by its name.
     digital: patterns of matrices to keep digital besides those that must be.
-    text: calibrates the input ranges that the model does not bring along; half of the standard
-        library's help topics without one.
+    text: calibrates the input ranges that the model does not bring along; that of
+        `afmc.text.read_text` without one.
     calibration: ``std:K`` or ``percentile:P``, see `afmc.simulator.calibrate.Method`.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
         [tokens, experts of a token] for each experts' module; seen on the text without it.
@@ -904,7 +914,11 @@ class _ToSee:
 
     @cached_property
     def source(self) -> Text:
-        return self.text if isinstance(self.text, Text) else read_text(self.text, "calibration")
+        return (
+            self.text
+            if isinstance(self.text, Text)
+            else read_text(self.text, "calibration", self.loaded.name)
+        )
 
     @property
     def possible(self) -> bool:
@@ -944,18 +958,26 @@ class _ToSee:
         return list(map(tensors_of, whole))
 
     def _windows(self, tokens: int) -> list[torch.Tensor]:
-        """So many tokens of a text, in windows of at most 1,024."""
+        """So many tokens of a text, in windows as long as possible."""
         if self.loaded.tokenizer is None:
             raise ModelError(
                 f"{self.loaded.name} has no tokenizer, so its input ranges cannot be calibrated on "
                 f"text; save one beside the model or pass tokenizer=..."
             )
         ids = tokenise(self.loaded.tokenizer, self.source.content, tokens)
-        config: Any = self.loaded.config
-        window = min(1024, len(ids), getattr(config, "max_position_embeddings", None) or 1024)
+        window = min(len(ids), _longest_window(self.loaded.config))
         if window < 2:
             raise TextError(f"the text {self.source.name} is too short to calibrate on.")
         return list(windows_of(ids, window))
+
+
+def _longest_window(config: Any) -> int:
+    return min(_WINDOW, _positions(config) or _WINDOW)
+
+
+def _positions(config: Any) -> int | None:
+    """Tokens that a model takes at most, where it says so."""
+    return getattr(config, "max_position_embeddings", None)
 
 
 def _readers(program: Program) -> dict[str, str]:

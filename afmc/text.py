@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from afmc.demo import MODELS, text_for
 from afmc.errors import TextError
 
 Use = Literal["calibration", "validation"]
@@ -22,13 +23,16 @@ class Text:
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
-def read_text(path: str | Path | None, use: Use) -> Text:
-    """A UTF-8 file as it is, or, without one, half of the standard library's help topics.
+def read_text(path: str | Path | None, use: Use, model: str = "") -> Text:
+    """A UTF-8 file as it is, or, without one, what is there without a network.
 
-    The topics (`pydoc_data.topics`, technical English) come with every CPython, so that this works
-    with no network. Their first half validates and their second half calibrates, so that nothing is
-    measured on the text that set the ranges. Raises TextError.
+    For the models that come with afmc that is text of their own kind, which came with them; for any
+    other `model` the standard library's help topics (`pydoc_data.topics`, technical English, in
+    every CPython). Nothing is measured on the text that set the ranges: of the topics the first
+    half validates and the second half calibrates. Raises TextError.
     """
+    if path is None and model in MODELS:
+        return Text(f"the demo's {use} text", text_for(use).read_text(encoding="utf-8"))
     if path is None:
         return _help_topics(use)
     path = Path(path)

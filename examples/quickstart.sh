@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# From nothing to a language model on noisy analog tiles: environment, model, compile, accuracy.
+# From nothing to language models on noisy analog tiles: environment, models, compile, accuracy.
 # Repeated, it neither downloads nor converts again.
 #
 #   PYTHON   the interpreter to use, 3.11 or newer   [python3.11, or python3]
 #   VENV     where the environment goes              [.venv]
-#   RESULTS  where the compiled model goes           [results/smollm2-135m.afm-512-projected]
+#   RESULTS  where the compiled SmolLM2 goes         [results/smollm2-135m.afm-512-projected]
+#            and beside it the two demo models       [results/demo.afm-512-projected, ...]
 #   TARGET   the hardware                            [afm-512-projected]
+#   SMOLLM2  no: the demo models alone, which come with afmc
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/support/environment.sh
@@ -13,17 +15,32 @@ source tests/support/environment.sh
 venv=${VENV:-.venv}
 target=${TARGET:-afm-512-projected}
 results=${RESULTS:-results/smollm2-135m.$target}
+beside=$(dirname "$results")
 
 make_environment "$venv" gguf
 afmc=$venv/bin/afmc
 
-if [ -f "$results/program.json" ]; then
-    echo "== $results is there already; remove it to compile again"
-    "$afmc" inspect "$results"
-else
-    echo "== compile SmolLM2-135M onto $target"
-    "$afmc" compile smollm2-135m --target "$target" -o "$results"
-fi
+# compile MODEL DIR TITLE: unless that was done before.
+compile() {
+    if [ -f "$2/program.json" ]; then
+        echo "== $2 is there already; remove it to compile again"
+        "$afmc" inspect "$2"
+    else
+        echo "== compile $3 onto $target"
+        "$afmc" compile "$1" --target "$target" -o "$2"
+    fi
+}
+
+compile demo "$beside/demo.$target" "a small analog foundation model"
+compile demo-teacher "$beside/demo-teacher.$target" "the model that it was made from"
+echo "== accuracy of both on three chips: the analog foundation model was trained to stand noise"
+"$afmc" validate "$beside/demo.$target" --instances 3
+"$afmc" validate "$beside/demo-teacher.$target" --instances 3
+echo "   text:        $afmc run $beside/demo.$target 'It was a truth'"
+[ "${SMOLLM2:-}" != no ] || exit 0
+
+get_smollm2 "$venv"
+compile smollm2-135m "$results" SmolLM2-135M
 echo "== accuracy on three chips, on text that comes with Python"
 "$afmc" validate "$results" --tokens 2048 --instances 3
 echo "== results: $results"

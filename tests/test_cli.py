@@ -418,7 +418,7 @@ def test_a_users_own_target_file(afmc: Run, workplace: Path) -> None:
 def test_doctor(afmc: Run) -> None:
     data = parsed(afmc("doctor", "--json"))
     assert data["missing"] == [] and data["required"]["torch"].startswith("2.")
-    assert "hermes-64" in data["targets"]
+    assert "hermes-64" in data["targets"] and data["models"]["demo"] == data["afmc"]
     assert "torch" in afmc("doctor").stdout
 
 

@@ -39,7 +39,8 @@ TextFile = Annotated[
     typer.Option(
         "--text",
         metavar="FILE",
-        help="UTF-8 text. Without it, half of the help topics of Python's standard library.",
+        help="UTF-8 text. Without it, half of the help topics of Python's standard library; for "
+        "the demo models, text of their own.",
     ),
 ]
 DataFile = Annotated[
@@ -79,14 +80,15 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="smollm2-135m, a Hugging Face folder or id (also of AIHWKIT-Lightning), or a "
-            ".gguf, .onnx or .pt2 file; with --shapes-only also a .json configuration.",
+            help="demo, demo-teacher, smollm2-135m, a Hugging Face folder or id (also of "
+            "AIHWKIT-Lightning), or a .gguf, .onnx or .pt2 file; with --shapes-only also a .json "
+            "configuration.",
         ),
     ],
     target: Annotated[
         str,
         typer.Option("--target", "-t", metavar="T", help="A name ('afmc targets list') or .toml."),
-    ],
+    ] = "afm-512-projected",
     directory: Annotated[
         Path | None,
         typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
@@ -208,7 +210,7 @@ def compile(
     directory = directory or Path(f"{stem}.{name}")
     check_writable(directory)
     resolve(model, shapes_only=shapes_only)
-    source = None if text is None else read_text(text, "calibration")
+    source = None if text is None else read_text(text, "calibration", model)
     samples = None if data is None else read_samples(data)
     sample = None if routing is None else read_routing(routing)
 
@@ -499,7 +501,12 @@ def validate(
         int | None, typer.Option(min=1, help="Use at most so many of --data; all without it.")
     ] = None,
     tokens: Annotated[int, typer.Option(min=2, help="Read at most so many tokens.")] = 4096,
-    window: Annotated[int, typer.Option(min=2, help="Tokens a window.")] = 1024,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Tokens a window. [default: 1024, or as many as the model takes if fewer]"
+        ),
+    ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
     seed: Seed = 0,
     at: Annotated[
@@ -585,7 +592,7 @@ def validate(
     }
     conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
     broken = gather_defects(defects, kept.target)
-    source = read_text(text, "validation")
+    source = read_text(text, "validation", kept.program.model.name)
     with output.progress() as progress:
         progress("load", 0, 0)
         from afmc.cli.validation import render, render_classification

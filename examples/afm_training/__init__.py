@@ -1,0 +1,1 @@
+"""Hardware-aware training of a small language model, as `examples/train_demo_afm.py` runs it."""
