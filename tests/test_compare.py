@@ -57,12 +57,12 @@ costs
  ─────────────────────────────────────────────────────────────────────────────────
      decode, context 512, batch 1: nJ a token            20.6135       20.6135
  ≠   decode, context 512, batch 1: ns                    220           340
- ≠   decode, context 512, batch 1: ns between tokens     106.667       253.333
+ ≠   decode, context 512, batch 1: ns between tokens     93.3333       253.333
  ≠   decode, context 512, batch 1: tokens a second       4.54545e+06   2.94118e+06
      decode, context 512, batch 1: mm2                   2.4           2.4
      decode, context 2,048, batch 1: nJ a token          20.6135       20.6135
  ≠   decode, context 2,048, batch 1: ns                  220           340
- ≠   decode, context 2,048, batch 1: ns between tokens   106.667       253.333
+ ≠   decode, context 2,048, batch 1: ns between tokens   93.3333       253.333
  ≠   decode, context 2,048, batch 1: tokens a second     4.54545e+06   2.94118e+06
      decode, context 2,048, batch 1: mm2                 2.4           2.4
 
