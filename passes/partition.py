@@ -11,7 +11,11 @@ from afmc.ir import Matrix, Program
 from afmc.targets import Target
 
 # Layers that compute x @ W + b and nothing else, so that a tile can stand in for them.
-REPLACEABLE = ("torch.nn.modules.linear.Linear", "transformers.pytorch_utils.Conv1D")
+REPLACEABLE = (
+    "torch.nn.modules.linear.Linear",
+    "transformers.pytorch_utils.Conv1D",
+    "transformers.models.falcon.modeling_falcon.FalconLinear",
+)
 
 # Products of a bank of experts with tokens that are sorted by expert.
 GROUPED = ("transformers.grouped_mm_fallback.default", "aten._grouped_mm.default")

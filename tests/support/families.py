@@ -1,0 +1,126 @@
+"""Small random models of the families that users bring, and the README's table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers as hf
+from models import ARCHITECTURES, SIZES, TOKENS, tiny_tokenizer
+
+import afmc
+from afmc.errors import ModelError
+
+_OLDER: dict[str, Any] = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    **TOKENS,
+}
+FAMILIES: dict[str, Callable[[], torch.nn.Module]] = {
+    **{
+        name: ARCHITECTURES[architecture]
+        for name, architecture in (
+            ("Llama", "llama"),
+            ("Qwen2", "qwen2"),
+            ("Phi-3", "phi3"),
+            ("Gemma 3", "gemma3"),
+            ("GPT-2", "gpt2"),
+            ("BERT", "bert"),
+            ("Mixtral", "mixtral"),
+            ("Qwen3-MoE", "qwen3_moe"),
+            ("DeepSeek-V3", "deepseek_v3"),
+            ("gpt-oss", "gpt_oss"),
+        )
+    },
+    "Mistral": lambda: hf.MistralForCausalLM(hf.MistralConfig(**SIZES, sliding_window=16)),
+    "Qwen3": lambda: hf.Qwen3ForCausalLM(hf.Qwen3Config(**SIZES, head_dim=8)),
+    "Gemma": lambda: hf.GemmaForCausalLM(hf.GemmaConfig(**SIZES, head_dim=8)),
+    "Gemma 2": lambda: hf.Gemma2ForCausalLM(hf.Gemma2Config(**SIZES, head_dim=8)),
+    "GPT-NeoX": lambda: hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**_OLDER, intermediate_size=48)),
+    "OPT": lambda: hf.OPTForCausalLM(hf.OPTConfig(**_OLDER, ffn_dim=48, word_embed_proj_dim=32)),
+    "Falcon": lambda: hf.FalconForCausalLM(hf.FalconConfig(**_OLDER, bias=True)),
+    "T5 encoder": lambda: hf.T5EncoderModel(
+        hf.T5Config(
+            vocab_size=60,
+            d_model=32,
+            d_kv=8,
+            d_ff=48,
+            num_layers=2,
+            num_heads=4,
+            pad_token_id=2,
+            eos_token_id=1,
+        )
+    ),
+    "Mamba": lambda: hf.MambaForCausalLM(
+        hf.MambaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2, state_size=4, **TOKENS)
+    ),
+}
+"""By the name that users know."""
+HEADINGS = (
+    "family",
+    "matrices",
+    "on tiles",
+    "multiply-accumulates on tiles",
+    "what is not, and why",
+)
+# Cut by rows and by columns.
+TARGET = afmc.load_target("ideal-512", {"crossbar.rows": 20, "crossbar.columns": 24})
+
+
+@dataclass(frozen=True)
+class Found:
+    row: tuple[str, ...]
+    """Of the README's table."""
+    module_error: float | None
+    """Largest difference of outputs from the model's own, by the largest of these; None where it
+    is not compiled."""
+    graph_error: float | None
+    """The same of the exported graph."""
+
+
+def look_at(family: str) -> Found:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = FAMILIES[family]().eval()
+        ids = torch.randint(3, 39, (3, 21))
+    try:
+        model = afmc.compile(module, TARGET, tokenizer=tiny_tokenizer())
+    except ModelError as refused:
+        return Found((family, "", "", "", str(refused).partition(": ")[0]), None, None)
+    expected = _outputs(module, ids)
+    module_error = float(
+        (_outputs(model.write(), ids) - expected).abs().max() / expected.abs().max()
+    )
+    graph = model.graph()(ids)
+    graph = graph if isinstance(graph, torch.Tensor) else next(iter(graph.values()))
+    graph_error = float((graph - expected).abs().max() / expected.abs().max())
+    summary = model.summary
+    analog, digital = summary["matrices_analog"], summary["matrices_digital"]
+    reasons = "; ".join(dict.fromkeys((model.program.digital or {}).values()))
+    share = f"{100 * summary['macs_analog_fraction']:.1f} %"
+    row = (family, str(analog + digital), str(analog), share, reasons)
+    return Found(row, module_error, graph_error)
+
+
+def _outputs(module: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        found = module(input_ids=ids)
+    first: torch.Tensor = found["logits"] if "logits" in found else found[0]
+    return first
+
+
+def table() -> Iterator[str]:
+    """The README's, line by line: ``python tests/support/families.py``."""
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield "|---|---:|---:|---:|---|"
+    for family in FAMILIES:
+        yield f"| {' | '.join(look_at(family).row)} |"
+
+
+if __name__ == "__main__":
+    print("\n".join(table()))

@@ -1,0 +1,23 @@
+"""Every family of language models: what is found in it, and that tiles compute what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from families import FAMILIES, look_at
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_on_perfect_tiles_gives_its_own_outputs(family: str) -> None:
+    found = look_at(family)
+    line = f"| {' | '.join(found.row)} |"
+    assert line in README.splitlines()
+    if family == "Mamba":
+        assert found.module_error is None and "cannot be exported" in line
+        return
+    assert found.module_error is not None and found.graph_error is not None
+    assert found.module_error < 1e-5 and found.graph_error < 1e-5
+    assert int(found.row[2]) > 6
