@@ -170,6 +170,14 @@ def test_errors_by_matrix_leave_the_scores_alone(architecture: str) -> None:
     assert [each.name for each in found.matrices] == [m.name for m in model.program.analog]
     errors = [each.relative_error for each in found.matrices]
     assert all(0.01 < each.mean < 1 and each.std for each in errors)
+    model.write(instance=0)
+    first = torch.tensor(tiny_tokenizer()(TEXT.content)["input_ids"][:32])[None]
+    with watched(model.tiles) as squares, torch.inference_mode():
+        model.analog(input_ids=first, use_cache=False)
+    head = squares["lm_head.weight"]
+    root = (head.error / head.digital) ** 0.5
+    assert found.matrices[-1].name == "lm_head.weight"
+    assert errors[-1].values[0] == pytest.approx(root, rel=1e-6)
     noiseless = model.without_noise().validate(TEXT, by_matrix=True, **options)
     assert all(
         mine.relative_error.mean < noisy.relative_error.mean

@@ -222,6 +222,9 @@ def test_attention_that_slides_reads_and_keeps_its_window() -> None:
     whole, window = counts(program, context=400), counts(slides, context=400)
     assert [window[name] / whole[name] for name in names] == pytest.approx([1 / 4] * 3)
     assert window["writing keys and values"] == whole["writing keys and values"]
+    plan = estimate(slides, hardware, Workload(context=400)).schedule
+    reading = [step.ns for step in plan.critical_path if step.kind == "memory"]
+    assert reading == pytest.approx([1536 * 100 / DEFAULTS["cache.bandwidth_GB_s"][0]] * 12)
     by_hand = sum(min(t, 100) for t in range(1, 401)) / 400
     prompt = counts(slides, phase="prefill", context=400)
     assert prompt["reading keys and values"] == pytest.approx(18432 * by_hand)
