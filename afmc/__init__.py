@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from afmc.compiled import CompiledModel as CompiledModel
-    from afmc.compiled import compile as compile
     from afmc.compiled import load as load
+    from afmc.compiler import compile as compile
     from afmc.errors import AfmcError as AfmcError
     from afmc.ir import Program as Program
     from afmc.problems import problems as problems
@@ -30,7 +30,7 @@ _HOME = {
     "Program": "afmc.ir",
     "Target": "afmc.targets",
     "TileLinear": "afmc.simulator.layer",
-    "compile": "afmc.compiled",
+    "compile": "afmc.compiler",
     "list_targets": "afmc.targets",
     "load": "afmc.compiled",
     "load_target": "afmc.targets",

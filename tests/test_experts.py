@@ -284,7 +284,7 @@ def test_routing_is_seen_on_the_text(target: str) -> None:
 
 
 def test_a_program_keeps_so_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afmc.compiled.ROUTED_TOKENS", 100)
+    monkeypatch.setattr("afmc.observe.ROUTED_TOKENS", 100)
     model = afmc.compile(
         tiny_model("qwen3_moe"),
         IDEAL,

@@ -216,11 +216,11 @@ def compile(
 
     with output.progress() as progress:
         progress("import", 0, 0)
-        from afmc import compiled
+        from afmc.compiler import compile as compile_model
         from afmc.pipeline import load_passes
 
         try:
-            result = compiled.compile(
+            result = compile_model(
                 model,
                 target,
                 example_inputs=samples,
