@@ -35,7 +35,7 @@ from afmc.evaluate import (
 )
 from afmc.frontends.export import export
 from afmc.frontends.graph import Graph
-from afmc.frontends.huggingface import Loaded
+from afmc.frontends.huggingface import BYTES, Loaded
 from afmc.frontends.load import load_source
 from afmc.frontends.source import resolve
 from afmc.inspect import inspect_json, summarise
@@ -44,6 +44,7 @@ from afmc.ir import (
     Lever,
     Program,
 )
+from afmc.memory import GIB, available_bytes
 from afmc.observe import longest_window, positions_of
 from afmc.progress import Clock, Progress, silent
 from afmc.report import check_page, render, write_page
@@ -101,7 +102,22 @@ class CompiledModel:
     def _weights(self, purpose: str) -> Loaded:
         artifact.require_weights(self.program, purpose)
         assert self._loaded is not None
+        if self._loaded.on_disk is not None:
+            self._check_memory()
+            self._loaded = self._loaded.in_memory()
         return self._loaded
+
+    def _check_memory(self) -> None:
+        """Raises ModelError where the weights do not fit into memory for certain."""
+        model, on_tiles = self.program.model, sum(m.weights for m in self.program.analog)
+        needed, free = BYTES * (model.parameters + on_tiles), available_bytes()
+        if needed > free:
+            raise ModelError(
+                f"simulating {model.name} takes at least {needed / GIB:.1f} GiB of memory "
+                f"({model.parameters:,} weights, and {on_tiles:,} on tiles, in 32-bit floating "
+                f"point), but {free / GIB:.1f} GiB are free: use a machine with more, or a smaller "
+                f"model of its family."
+            )
 
     # what went where
 
@@ -545,7 +561,7 @@ class CompiledModel:
 
     def save(self, directory: str | Path) -> Path:
         """Writes program, tables, model and graph, or without weights the first two; whole or not
-        at all. Raises ArtifactError.
+        at all. There is no graph as long as the weights are left on disk. Raises ArtifactError.
         """
         directory = Path(directory)
         loaded = self._loaded
@@ -554,7 +570,7 @@ class CompiledModel:
             if loaded is not None:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
-                    if loaded.graph is None:
+                    if loaded.graph is None and loaded.on_disk is None:
                         lower.save_graph(self._graph, folder / GRAPH)
 
         artifact.write(

@@ -16,7 +16,7 @@ from afmc.defects import Defects, gather_defects
 from afmc.errors import ModelError, OptionError
 from afmc.frontends.export import export
 from afmc.frontends.graph import parameters_in
-from afmc.frontends.huggingface import Loaded
+from afmc.frontends.huggingface import Loaded, Weights
 from afmc.frontends.load import ExampleInputs
 from afmc.frontends.load import load as load_model
 from afmc.frontends.matrices import find_matrices
@@ -69,6 +69,7 @@ def compile(
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    weights: Weights = "auto",
     progress: Progress = silent,
 ) -> CompiledModel:
     """Compiles a model onto the tiles of a target.
@@ -105,6 +106,9 @@ def compile(
     passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
     shapes_only: reads the configuration and no weights. The mapping is the same; there are no input
         ranges, and nothing can be simulated.
+    weights: whether those of a folder or of the hub are read into ``memory``, or stay on ``disk``
+        as safetensors and are read one at a time, for models that are larger than memory; by
+        itself (``auto``) in memory if they fit. The program is the same.
     progress: called with each stage.
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.
@@ -154,6 +158,7 @@ def compile(
                 tokenizer=tokenizer,
                 revision=revision,
                 trust_remote_code=trust_remote_code,
+                weights=weights,
                 log=lambda line: progress(line, 0, 0),
             )
     if loaded.graph is not None and text is not None:
@@ -177,10 +182,13 @@ def compile(
                 parameters = parameters_in(structure)
                 start = replace(start, model=replace(start.model, parameters=parameters))
             else:
-                exported = None if shapes_only else export(loaded.module)
-                structure = (
-                    find_structure(loaded.module) if exported is None else find_matrices(exported)
-                )
+                if loaded.on_disk is not None:
+                    structure = find_matrices(export(loaded.hollow()))
+                elif shapes_only:
+                    structure = find_structure(loaded.module)
+                else:
+                    exported = export(loaded.module)
+                    structure = find_matrices(exported)
         matrices, remainder, work = structure
         if not matrices:
             raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from afmc.ir import OCTAVES, Distribution, Matrix, Program, largest_over
-from afmc.lower import Tiles, crossbar_maxima, members_of, pieces_of, side_by_side
+from afmc.lower import Weights, crossbar_maxima, members_of, pieces_of, side_by_side
 from afmc.simulator.calibrate import Drive, sizes
 from afmc.simulator.tiles import Piece
 from afmc.targets import Target
@@ -39,7 +39,7 @@ def _range(matrix: Matrix, pieces: Sequence[Piece], target: Target) -> Tensor:
 
 
 def distributions(
-    program: Program, target: Target, tiles: Tiles, inputs: Mapping[Drive, Tensor]
+    program: Program, target: Target, weights: Weights, inputs: Mapping[Drive, Tensor]
 ) -> dict[str, Distribution]:
     """Of every analog matrix, by name; of a bank of experts over all of them.
 
@@ -48,12 +48,12 @@ def distributions(
     """
     counts = {matrix.name: torch.zeros(OCTAVES + 2, dtype=torch.long) for matrix in program.analog}
     pieces = pieces_of(program, target)
-    maxima = crossbar_maxima(program, target, tiles, pieces)
+    maxima = crossbar_maxima(program, target, weights, pieces)
     for (group, copy, replica), mine in pieces.items():
         if replica:
             continue
         names = members_of(program, group, copy)
-        weight = side_by_side([tiles[name] for name in names])
+        weight = side_by_side([weights[name] for name in names])
         by_column = torch.zeros(len(weight), OCTAVES + 2, dtype=torch.long)
         for piece in mine:
             part = piece.of(weight)

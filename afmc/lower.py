@@ -34,7 +34,7 @@ from afmc.passes.partition import is_bank
 from afmc.simulator.cells import streams_of, write
 from afmc.simulator.correction import Correction
 from afmc.simulator.device import device_of
-from afmc.simulator.experts import GroupedExperts, TileBank, banks_of, by_expert
+from afmc.simulator.experts import Bank, GroupedExperts, TileBank, banks_of, by_expert
 from afmc.simulator.faults import Faults
 from afmc.simulator.layer import TileLinear
 from afmc.simulator.lines import Lines
@@ -44,6 +44,8 @@ from afmc.simulator.tiles import FRESH, Piece, program
 from afmc.targets import Target, load_target
 
 Tiles = Mapping[str, Layer]
+Weights = Mapping[str, Tensor]
+"""What tiles are to hold, [outputs, inputs], by name in `Tiles`."""
 
 # Numbers of a group, a copy and a replica, as in the table of blocks.
 Owner = tuple[int, int, int]
@@ -163,16 +165,22 @@ def on_tiles(module: nn.Module, program: Program, tiles: Tiles) -> nn.Module:
     return twin
 
 
-def grouped(module: nn.Module, matrices: Sequence[Matrix], tiles: Tiles) -> nn.Module:
+def grouped(
+    module: nn.Module,
+    matrices: Sequence[Matrix],
+    tiles: Tiles,
+    values: Callable[[nn.Parameter], Bank] = lambda bank: bank,
+) -> nn.Module:
     """The module with its experts as a product of banks: on tiles those that are there, and in
-    digital arithmetic the others. It shares all parameters with the original.
+    digital arithmetic the others. It shares all parameters with the original; `values` gives what a
+    bank holds for each expert.
     """
     shared = [*module.parameters(), *module.buffers()]
     twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
     banks: dict[str, dict[str, nn.Module]] = {}
     for matrix in filter(is_bank, matrices):
         path, _, parameter = matrix.name.rpartition(".")
-        mine = banks.setdefault(path, banks_of(module.get_submodule(path)))
+        mine = banks.setdefault(path, banks_of(module.get_submodule(path), values))
         names = names_in_tiles(matrix)
         if names[0] in tiles:
             mine[parameter] = TileBank([tiles[name] for name in names])
@@ -303,7 +311,8 @@ class _Writer:
         self.device = device_of(target)
         self.faults = faults_of(program_, target, defects)
         self.pieces = pieces_of(program_, target)
-        self.maxima = crossbar_maxima(program_, target, tiles, self.pieces)
+        ideal = {name: layer.ideal for name, layer in tiles.items()}
+        self.maxima = crossbar_maxima(program_, target, ideal, self.pieces)
         self.place = {
             (name, replica): pieces[0].address
             for (group, copy_, replica), pieces in self.pieces.items()
@@ -342,7 +351,7 @@ class _Writer:
         names = members_of(self.program, group, copy_)
         layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
         written = program(
-            side_by_side([layer for _, layer in layers]),
+            side_by_side([layer.ideal for _, layer in layers]),
             self.pieces[owner],
             self.target,
             self.device,
@@ -369,9 +378,8 @@ def members_of(program_: Program, group: int, copy_: int) -> list[str]:
     return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
 
 
-def side_by_side(layers: Sequence[Layer]) -> Tensor:
+def side_by_side(weights: list[Tensor]) -> Tensor:
     """[cols, rows]: what tiles that several layers share are to hold."""
-    weights = [layer.ideal for layer in layers]
     return weights[0] if len(weights) == 1 else torch.cat(weights)
 
 
@@ -423,14 +431,14 @@ def _lines_of(
 
 
 def crossbar_maxima(
-    program_: Program, target: Target, tiles: Tiles, pieces: Mapping[Owner, list[Piece]]
+    program_: Program, target: Target, weights: Weights, pieces: Mapping[Owner, list[Piece]]
 ) -> dict[Crossbar, float] | None:
     """The largest weight on each crossbar, where the target scales by the crossbar."""
     if target.device.scale == "column" and target.output.range == "column":
         return None
     maxima: dict[Crossbar, float] = {}
     for (group, copy_, _), mine in pieces.items():
-        weight = side_by_side([tiles[name] for name in members_of(program_, group, copy_)])
+        weight = side_by_side([weights[name] for name in members_of(program_, group, copy_)])
         for piece in mine:
             largest = float(piece.of(weight).abs().amax())
             maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)

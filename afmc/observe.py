@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from afmc import lower
 from afmc.artifact import Artifact
@@ -27,6 +28,7 @@ from afmc.samples import Samples
 from afmc.simulator.calibrate import Given, Method, look_at, mean_squares, sizes_of_inputs
 from afmc.targets import Target
 from afmc.text import Text, read_text
+from afmc.weights import IdealWeights
 
 ROUTED_TOKENS = 4096
 """Of how many tokens of the calibration text a program keeps the experts at most."""
@@ -59,6 +61,11 @@ class Observed:
             if isinstance(self.text, Text)
             else read_text(self.text, "calibration", self.loaded.name)
         )
+
+    def module(self, program: Program) -> nn.Module:
+        """The model with its banks of experts as modules of their own, ready to be run."""
+        loaded = self.loaded
+        return loaded.running(lower.grouped(loaded.module, program.matrices, {}, loaded.bank))
 
     @property
     def possible(self) -> bool:
@@ -136,7 +143,7 @@ def calibrate(
     language = observed.loaded.graph is None
     total = _count(batches)
     seen = look_at(
-        lower.grouped(observed.loaded.module, program.matrices, {}),
+        observed.module(program),
         readers,
         experts,
         batches,
@@ -182,16 +189,15 @@ def with_distributions(
 ) -> Program:
     """With how weights make use of full scale, and inputs where there are ranges to see."""
     progress("distributions", 0, 0)
-    module = observed.loaded.module
-    tiles = lower.make_tiles(module, program, target)
+    weights = IdealWeights(observed.loaded, program)
     ranges = input_ranges(program, target) if target.needs_input_range else {}
     if not observed.possible or not ranges:
-        found = distributions(program, target, tiles, {})
+        found = distributions(program, target, weights, {})
         return replace(program, distributions=Distributions("", "", 0, found))
     batches = observed.batches(_SEEN_TOKENS)
     readers = {m.drive: _reader(m) for m in _to_calibrate(program) if m.drive in ranges}
-    twin = lower.grouped(module, program.matrices, {})
-    found = distributions(program, target, tiles, sizes_of_inputs(twin, readers, ranges, batches))
+    sizes = sizes_of_inputs(observed.module(program), readers, ranges, batches)
+    found = distributions(program, target, weights, sizes)
     used = Distributions(observed.name, observed.sha256, _count(batches), found)
     return replace(program, distributions=used)
 
@@ -206,16 +212,14 @@ def with_repair(
 ) -> Program:
     """Orders the lines of crossbars with stuck cells, by how large the inputs are on a text."""
     progress("repair", 0, 0)
-    module = observed.loaded.module
-    tiles = lower.make_tiles(module, program, target)
     squares, name = {}, ""
     if observed.possible and "permute" in methods:
-        readers = _readers(program)
-        twin = lower.grouped(module, program.matrices, {})
-        squares = mean_squares(twin, readers, observed.batches(_REPAIR_TOKENS))
+        inputs = observed.batches(_REPAIR_TOKENS)
+        squares = mean_squares(observed.module(program), _readers(program), inputs)
         name = observed.name
     earlier = None if kept is None else kept.program
-    return repair_cells(program, target, tiles, methods, squares, name, earlier)
+    weights = IdealWeights(observed.loaded, program)
+    return repair_cells(program, target, weights, methods, squares, name, earlier)
 
 
 def _to_calibrate(program: Program) -> list[Matrix]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from afmc.memory import peak_bytes
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many tokens further it has come, and how many there are;
@@ -34,10 +35,9 @@ class Clock:
 
     def to_json(self) -> dict[str, Any]:
         """Seconds of all stages, and the process's largest resident size so far; measured."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "wall_s": sum(self.stages.values()),
-            "peak_rss_mb": peak / 1024,
+            "peak_rss_mb": peak_bytes() / 2**20,
             "stages_s": dict(self.stages),
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),

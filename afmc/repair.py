@@ -32,7 +32,7 @@ from afmc.defect_map import WORKS, Crossbar, DefectMap
 from afmc.defects import ON
 from afmc.errors import OptionError, did_you_mean
 from afmc.ir import LINE, ORDER, Program, Repair, RepairMethod
-from afmc.lower import Tiles, faults_of, names_in_tiles
+from afmc.lower import Weights, faults_of, names_in_tiles
 from afmc.simulator.cells import weight_per_state
 from afmc.targets import Target
 
@@ -63,7 +63,7 @@ def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:
 def repair(
     program: Program,
     target: Target,
-    tiles: Tiles,
+    weights: Weights,
     methods: Sequence[RepairMethod],
     mean_square: Mapping[str, torch.Tensor] | None = None,
     inputs: str = "",
@@ -78,7 +78,7 @@ def repair(
     if program.defects is None or not program.defects.has_stuck_cells:
         return program
     plain = replace(program, orders=np.zeros(0, ORDER), lines=np.zeros(0, LINE))
-    crossbars = _Crossbars(plain, target, tiles, mean_square or {})
+    crossbars = _Crossbars(plain, target, weights, mean_square or {})
     now = _Faults(plain, target)
     before = _Kept(plain, target, methods, kept)
 
@@ -126,18 +126,16 @@ class _Crossbars:
         self,
         program: Program,
         target: Target,
-        tiles: Tiles,
+        weights: Weights,
         mean_square: Mapping[str, torch.Tensor],
     ) -> None:
-        self._program, self._target, self._tiles = program, target, tiles
+        self._program, self._target, self._weights = program, target, weights
         self._mean_square = {
             m.name: mean_square.get(m.input, torch.ones(m.rows)) for m in program.analog
         }
         self._power = {
             m.name: sum(
-                float(
-                    (tiles[name].ideal.double().square() @ self._mean_square[m.name].double()).sum()
-                )
+                float((weights[name].double().square() @ self._mean_square[m.name].double()).sum())
                 for name in names_in_tiles(m)
             )
             for m in program.analog
@@ -181,7 +179,7 @@ class _Crossbars:
             matrix = program.matrix(name)
             begin, end = max(col, first), min(col + cols, first + matrix.cols)
             if begin < end:
-                ideal = self._tiles[names_in_tiles(matrix)[copy]].ideal
+                ideal = self._weights[names_in_tiles(matrix)[copy]]
                 weight = ideal[begin - first : end - first, row : row + rows]
                 importance = self._mean_square[name][row : row + rows]
                 parts.append(

@@ -74,7 +74,7 @@ def test_rows_go_to_their_expert() -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 def test_a_digital_bank(transposed: bool, generator: torch.Generator) -> None:
     weight, bias = torch.randn(3, 4, 5, generator=generator), torch.randn(3, 4, generator=generator)
-    bank = DigitalBank(weight.mT if transposed else weight, bias, transposed=transposed)
+    bank = DigitalBank(weight.mT if transposed else weight, bias, 4, transposed=transposed)
     x = torch.randn(6, 5, generator=generator)
     expected = [weight[e] @ row + bias[e] for e, row in zip((0, 0, 2, 2, 2, 2), x, strict=True)]
     torch.testing.assert_close(bank(x, torch.tensor([2, 2, 6])), torch.stack(expected))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -181,6 +181,14 @@ def compile(
         str | None, typer.Option(help="Branch, tag or commit of a model on the hub.")
     ] = None,
     trust_remote_code: Trust = False,
+    weights: Annotated[
+        Literal["auto", "memory", "disk"],
+        typer.Option(
+            help="Where those of a folder or hub id are while it is compiled: in memory, or left "
+            "on disk and read one at a time, for models larger than memory; auto leaves there "
+            "what does not fit."
+        ),
+    ] = "auto",
     json: Json = False,
 ) -> None:
     """Map a model onto tiles and write program, weights and graph to a folder.
@@ -237,6 +245,7 @@ def compile(
                 shapes_only=shapes_only,
                 revision=revision,
                 trust_remote_code=trust_remote_code,
+                weights=weights,
                 progress=progress,
             )
         except CapacityError as error:

@@ -28,11 +28,8 @@ def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
     folder = cache_dir() / "models" / sha256
     if folder.is_dir():
         return folder
-    missing = [package for package in ("gguf", "accelerate") if find_spec(package) is None]
-    if missing:
-        raise ModelError(
-            f"Reading {file.name} needs {' and '.join(missing)}: run pip install 'afmc[gguf]'."
-        )
+    if find_spec("gguf") is None:
+        raise ModelError(f"Reading {file.name} needs gguf: run pip install 'afmc[gguf]'.")
     log(f"converting {file.name} once into {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

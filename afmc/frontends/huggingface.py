@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import math
 import re
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -23,12 +26,14 @@ from transformers import (
 )
 
 from afmc.errors import ModelError, did_you_mean
+from afmc.frontends.cache import cache_dir
 from afmc.frontends.convert import converted
 from afmc.frontends.folder import (
     INPUT_RANGE,
     PICKLED,
     TRAINING_STATE,
     WEIGHT_CLIP,
+    Header,
     check_folder,
     headers,
     read_json,
@@ -36,12 +41,23 @@ from afmc.frontends.folder import (
     weight_files,
 )
 from afmc.frontends.graph import Graph
-from afmc.frontends.lightning import fit, read_learned
+from afmc.frontends.lightning import fit, fits, read_learned, say_loose
+from afmc.frontends.on_disk import OnDisk, tensor_by_tensor
 from afmc.frontends.quiet import quiet
 from afmc.frontends.rpu_config import RPU_CONFIG
 from afmc.frontends.source import KNOWN, Source, sha256_of
 from afmc.frontends.tensors import read_bin
 from afmc.ir import Training
+from afmc.memory import GIB, available_bytes
+
+Weights = Literal["auto", "memory", "disk"]
+"""Where weights are while a model is compiled; by itself on disk where they are too large."""
+
+BYTES = 4
+"""Of a weight in float32."""
+_COMPILE = 2 * BYTES
+"""That compiling takes for each weight in memory, besides what every compile takes; measured."""
+_SHARD = "500MB"
 
 Log = Callable[[str], None]
 _logger = logging.getLogger(__name__)
@@ -64,7 +80,8 @@ class Loaded:
     """A model that is ready to be exported."""
 
     module: torch.nn.Module
-    """In evaluation mode, float32, without gradients."""
+    """In evaluation mode, float32, without gradients; where the weights stay on disk, on the meta
+    device."""
     tokenizer: Any | None
     """None where the model came without one."""
     config: Any
@@ -82,11 +99,47 @@ class Loaded:
     """What hardware the checkpoint says that it was trained for."""
     graph: Graph | None = None
     """Of a model that is no language model of transformers."""
+    on_disk: OnDisk | None = None
+    """The weights, where they are not in memory."""
+
+    def running(self, module: torch.nn.Module) -> torch.nn.Module:
+        """A module that shares the parameters of this one, and can be called."""
+        if self.on_disk is not None:
+            self.on_disk.serve(module)
+        return module
+
+    def hollow(self) -> torch.nn.Module:
+        """The module with room for all weights, none of which is used: memory that nobody writes to
+        is not taken. On the meta device some operators are others.
+        """
+        held: dict[int, Any] = {
+            id(each): torch.nn.Parameter(torch.empty_like(each, device="cpu"), requires_grad=False)
+            for each in self.module.parameters()
+        }
+        held |= {id(each): each for each in self.module.buffers()}
+        return copy.deepcopy(self.module, held)
+
+    def value(self, parameter: torch.nn.Parameter) -> torch.Tensor:
+        """What a parameter of the module holds."""
+        return parameter if self.on_disk is None else self.on_disk[self.on_disk.name_of(parameter)]
+
+    def bank(self, parameter: torch.nn.Parameter) -> torch.Tensor | Sequence[torch.Tensor]:
+        """What a parameter of a bank of experts holds for each."""
+        return parameter if self.on_disk is None else self.on_disk.bank(parameter)
+
+    def in_memory(self) -> Loaded:
+        """With all weights in the module."""
+        if self.on_disk is not None:
+            self.on_disk.fill(self.module)
+        return replace(self, on_disk=None)
 
     def save(self, folder: Path) -> None:
         """Writes model and tokenizer so that they can be read again. Raises ModelError."""
         if self.graph is not None:
             self.graph.write(folder)
+        elif self.on_disk is not None:
+            with self.on_disk.offered(self.module):
+                save(self.module, self.tokenizer, folder, max_shard_size=_SHARD)
         elif hasattr(self.module, "save_pretrained"):
             save(self.module, self.tokenizer, folder)
         else:
@@ -101,6 +154,7 @@ def load(
     *,
     trust_remote_code: bool = False,
     revision: str | None = None,
+    weights: Weights = "auto",
     log: Log = _logger.info,
 ) -> Loaded:
     """Read a model and its tokenizer in float32.
@@ -130,6 +184,7 @@ def load(
         )
     config = read_config(folder / "config.json", trust_remote_code)
     held, trained_for = headers(folder), training(folder)
+    stay = _stay_on_disk(weights, folder, held, log)
     pickled: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
         if file.suffix == PICKLED.suffix:
@@ -137,13 +192,48 @@ def load(
     learned = read_learned(held, pickled)
     if (learned.ranges or trained_for) and _has_own_head(config, trust_remote_code, held):
         config.tie_word_embeddings = False
-    module = _read(folder, config, trust_remote_code, log, pickled)
-    check_finite(module, source.name)
-    fit(module, learned, trained_for, folder, log)
+    module, on_disk = _read(folder, config, trust_remote_code, log, pickled, stay)
+    wanted = fits(module, learned, trained_for, folder, log)
+    if on_disk is None:
+        check_finite(dict(module.named_parameters()), source.name)
+        fit(module, wanted, log)
+    else:
+        check_finite(on_disk.as_stored, source.name)
+        say_loose(sum(each.loose(on_disk[f"{path}.weight"]) for path, each in wanted.items()), log)
+        on_disk.fit(wanted)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
     return Loaded(
-        module, tokenizer, config, source.name, sha256, folder, learned.ranges, trained_for
+        module,
+        tokenizer,
+        config,
+        source.name,
+        sha256,
+        folder,
+        learned.ranges,
+        trained_for,
+        on_disk=on_disk,
     )
+
+
+def _stay_on_disk(weights: Weights, folder: Path, held: Mapping[str, Header], log: Log) -> bool:
+    """Whether the weights are left where they are. Raises ModelError where they cannot be."""
+    needed = _COMPILE * sum(math.prod(header.shape) for header in held.values())
+    if weights == "memory" or (weights == "auto" and needed < available_bytes()):
+        return False
+    first = next(iter(held.values())).file
+    if first.suffix == PICKLED.suffix and weights == "auto":
+        raise ModelError(
+            f"{folder} takes about {needed / GIB:.1f} GiB of memory to compile, of which "
+            f"{available_bytes() / GIB:.1f} are free: save it as safetensors "
+            f"(model.save_pretrained(DIR)), of which weights are read one at a time."
+        )
+    if first.suffix == PICKLED.suffix:
+        raise ModelError(
+            f"{first} is read as a whole: weights stay on disk only in safetensors "
+            f"(model.save_pretrained(DIR))."
+        )
+    log(f"weights stay on disk: in memory they would take about {needed / GIB:.1f} GiB")
+    return True
 
 
 def from_module(
@@ -165,7 +255,7 @@ def from_module(
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
     taken = taken.float().eval()
-    check_finite(taken, name)
+    check_finite(dict(taken.named_parameters()), name)
     return Loaded(taken, tokenizer, config, name, sha256, None)
 
 
@@ -246,15 +336,20 @@ def _read(
     trust_remote_code: bool,
     log: Log,
     pickled: Mapping[str, torch.Tensor],
-) -> torch.nn.Module:
-    """`pickled` are the weights of a folder that has no safetensors."""
+    stay: bool,
+) -> tuple[torch.nn.Module, OnDisk | None]:
+    """`pickled` are the weights of a folder that has no safetensors; with `stay` they stay on disk,
+    and what has to be converted goes to a file in the cache as long as it is in use."""
     chosen = class_of(config, trust_remote_code)
     if pickled:
         chosen = _without_a_folder(chosen, config, folder)
     automatic = chosen in (AutoModel, AutoModelForCausalLM)
-    options = {"trust_remote_code": trust_remote_code} if automatic else {}
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code} if automatic else {}
+    scratch = _scratch() if stay else None
+    if scratch is not None:
+        options |= {"device_map": {"": "disk"}, "offload_folder": str(scratch)}
     try:
-        with quiet():
+        with quiet(), tensor_by_tensor() if stay else nullcontext():
             module, report = chosen.from_pretrained(
                 None if pickled else folder,
                 config=config,
@@ -271,7 +366,20 @@ def _read(
     if pickled and (folder / _GENERATION).is_file():
         with quiet():
             module.generation_config = GenerationConfig.from_pretrained(folder)
-    return module.float().eval().requires_grad_(False)
+    on_disk = None if scratch is None else OnDisk(module, scratch)
+    return module.float().eval().requires_grad_(False), on_disk
+
+
+def _scratch() -> Path:
+    folder = cache_dir() / "models"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder))
+    except OSError as error:
+        raise ModelError(
+            f"{folder} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that "
+            f"can."
+        ) from error
 
 
 def _without_a_folder(chosen: Any, config: Any, folder: Path) -> Any:
@@ -310,14 +418,21 @@ def _check_report(report: Any, folder: Path, log: Log) -> None:
             f" first {unused[0]}")  # fmt: skip
 
 
-def check_finite(module: torch.nn.Module, name: str) -> None:
+def check_finite(weights: Mapping[str, torch.Tensor], name: str) -> None:
     """Raises ModelError for a weight that is no number."""
-    for key, parameter in module.named_parameters():
-        if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
-            bad = int((~torch.isfinite(parameter)).sum())
-            raise ModelError(
-                f"{name} has weights that are not finite: {bad} of {parameter.numel()} in {key}."
-            )
+    for key in weights:
+        bad, of = _not_finite(weights[key])
+        if bad:
+            raise ModelError(f"{name} has weights that are not finite: {bad} of {of} in {key}.")
+
+
+def _not_finite(tensor: torch.Tensor) -> tuple[int, int]:
+    """How many values, and of how many."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return 0, tensor.numel()
+    if all(math.isfinite(end) for end in torch.aminmax(tensor)):  # needs no memory
+        return 0, tensor.numel()
+    return tensor.numel() - int(torch.isfinite(tensor).sum()), tensor.numel()
 
 
 def _tokenizer(folder: Path, trust_remote_code: bool, log: Log) -> Any | None:
@@ -373,9 +488,9 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def save(module: torch.nn.Module, tokenizer: Any | None, folder: Path) -> None:
+def save(module: Any, tokenizer: Any | None, folder: Path, **options: Any) -> None:
     """A Hugging Face folder that `load` reads: configuration, safetensors, tokenizer."""
     with quiet():
-        module.save_pretrained(folder)  # type: ignore[operator]  # every transformers model has it
+        module.save_pretrained(folder, **options)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)

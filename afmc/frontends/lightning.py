@@ -42,17 +42,46 @@ def read_learned(headers: Mapping[str, Header], pickled: Mapping[str, Tensor]) -
     return Learned(ranges, limits)
 
 
-def fit(
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """From the weight of a layer to the one that the library would multiply by."""
+
+    sizes: list[int]
+    """Inputs of each row slice."""
+    limits: Tensor | None
+    """[row slices, outputs]: the largest absolute weights."""
+    steps: float | None
+    """Of a rounded weight between its limits."""
+    whole: bool
+    """A single limit for a row slice, that of its largest weight."""
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """[outputs, inputs], clipped and rounded."""
+        parts = torch.split(weight.float(), self.sizes, dim=1)
+        limits = [None] * len(parts) if self.limits is None else self.limits.float().unsqueeze(2)
+        pairs = zip(parts, limits, strict=True)
+        return torch.cat([_fitted(*pair, self.steps, self.whole) for pair in pairs], dim=1)
+
+    def loose(self, weight: Tensor) -> int:
+        """How many columns of row slices have no weight as large as their limit."""
+        if self.limits is None:
+            return 0
+        parts = torch.split(weight.float(), self.sizes, dim=1)
+        largest = torch.stack([part.abs().amax(dim=1) for part in parts])
+        return int((largest < self.limits.float()).sum())
+
+
+def fits(
     module: nn.Module,
     learned: Learned,
     training: Training | None,
     place: Path,
     log: Callable[[str], None],
-) -> None:
-    """Leaves in the analog layers the weights that the library would multiply by.
+) -> dict[str, Fit]:
+    """What is to be done to the weights of analog layers, by the path of the layer.
 
-    Analog are the layers with input ranges or limits; where none has any, all linear ones. Raises
-    ModelError where what was learned does not fit the model.
+    Analog are the layers with input ranges or limits; where none has any, all linear ones. No
+    weight is read. Raises ModelError where what was learned does not fit the model.
     """
     names = {path for path, _ in (*module.named_modules(), *module.named_parameters())}
     if strange := sorted({*learned.ranges, *learned.limits} - names):
@@ -65,7 +94,7 @@ def fit(
         if path in layers:
             _check_shapes(path, layers[path], learned, place)
     analog = learned.ranges or learned.limits or layers
-    loose = 0
+    found = {}
     for path, layer in layers.items():
         if path not in analog:
             continue
@@ -78,19 +107,28 @@ def fit(
         if limit is None and steps is None:
             continue
         count = _pieces(path, layer.in_features, learned, training)
-        sizes = even_pieces(layer.in_features, count)
-        parts = torch.split(layer.weight.detach(), sizes, dim=1)
-        limits = [None] * count if limit is None else limit.float().unsqueeze(2)
-        if limit is not None:
-            largest = torch.stack([part.abs().amax(dim=1) for part in parts])
-            loose += int((largest < limit).sum())
         whole = limit is None and training is not None and training.weight_steps_of == "tile"
-        fitted = [_fitted(*pair, steps, whole) for pair in zip(parts, limits, strict=True)]
-        layer.weight = nn.Parameter(torch.cat(fitted, dim=1), requires_grad=False)
-    if loose:
+        found[path] = Fit(even_pieces(layer.in_features, count), limit, steps, whole)
+    return found
+
+
+def fit(module: nn.Module, wanted: Mapping[str, Fit], log: Callable[[str], None]) -> None:
+    """Leaves in the layers of a module what `fits` found for them."""
+    loose = 0
+    for path, each in wanted.items():
+        layer = module.get_submodule(path)
+        weight = layer.get_parameter("weight").detach()
+        loose += each.loose(weight)
+        layer.register_parameter("weight", nn.Parameter(each(weight), requires_grad=False))
+    say_loose(loose, log)
+
+
+def say_loose(columns: int, log: Callable[[str], None]) -> None:
+    """Tells where output converters are not used as in training."""
+    if columns:
         log(
-            f"{loose:,} columns of row slices have a learned limit above their largest weight, to "
-            f"which the range of output converters refers here"
+            f"{columns:,} columns of row slices have a learned limit above their largest weight, "
+            f"to which the range of output converters refers here"
         )
 
 

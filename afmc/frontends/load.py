@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from afmc.errors import ModelError, OptionError, SampleError
 from afmc.frontends import huggingface
-from afmc.frontends.huggingface import Loaded
+from afmc.frontends.huggingface import Loaded, Weights
 from afmc.frontends.programs import from_example, from_file, from_program
 from afmc.frontends.source import Source, resolve
 from afmc.samples import Samples, fitted, read_samples
@@ -30,6 +30,7 @@ def load(
     tokenizer: Any = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    weights: Weights = "auto",
     log: Callable[[str], None] = lambda line: None,
 ) -> tuple[Loaded, Samples | None]:
     """A model that is ready, and its samples in the order and the types in which it reads them.
@@ -50,6 +51,7 @@ def load(
             resolve(str(model)),
             revision=revision,
             trust_remote_code=trust_remote_code,
+            weights=weights,
             log=log,
         )
         if tokenizer is not None:
@@ -78,6 +80,7 @@ def load_source(
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    weights: Weights = "auto",
     log: Callable[[str], None] = lambda line: None,
 ) -> Loaded:
     """A model from a file, a folder or the hub. Raises ModelError."""
@@ -93,7 +96,13 @@ def load_source(
     if source.kind == "pt2":
         assert source.path is not None
         return from_file(source.path, source.name)
-    return huggingface.load(source, revision=revision, trust_remote_code=trust_remote_code, log=log)
+    return huggingface.load(
+        source,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        weights=weights,
+        log=log,
+    )
 
 
 def _read(example_inputs: ExampleInputs | None) -> Samples | None:

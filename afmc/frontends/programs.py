@@ -94,7 +94,7 @@ def _loaded(
     _check(exported, name)
     structure = find_matrices(exported, "inference")
     module, matrices = _with_layers(exported, structure.matrices, name)
-    check_finite(module, name)
+    check_finite(dict(module.named_parameters()), name)
     found = structure._replace(matrices=matrices)
     graph = Graph(
         architecture=architecture,

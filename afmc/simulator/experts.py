@@ -29,22 +29,38 @@ def by_expert(
     return y
 
 
+Bank = Tensor | Sequence[Tensor]
+"""What a bank holds for each expert."""
+
+
 class DigitalBank(nn.Module):
-    """A bank of experts in digital arithmetic: a weight [experts, outputs, inputs], or with the
-    last two the other way round when `transposed`.
+    """A bank of experts in digital arithmetic.
+
+    Each expert has a weight [outputs, inputs], or the other way round when `transposed`; the
+    weights may be read only when they are asked for.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, transposed: bool) -> None:
+    def __init__(
+        self,
+        weights: Bank,
+        biases: Bank | None,
+        out_features: int,
+        *,
+        transposed: bool,
+    ) -> None:
         super().__init__()
-        self.matrices = weight.mT if transposed else weight
-        self.biases = bias
+        # Parameters stay those of the experts' module.
+        self.__dict__["_weights"], self.__dict__["_biases"] = weights, biases
+        self.out_features, self.transposed = out_features, transposed
 
     def forward(self, x: Tensor, ends: Tensor) -> Tensor:
         def product(expert: int, rows: Tensor) -> Tensor:
-            bias = None if self.biases is None else self.biases[expert]
-            return functional.linear(rows, self.matrices[expert], bias)
+            biases = self.__dict__["_biases"]
+            weight = self.__dict__["_weights"][expert]
+            bias = None if biases is None else biases[expert]
+            return functional.linear(rows, weight.T if self.transposed else weight, bias)
 
-        return by_expert(x, ends, self.matrices.shape[1], product)
+        return by_expert(x, ends, self.out_features, product)
 
 
 class TileBank(nn.Module):
@@ -61,16 +77,18 @@ class TileBank(nn.Module):
         )
 
 
-def banks_of(experts: Any) -> dict[str, nn.Module]:
+def banks_of(experts: Any, values: Callable[[nn.Parameter], Bank]) -> dict[str, nn.Module]:
     """The two banks of an experts' module of transformers 5, by parameter's name.
 
     What they are say the attributes that ``use_experts_implementation`` gives such modules.
+    `values` gives what a parameter of the module holds for each expert.
     """
     banks: dict[str, nn.Module] = {}
     for name in ("gate_up_proj" if experts.has_gate else "up_proj", "down_proj"):
-        bias = getattr(experts, f"{name}_bias") if experts.has_bias else None
-        weight = getattr(experts, name)
-        banks[name] = DigitalBank(weight, bias, transposed=experts.is_transposed)
+        biases = values(getattr(experts, f"{name}_bias")) if experts.has_bias else None
+        weight, transposed = getattr(experts, name), bool(experts.is_transposed)
+        cols = weight.shape[2 if transposed else 1]
+        banks[name] = DigitalBank(values(weight), biases, cols, transposed=transposed)
     return banks
 
 
@@ -80,6 +98,9 @@ class GroupedExperts(nn.Module):
     It has the module's parameters under their names, and does what the module does between the
     banks: the gate or activation function, the norm, and the router's weights.
     """
+
+    reads_by_itself = True
+    """Its banks read what they need of its parameters."""
 
     def __init__(self, experts: nn.Module, banks: Mapping[str, nn.Module]) -> None:
         super().__init__()

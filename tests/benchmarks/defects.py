@@ -51,7 +51,7 @@ def main() -> None:
                 program = repair(
                     replace(model.program, defects=defects),
                     model.target,
-                    model.tiles,
+                    {name: layer.ideal for name, layer in model.tiles.items()},
                     parse_repair(methods),
                     squares,
                     text.name,
