@@ -37,6 +37,7 @@ from afmc.frontends.folder import (
 )
 from afmc.frontends.graph import Graph
 from afmc.frontends.lightning import fit, read_learned
+from afmc.frontends.mapped import read_kept
 from afmc.frontends.quiet import quiet
 from afmc.frontends.rpu_config import RPU_CONFIG
 from afmc.frontends.source import KNOWN, Source, sha256_of
@@ -141,9 +142,9 @@ def load(
     check_finite(module, source.name)
     fit(module, learned, trained_for, folder, log)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
-    return Loaded(
-        module, tokenizer, config, source.name, sha256, folder, learned.ranges, trained_for
-    )
+    kept = read_kept(folder)
+    ranges, trained_for = learned.ranges or kept.ranges, trained_for or kept.training
+    return Loaded(module, tokenizer, config, source.name, sha256, folder, ranges, trained_for)
 
 
 def from_module(
