@@ -217,6 +217,19 @@ def test_export_to_look_at_with_model_explorer(afmc: Run, workplace: Path) -> No
     assert shown.stderr == "note: in the graph of tiles every block is a node\n"
 
 
+def test_export_for_aihwkit(afmc: Run, workplace: Path) -> None:
+    folder = f"tiny.{AFM}"
+    made = parsed(afmc("export", folder, "--as", "aihwkit", "-o", "rpu_config.py", "--json"))
+    assert made["layers"] == 15
+    shown = afmc("export", folder, "--as", "aihwkit", "-o", "rpu_config.py")
+    assert shown.stdout.startswith("configuration of 15 layers written to rpu_config.py (")
+    notes = [line.removeprefix("note: ") for line in shown.stderr.splitlines()]
+    assert notes == made["notes"] and "it is always 25 degrees Celsius there" in notes
+    text = (workplace / "rpu_config.py").read_text()
+    compile(text, "rpu_config.py", "exec")
+    assert all(note.split()[0] in text for note in notes)
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -619,6 +632,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "model-explorer, not for table."),
     (("export", f"tiny.{AFM}", "--as", "model-explorer", "-o", "a.csv"), "-o a.csv: name a file "
      "that ends in .json, as Model Explorer reads it."),
+    (("export", f"tiny.{AFM}", "--as", "aihwkit", "-o", "a.json"), "-o a.json: name a file that "
+     "ends in .py, as AIHWKIT is configured."),
     (("export", "--as", "model-explorer", "--schema"), "--as model-explorer has no JSON Schema; "
      "table and huggingface have one."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),

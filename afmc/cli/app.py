@@ -387,7 +387,7 @@ def export(
             metavar="NAME",
             help="table: the mapping, a row for each block. huggingface: a folder with the model, "
             "and the mapping of its tensors beside it. model-explorer: graphs to look at, and "
-            "utilisation to colour them by.",
+            "utilisation to colour them by. aihwkit: a Python file that configures that simulator.",
         ),
     ] = "table",
     validation: Annotated[

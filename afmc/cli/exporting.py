@@ -30,6 +30,7 @@ FORMATS = {
     "huggingface": Format(
         "afmc.export:export_huggingface", schema="afmc.export:huggingface_schema"
     ),
+    "aihwkit": Format("afmc.export:export_aihwkit"),
     "model-explorer": Format("afmc.export:export_model_explorer", ("validation",)),
 }
 

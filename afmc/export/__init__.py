@@ -11,6 +11,7 @@ from pathlib import Path
 
 from afmc.artifact import read
 from afmc.errors import OptionError, did_you_mean
+from afmc.export.aihwkit import export_aihwkit
 from afmc.export.costs import costs_table, costs_table_schema
 from afmc.export.exported import Exported
 from afmc.export.huggingface import export_huggingface, huggingface_schema
@@ -29,6 +30,7 @@ __all__ = [
     "costs_table",
     "costs_table_schema",
     "export",
+    "export_aihwkit",
     "export_huggingface",
     "export_model_explorer",
     "export_table",

@@ -15,7 +15,7 @@ import afmc
 from afmc import artifact
 from afmc.artifact import Artifact
 from afmc.defect_map import DefectMap
-from afmc.errors import OptionError
+from afmc.errors import ArtifactError, OptionError
 from afmc.export.exported import Exported
 from afmc.export.tensors import COLUMNS, tensor_table
 from afmc.export.text import json_array
@@ -47,12 +47,15 @@ def export_huggingface(directory: Path | str, folder: Path | str) -> Exported:
     of transformers reads them, and ``afmc_mapping.json``: which part of which tensor is where.
 
     A folder that this wrote before is replaced. Raises ArtifactError for a compile without weights,
-    OptionError for what is no language model, or where the folder cannot be written.
+    ModelError where they are not those of the mapping, OptionError for what is no language model,
+    or where the folder cannot be written.
     """
     directory, folder = Path(directory), Path(folder)
     kept = artifact.read(directory)
     artifact.require_weights(kept.program, "a Hugging Face folder")
     model = directory / MODEL
+    if not model.is_dir():
+        raise ArtifactError(f"{model} is missing; compile again.")
     if not (model / _CONFIG).is_file():
         raise OptionError(
             f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 import afmc
-from afmc.errors import AfmcError, ModelError, OptionError
+from afmc.errors import AfmcError, ArtifactError, ModelError, OptionError
 from afmc.export import export_huggingface, huggingface_schema
 from afmc.frontends.folder import MAPPING
 from afmc.frontends.mapped import read_kept
@@ -277,3 +277,7 @@ def test_tensors_that_are_gone(demo: Path, tmp_path: Path) -> None:
         ModelError, match=f"has no tensor {name} of 192 x 192, in which {name} would"
     ):
         export_huggingface(tmp_path / "out", tmp_path / "hf")
+    shutil.rmtree(tmp_path / "out" / "model")
+    with pytest.raises(ArtifactError, match="model is missing; compile again"):
+        export_huggingface(tmp_path / "out", tmp_path / "hf")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
