@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from afmc.artifact import Artifact
 from afmc.ir import Matrix, Program
 from afmc.targets import Target
@@ -48,6 +50,11 @@ def _of_layers(
             f"AIHWKIT cuts the columns of {_layers(len(across))} elsewhere, on which the largest "
             f"weight of a tile depends, the first {across[0].path}"
         )
+    if by_tile and _shares_tiles(program):
+        yield (
+            "the largest weight of a tile is that of all matrices that share it here "
+            "(--set merge.enabled=false --set allocate.rule=exclusive for tiles of one matrix)"
+        )
     if target.needs_input_range and not all(layer.ranges for layer in layers):
         yield (
             "there are no input ranges in a compile of shapes only: AIHWKIT takes the largest "
@@ -59,6 +66,12 @@ def _of_layers(
             f"weights that are there several times here, for {replicas:,} groups of matrices, are "
             f"there once in AIHWKIT"
         )
+
+
+def _shares_tiles(program: Program) -> bool:
+    places = program.placements[["chip", "tile", "tier"]]
+    several = any(len(group.members) > 1 for group in program.groups)
+    return several or len(np.unique(places)) < len(places)
 
 
 def _of_converters(target: Target) -> Iterator[str]:

@@ -23,7 +23,7 @@ from afmc.export import export_aihwkit
 from afmc.export.aihwkit_devices import noise_model_of
 from afmc.export.aihwkit_notes import notes_on
 from afmc.inspect import summarise
-from afmc.ir import Matrix, Model, Program
+from afmc.ir import Matrix, Model, Program, Training
 from afmc.pipeline import configure, load_passes, run_passes
 from afmc.simulator.device import device_of
 from afmc.targets import Target, list_targets, load_target
@@ -160,6 +160,43 @@ def test_cuts_that_aihwkit_makes_elsewhere(tmp_path: Path) -> None:
         "AIHWKIT cuts the rows of 1 layer into as many pieces, but all of nearly equal size, the "
         "first 0 (compile with --set split.style=balanced for the same cuts)",
     )
+
+
+def test_tiles_that_matrices_share(tmp_path: Path) -> None:
+    """Their largest weight is one for all of them here."""
+    figures = {"crossbar.columns": 64, "output.range": "tile", "device.scale": "tile"}
+    target = load_target("ideal-512", figures)
+    alone = mapped(target, *two(None), **{"allocate.rule": "exclusive"})
+    shared = mapped(target, *two(None), **{"allocate.rule": "parallel"})
+    for name, program, said in (("alone", alone, False), ("shared", shared, True)):
+        made = export_aihwkit(write(tmp_path / name, program, target), tmp_path / "a.py")
+        assert any("that of all matrices that share it here" in note for note in made.notes) == said
+
+
+TRAINING = Training(
+    source="rpu_config of AIHWKIT-Lightning", input_steps=254, output_steps=254, output_bound=14.0,
+    output_range="tile", ranges="static", max_rows=None, clip="matrix", clip_sigma=2.5,
+    weight_noise=0.05, weight_noise_of="tile", weight_steps=14, weight_steps_of="tile",
+    output_noise=0.0,
+)  # fmt: skip
+
+
+@NEEDS_AIHWKIT
+@pytest.mark.usefixtures("quietly")
+def test_what_it_was_trained_for(tmp_path: Path) -> None:
+    target = load_target("afm-512-projected")
+    program = replace(mapped(target, *two()), training=TRAINING)
+    made = export_aihwkit(write(tmp_path / "out", program, target), tmp_path / "a.py")
+    config = runpy.run_path(str(tmp_path / "a.py"))["rpu_config"]("2")
+    assert (config.clip.type.value, config.clip.sigma) == ("LayerGaussian", 2.5)
+    assert (config.modifier.type.value, config.modifier.std_dev) == ("AddNormal", 0.05)
+    assert config.pre_post.input_range.init_value == 2.0
+    assert made.notes[-1].startswith("weights were quantised in training, as they are now")
+    clipped = replace(program, training=replace(TRAINING, clip="learned", weight_steps=None))
+    made = export_aihwkit(write(tmp_path / "out", clipped, target), tmp_path / "a.py")
+    assert made.notes[-1].startswith("weights were clipped by column in training")
+    config = runpy.run_path(str(tmp_path / "a.py"))["rpu_config"]()
+    assert config.clip.type.value == "None"
 
 
 def test_names_cannot_bring_code_in(tmp_path: Path) -> None:
