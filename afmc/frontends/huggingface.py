@@ -130,7 +130,7 @@ def load(
             " dequantised, in float32 or bfloat16."
         )
     config = read_config(folder / "config.json", trust_remote_code)
-    held, trained_for = headers(folder), training(folder)
+    held, trained_for, kept = headers(folder), training(folder), read_kept(folder)
     pickled: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
         if file.suffix == PICKLED.suffix:
@@ -142,7 +142,6 @@ def load(
     check_finite(module, source.name)
     fit(module, learned, trained_for, folder, log)
     tokenizer = _tokenizer(folder, trust_remote_code, log)
-    kept = read_kept(folder)
     ranges, trained_for = learned.ranges or kept.ranges, trained_for or kept.training
     return Loaded(module, tokenizer, config, source.name, sha256, folder, ranges, trained_for)
 
