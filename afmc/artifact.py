@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
 
 import afmc
 from afmc.defects import DEFECT, Defects, Rates
 from afmc.errors import ArtifactError, OptionError
+from afmc.files import written_folder
 from afmc.ir import (
     ALLOCATION,
     BLOCK,
@@ -116,7 +114,7 @@ def write(
     `directory` is replaced; any other folder with something in it is left alone: ArtifactError.
     """
     check_writable(directory)
-    with _beside(directory) as folder:
+    with written_folder(directory, ArtifactError) as folder:
         write_more(folder)
         _write_tables(folder / TABLES, _tables(program))
         if program.routing is not None:
@@ -146,28 +144,6 @@ def check_writable(directory: Path) -> None:
     parent = next(p for p in directory.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ArtifactError(f"{parent} cannot be written to; name another folder with -o.")
-
-
-@contextmanager
-def _beside(directory: Path) -> Iterator[Path]:
-    directory = directory.absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = directory.parent / f".{directory.name}.{os.getpid()}.unfinished"
-    replaced = directory.parent / f".{directory.name}.{os.getpid()}.replaced"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        if directory.exists():
-            directory.rename(replaced)
-        unfinished.rename(directory)
-    except (OSError, SafetensorError) as error:
-        raise ArtifactError(f"{directory} cannot be written: {error}.") from error
-    finally:
-        if replaced.exists() and not directory.exists():
-            replaced.rename(directory)
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _write_tables(path: Path, tables: Mapping[str, Table]) -> None:

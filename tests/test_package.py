@@ -47,6 +47,9 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["compare", "--schema"],
         ["export", "PROGRAM", "-o", "FILE"],
         ["export", "--schema"],
+        ["export", "--as", "huggingface", "--schema"],
+        ["export", "PROGRAM", "--as", "model-explorer", "-o", "GRAPH"],
+        ["export", "PROGRAM", "--as", "aihwkit", "-o", "CODE"],
         ["costs", "PROGRAM", "-o", "FILE"],
         ["costs", "--schema"],
         ["inspect", "--schema"],
@@ -60,7 +63,8 @@ def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Pat
 
         write = kept.write if arguments[0] == "verify" else written.write
         paths = {"PROGRAM": str(write(tmp_path / "out")), "FILE": str(tmp_path / "blocks.csv")}
-        paths["PAGE"] = str(tmp_path / "page.html")
+        paths |= {"PAGE": str(tmp_path / "page.html"), "GRAPH": str(tmp_path / "graph.json")}
+        paths["CODE"] = str(tmp_path / "rpu_config.py")
         arguments = [paths.get(each, each) for each in arguments]
     packages, seconds = imported_by(*arguments)
     print(f"afmc {arguments[0]}: {seconds:.2f} s of imports")  # shown by pytest -rP

@@ -44,6 +44,9 @@ LAYOUTS = (SAFETENSORS, PICKLED)
 _SHARD = re.compile(r"pytorch_model-(\d{5})-of-(\d{5})\.bin")
 _OTHERS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
+MAPPING = "afmc_mapping.json"
+"""What ``afmc export --as huggingface`` puts beside the weights."""
+
 INPUT_RANGE = "input_range"
 WEIGHT_CLIP = "learnable_weight_clip"
 # What AIHWKIT-Lightning keeps beside them for training.

@@ -42,6 +42,7 @@ from afmc.frontends.folder import (
 )
 from afmc.frontends.graph import Graph
 from afmc.frontends.lightning import fit, fits, read_learned, say_loose
+from afmc.frontends.mapped import read_kept
 from afmc.frontends.on_disk import OnDisk, tensor_by_tensor
 from afmc.frontends.quiet import quiet
 from afmc.frontends.rpu_config import RPU_CONFIG
@@ -183,7 +184,7 @@ def load(
             " dequantised, in float32 or bfloat16."
         )
     config = read_config(folder / "config.json", trust_remote_code)
-    held, trained_for = headers(folder), training(folder)
+    held, trained_for, kept = headers(folder), training(folder), read_kept(folder)
     stay = _stay_on_disk(weights, folder, held, log)
     pickled: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
@@ -209,8 +210,8 @@ def load(
         source.name,
         sha256,
         folder,
-        learned.ranges,
-        trained_for,
+        learned.ranges or kept.ranges,
+        trained_for or kept.training,
         on_disk=on_disk,
     )
 
