@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from afmc.errors import ModelError, did_you_mean
+from afmc.frontends.analog_layers import find_layers, make_plain, read_layers
 from afmc.frontends.convert import converted
 from afmc.frontends.folder import (
     INPUT_RANGE,
@@ -36,7 +37,7 @@ from afmc.frontends.folder import (
     weight_files,
 )
 from afmc.frontends.graph import Graph
-from afmc.frontends.lightning import fit, read_learned
+from afmc.frontends.lightning import Learned, fit, read_learned
 from afmc.frontends.quiet import quiet
 from afmc.frontends.rpu_config import RPU_CONFIG
 from afmc.frontends.source import KNOWN, Source, sha256_of
@@ -147,9 +148,12 @@ def load(
 
 
 def from_module(
-    module: torch.nn.Module, tokenizer: Any | None = None, name: str | None = None
+    module: torch.nn.Module,
+    tokenizer: Any | None = None,
+    name: str | None = None,
+    log: Log = _logger.info,
 ) -> Loaded:
-    """A module that the user already has.
+    """A module that the user already has, perhaps on AIHWKIT-Lightning's layers.
 
     The module itself is not changed: the result holds a copy in evaluation mode whose float32
     tensors share memory with the original, so do not train the original on while it is in use.
@@ -157,16 +161,36 @@ def from_module(
     """
     config = getattr(module, "config", None)
     if name is None:
-        name = getattr(config, "name_or_path", None) or type(module).__name__
+        name = getattr(config, "name_or_path", None) or name_of_class(module)
     tensors = {id(tensor): _frozen(tensor) for _, tensor in _tensors(module)}
-    sha256 = sha256_of_tensors(_tensors(module), name)
     try:
         taken = copy.deepcopy(module, tensors)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
+    held = list(_tensors(module))
+    layers = find_layers(taken, name)
+    learned, trained_for = read_layers(layers, name) if layers else (Learned(), None)
+    make_plain(taken, layers)
+    if trained_for is not None:
+        said = bytearray(repr(trained_for).encode())
+        held.append((RPU_CONFIG, torch.frombuffer(said, dtype=torch.uint8)))
+    sha256 = sha256_of_tensors(held, name)
     taken = taken.float().eval()
     check_finite(taken, name)
-    return Loaded(taken, tokenizer, config, name, sha256, None)
+    if not layers:
+        return Loaded(taken, tokenizer, config, name, sha256, None)
+    config = getattr(taken, "config", None)
+    tied = getattr(taken, "_tied_weights_keys", None) or ()
+    parameters = dict(taken.named_parameters())
+    if config is not None and all(key in parameters for key in tied):
+        config.tie_word_embeddings = False
+    fit(taken, learned, trained_for, name, log)
+    return Loaded(taken, tokenizer, config, name, sha256, None, learned.ranges, trained_for)
+
+
+def name_of_class(module: torch.nn.Module) -> str:
+    """Without what AIHWKIT-Lightning puts before it."""
+    return type(module).__name__.removeprefix(_WRAPPED)
 
 
 def download(

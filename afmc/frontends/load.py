@@ -44,7 +44,7 @@ def load(
     elif isinstance(model, nn.Module) and given is not None:
         loaded = from_example(model, [torch.tensor(each) for each in given.arrays.values()])
     elif isinstance(model, nn.Module):
-        loaded = huggingface.from_module(model, tokenizer)
+        loaded = huggingface.from_module(model, tokenizer, log=log)
     else:
         loaded = load_source(
             resolve(str(model)),

@@ -11,8 +11,16 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
 from afmc.errors import ModelError
+from afmc.frontends.analog_layers import find_layers, make_plain
 from afmc.frontends.folder import check_config, check_model_type
-from afmc.frontends.huggingface import Loaded, cause_of, class_of, download, read_config
+from afmc.frontends.huggingface import (
+    Loaded,
+    cause_of,
+    class_of,
+    download,
+    name_of_class,
+    read_config,
+)
 from afmc.frontends.quiet import quiet
 from afmc.frontends.source import Source, sha256_of
 
@@ -50,11 +58,12 @@ def shapes_of(module: torch.nn.Module, name: str | None = None) -> Loaded:
         if isinstance(tensor, torch.nn.Parameter):
             held[id(tensor)] = torch.nn.Parameter(held[id(tensor)], requires_grad=False)
     config = getattr(module, "config", None)
-    name = name or getattr(config, "name_or_path", None) or type(module).__name__
+    name = name or getattr(config, "name_or_path", None) or name_of_class(module)
     try:
         taken = copy.deepcopy(module, held)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({cause_of(error)}).") from error
+    make_plain(taken, find_layers(taken, name))
     return Loaded(taken.float().eval(), None, config, name, digest.hexdigest(), None)
 
 
