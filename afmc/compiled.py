@@ -38,12 +38,12 @@ from afmc.evaluate import (
     tokenise,
     windows_of,
 )
-from afmc.frontends.export import export
+from afmc.frontends.export import export, length_of
 from afmc.frontends.graph import Graph, parameters_in, tensors_of
 from afmc.frontends.huggingface import Loaded
 from afmc.frontends.load import ExampleInputs, load_source
 from afmc.frontends.load import load as load_model
-from afmc.frontends.matrices import find_matrices
+from afmc.frontends.loops import structure_of
 from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.sliding import with_sliding_windows
 from afmc.frontends.source import resolve
@@ -289,9 +289,15 @@ class CompiledModel:
                 f"{self.program.model.name} has no graph of token numbers: call what write() gives."
             )
         module = self._graph.module()
-        tiles = self.tiles
+        tiles, length = self.tiles, length_of(self._graph)
 
         def run(input_ids: torch.Tensor) -> torch.Tensor:
+            if length is not None and input_ids.shape[1] != length:
+                raise OptionError(
+                    f"the graph of {self.program.model.name} takes {length} tokens, because the "
+                    f"model loops over them, not {input_ids.shape[1]}: call what write() gives for "
+                    f"other lengths."
+                )
             with lower.bind_tiles(tiles), torch.inference_mode():
                 return module(input_ids)
 
@@ -764,7 +770,9 @@ def compile(
             else:
                 exported = None if shapes_only else export(loaded.module)
                 structure = (
-                    find_structure(loaded.module) if exported is None else find_matrices(exported)
+                    find_structure(loaded.module)
+                    if exported is None
+                    else structure_of(loaded.module, exported)
                 )
         matrices, remainder, work = structure
         if not matrices:

@@ -199,6 +199,24 @@ FAMILIES: dict[str, Family] = {
         {"shortconv.l_cache": 3, "attention.head_count_kv": [0, 2]},
         lambda name, values: values.squeeze(1) if "shortconv.conv" in name else values,
     ),
+    "Mamba": Family(
+        "mamba",
+        lambda: hf.MambaForCausalLM(
+            hf.MambaConfig(
+                **_OLDER, hidden_size=64, num_hidden_layers=2, state_size=4, time_step_rank=4
+            )
+        ),
+        {
+            "context_length": 64,
+            "feed_forward_length": 0,
+            "attention.head_count": 0,
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 4,
+            "ssm.time_step_rank": 4,
+            "ssm.inner_size": 128,
+        },
+        _mamba,
+    ),
     "Gemma": Family(
         "gemma",
         lambda: hf.GemmaForCausalLM(
@@ -290,7 +308,7 @@ def _facts(config: Any) -> dict[str, Any]:
         return next((v for n in names if (v := getattr(config, n, None)) is not None), None)
 
     hidden = first("hidden_size", "n_embd")
-    heads = first("num_attention_heads", "n_head")
+    heads = first("num_attention_heads", "n_head") or 1
     rotary = getattr(config, "rope_parameters", None) or {}
     rotary = rotary.get("full_attention", rotary)
     head = first("head_dim") or hidden // heads
