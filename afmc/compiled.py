@@ -334,8 +334,8 @@ class CompiledModel:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
         Over the first whole windows within `tokens` tokens of a text (without one, that of
-        `afmc.text.read_text`), each of `window` tokens (1,024, or as many as the model takes if
-        those are fewer), for `instances` manufactured chips, under every
+        `afmc.text.read_text`), each of `window` tokens (1,024, or `tokens`, or as many as the
+        model takes, if those are fewer), for `instances` manufactured chips, under every
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
@@ -370,7 +370,8 @@ class CompiledModel:
                 f"{self.program.model.name} is no language model: its accuracy is measured on "
                 f"labelled samples (--data FILE.npz, or classify(...))."
             )
-        window = _longest_window(self.digital.config) if window is None else window
+        if window is None:
+            window = min(tokens, _longest_window(self.digital.config))
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "
