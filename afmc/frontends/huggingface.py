@@ -13,7 +13,12 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -207,13 +212,30 @@ def download(
                 etag_timeout=_HUB_TIMEOUT_S,
             )
     except Exception as error:  # httpx, OSError and the hub's own, by turns
-        at = f" at revision '{revision}'" if revision else ""
-        hint = did_you_mean(name.lower(), KNOWN)
-        raise ModelError(
-            f"{name} is neither a file nor a folder here nor a known name, and the hub could not"
-            f" be reached or has no such model{at} ({_first_line(error)}).{hint}"
-        ) from error
+        raise ModelError(_why_not_there(name, revision, error)) from error
     return Path(folder)
+
+
+def _why_not_there(name: str, revision: str | None, error: Exception) -> str:
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is gated: ask for access on its page on the hub, and set HF_TOKEN to a token"
+            " that has it."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{name} has no revision '{revision}' on the hub: give a branch, tag or commit."
+    at = f" at revision '{revision}'" if revision else ""
+    if constants.HF_HUB_OFFLINE:
+        why = (
+            f"it is not in the hub's cache {constants.HF_HUB_CACHE}{at}, while HF_HUB_OFFLINE"
+            " forbids to ask the hub"
+        )
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such model, or none that HF_TOKEN opens"
+    else:
+        why = f"the hub could not be reached or has no such model{at} ({_first_line(error)})"
+    hint = did_you_mean(name.lower(), KNOWN)
+    return f"{name} is neither a file nor a folder here nor a known name, and {why}.{hint}"
 
 
 def read_config(file: Path, trust_remote_code: bool) -> Any:

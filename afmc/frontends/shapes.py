@@ -22,7 +22,7 @@ from afmc.frontends.huggingface import (
     read_config,
 )
 from afmc.frontends.quiet import quiet
-from afmc.frontends.source import Source, sha256_of
+from afmc.frontends.source import Source, check_revision, sha256_of
 
 _SIZES = (
     "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers",
@@ -35,8 +35,10 @@ def load_shapes(
 ) -> Loaded:
     """The model that a configuration describes, on the meta device; no weights are read.
 
-    Of a hub id only config.json is downloaded. Raises ModelError, in one sentence.
+    Of a hub id only config.json is downloaded. Raises ModelError, in one sentence, or OptionError
+    for a revision of what is not on the hub.
     """
+    check_revision(source, revision)
     file = source.path
     if file is None:
         folder = download(source.name, revision, trust_remote_code, ("config.json",))
