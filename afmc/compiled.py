@@ -669,10 +669,10 @@ def compile(
     ----------
     model: a name that afmc knows (``demo``, ``demo-teacher``, ``smollm2-135m``), a Hugging Face
         folder or id (also with the ``pytorch_model.bin`` and ``rpu_config`` of
-        AIHWKIT-Lightning), a ``.gguf`` file, or a module in memory (then with its `tokenizer`,
-        where the target has converters). With `shapes_only` also a ``.json`` configuration. Other
-        than language models: an ``.onnx`` or ``.pt2`` file, a `torch.export.ExportedProgram`, or
-        any module with `example_inputs`.
+        AIHWKIT-Lightning), a ``.gguf`` file, or a module in memory, also one that
+        AIHWKIT-Lightning converted (then with its `tokenizer`, where the target has converters).
+        With `shapes_only` also a ``.json`` configuration. Other than language models: an ``.onnx``
+        or ``.pt2`` file, a `torch.export.ExportedProgram`, or any module with `example_inputs`.
     target: a name, a ``.toml`` file, or a `Target`; the tiles of the paper on analog foundation
         models without one.
     example_inputs: samples for a model that is no language model, on which its input ranges are

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+import transformers as hf
 from families import FAMILIES
 from models import tiny_model, tiny_tokenizer
+from torch.export import ExportedProgram
 
 import afmc
 from afmc.errors import ModelError, OptionError
@@ -52,6 +54,26 @@ def test_each_operation_of_the_loop_is_counted_once() -> None:
     read_out = "both operands are activations"
     assert remainder["aten.matmul.default", read_out] == layers
     assert remainder["aten.mul.Tensor", "element-wise"] == 6 * layers
+
+
+def test_layers_that_are_alike_are_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        module = hf.MambaForCausalLM(
+            hf.MambaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=6, state_size=4)
+        ).eval()
+    whole = loops.trace(module).structure()
+    lengths = []
+
+    def seen(module: torch.nn.Module, **options: Any) -> ExportedProgram:
+        exported = export(module, **options)
+        layers = {path for path in account(exported).modules if path.endswith(".mixer")}
+        lengths.append((options.get("tokens", SEQUENCE), len(layers)))
+        return exported
+
+    monkeypatch.setattr(loops, "export", seen)
+    stamped = find_structure(module)
+    assert lengths == [(17, 3), (11, 3)]  # of six layers
+    assert stamped.matrices == whole.matrices and stamped.remainder == whole.remainder
 
 
 def test_other_models_are_traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
