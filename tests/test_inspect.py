@@ -295,6 +295,16 @@ def test_why_a_matrix_is_where_it_is() -> None:
     assert shown(render_why(small(), "b", 20), 100) == WHY_EXPERTS
 
 
+@pytest.mark.parametrize(("tokens", "words"), [(1, "one token."), (4, "4 tokens at once.")])
+def test_for_how_many_tokens_replicas_were_sought(tokens: int, words: str) -> None:
+    artifact = small()
+    claim = artifact.program.replication
+    assert claim is not None
+    program = replace(artifact.program, replication=replace(claim, tokens=tokens))
+    text = shown(render_why(replace(artifact, program=program), "b", 20), 100)
+    assert f"it got no more, for the throughput of {words}\n" in text
+
+
 def reasons(artifact: Artifact, name: str) -> dict[str, str]:
     [found] = why_json(artifact, name)["explained"]
     return {reason["about"]: reason["sentence"] for reason in found["reasons"]}

@@ -266,7 +266,7 @@ def routing(
         (routing(table=[0, 1]), "the routing of experts is 2 of int32, but should be"),
         (routing(table=np.zeros((0, 2))), "the routing of experts has no tokens."),
         (routing(table=[[0, 4], [-1, 4]]), "experts has 3 experts outside 0 to 3."),
-        (routing(table=[[1, 1], [0, 1]]), "1 tokens go to an expert of experts twice."),
+        (routing(table=[[1, 1], [0, 1]]), "1 token goes to an expert of experts twice."),
     ],
 )
 def test_rules_of_routing(given: Routing, sentence: str | None) -> None:

@@ -207,7 +207,7 @@ def test_no_gain_says_why() -> None:
         data, text = tiny_llama(options)
         assert data["replication"]["replicas"] == 0
         assert (
-            "no gain: for one token at once no matrix is used more than once, and a second copy "
+            "no gain: for one token no matrix is used more than once, and a second copy "
             "does not shorten one use; prompts and batches (replicate.tokens), popular experts "
             "and convolutions gain"
         ) in text

@@ -543,7 +543,8 @@ def validate(
     window: Annotated[
         int | None,
         typer.Option(
-            min=2, help="Tokens a window. [default: 1024, or as many as the model takes if fewer]"
+            min=2,
+            help="Tokens a window. [default: 1024, --tokens or what the model takes, the fewest]",
         ),
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,

@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from afmc.errors import ModelError
 from afmc.frontends.cache import cache_dir
+from afmc.frontends.gguf import File, check_whole, complete
 from afmc.frontends.quiet import quiet
 
 
@@ -50,15 +51,23 @@ def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
 def _convert(file: Path, folder: Path) -> None:
     try:
         with quiet(), redirect_stderr(io.StringIO()):  # the conversion's own progress bar
+            described = File(file)
+            config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
+            complete(config, described)
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            module = AutoModelForCausalLM.from_pretrained(
+            module, report = AutoModelForCausalLM.from_pretrained(
                 file.parent,
+                config=config,
                 gguf_file=file.name,
                 dtype=torch.float32,
                 quantization_config=GgufConfig(dequantize=True),
+                output_loading_info=True,
             )
+            check_whole(module, set(report["missing_keys"]), described)
             module.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+    except ModelError:
+        raise
     except Exception as error:  # gguf and transformers raise nearly every type
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(

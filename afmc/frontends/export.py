@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,15 +14,18 @@ from torch.export.graph_signature import InputKind
 from afmc.errors import ModelError
 from afmc.frontends.quiet import quiet
 
-_BATCH, _SEQUENCE = 2, 17  # of the example; 1 would be taken for a constant, 17 is no model's size
+_BATCH, SEQUENCE = 2, 17  # of the example; 1 would be taken for a constant, 17 is no model's size
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
-def export(module: torch.nn.Module, *, dynamic: bool = True) -> ExportedProgram:
+def export(
+    module: torch.nn.Module, *, dynamic: bool = True, tokens: int = SEQUENCE
+) -> ExportedProgram:
     """The graph from ``input_ids`` [batch, sequence] to logits, or else the last hidden state.
 
-    Both sizes are dynamic, or else those of an example, which is traced sooner. Parameters keep the
+    Both sizes are dynamic, or else those of an example, which is traced sooner. A module that loops
+    over the tokens has a graph of as many as the example's alone: `length_of`. Parameters keep the
     names that they have in `module` and share its memory. Raises ModelError for a module in
     training mode or one that cannot be exported.
     """
@@ -36,8 +39,28 @@ def export(module: torch.nn.Module, *, dynamic: bool = True) -> ExportedProgram:
             " now."
         )
     device = next((p.device for p in module.parameters()), None)
-    example = _example(config).to(device)
-    sizes = {"input_ids": {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}} if dynamic else None
+    example = _example(config, tokens).to(device)
+    if not dynamic:
+        return _traced(module, example, ())
+    try:
+        return _traced(module, example, (0, 1))
+    except ModelError as error:
+        try:
+            return _traced(module, example, (0,))
+        except ModelError:
+            raise error from error.__cause__
+
+
+def length_of(exported: ExportedProgram) -> int | None:
+    """How many tokens the graph takes; None for any number."""
+    names = exported.graph_signature.user_inputs
+    value = next(n.meta["val"] for n in exported.graph.nodes if n.name in names)
+    return value.shape[1] if isinstance(value.shape[1], int) else None
+
+
+def _traced(module: torch.nn.Module, example: torch.Tensor, free: Sequence[int]) -> ExportedProgram:
+    """With these of both sizes free."""
+    sizes = {"input_ids": dict.fromkeys(free, Dim.DYNAMIC)} if free else None
     try:
         # Without gradients the graph has no regions that switch them off.
         with quiet(), torch.no_grad(), _grouped_experts(module):
@@ -49,7 +72,9 @@ def export(module: torch.nn.Module, *, dynamic: bool = True) -> ExportedProgram:
     except Exception as error:  # torch.export lets through what the module raises
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         cause = lines[0].rstrip(".") if lines else type(error).__name__
-        raise ModelError(f"{name} cannot be exported by torch.export: {cause}.") from error
+        raise ModelError(
+            f"{type(module).__name__} cannot be exported by torch.export: {cause}."
+        ) from error
 
 
 @contextmanager
@@ -129,9 +154,14 @@ def first_tensor(output: Any, name: str) -> torch.Tensor:
     raise ModelError(f"{name} returns neither a tensor nor logits nor a last hidden state.")
 
 
-def _example(config: Any) -> torch.Tensor:
-    """Token ids [2, 17] within a small vocabulary and a short context."""
-    positions = getattr(config, "max_position_embeddings", None) or _SEQUENCE
-    sequence = max(2, min(_SEQUENCE, positions - 2))
-    vocabulary = getattr(config, "vocab_size", None) or _SEQUENCE
+def tokens_of_example(config: Any, tokens: int = SEQUENCE) -> int:
+    """So many, or fewer where the model's context is shorter."""
+    positions = getattr(config, "max_position_embeddings", None)
+    return max(2, min(tokens, positions - 2)) if positions else tokens
+
+
+def _example(config: Any, tokens: int) -> torch.Tensor:
+    """Token ids [2, tokens] within a small vocabulary and a short context."""
+    sequence = tokens_of_example(config, tokens)
+    vocabulary = getattr(config, "vocab_size", None) or SEQUENCE
     return (torch.arange(_BATCH * sequence) % min(vocabulary, 16)).reshape(_BATCH, sequence)

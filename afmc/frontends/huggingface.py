@@ -16,7 +16,12 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -26,6 +31,7 @@ from transformers import (
 )
 
 from afmc.errors import ModelError, did_you_mean
+from afmc.frontends.analog_layers import find_layers, make_plain, read_layers
 from afmc.frontends.cache import cache_dir
 from afmc.frontends.convert import converted
 from afmc.frontends.folder import (
@@ -41,7 +47,7 @@ from afmc.frontends.folder import (
     weight_files,
 )
 from afmc.frontends.graph import Graph
-from afmc.frontends.lightning import fit, fits, read_learned, say_loose
+from afmc.frontends.lightning import Learned, fit, fits, read_learned, say_loose
 from afmc.frontends.mapped import read_kept
 from afmc.frontends.on_disk import OnDisk, tensor_by_tensor
 from afmc.frontends.quiet import quiet
@@ -238,9 +244,12 @@ def _stay_on_disk(weights: Weights, folder: Path, held: Mapping[str, Header], lo
 
 
 def from_module(
-    module: torch.nn.Module, tokenizer: Any | None = None, name: str | None = None
+    module: torch.nn.Module,
+    tokenizer: Any | None = None,
+    name: str | None = None,
+    log: Log = _logger.info,
 ) -> Loaded:
-    """A module that the user already has.
+    """A module that the user already has, perhaps on AIHWKIT-Lightning's layers.
 
     The module itself is not changed: the result holds a copy in evaluation mode whose float32
     tensors share memory with the original, so do not train the original on while it is in use.
@@ -248,16 +257,36 @@ def from_module(
     """
     config = getattr(module, "config", None)
     if name is None:
-        name = getattr(config, "name_or_path", None) or type(module).__name__
+        name = getattr(config, "name_or_path", None) or name_of_class(module)
     tensors = {id(tensor): _frozen(tensor) for _, tensor in _tensors(module)}
-    sha256 = sha256_of_tensors(_tensors(module), name)
     try:
         taken = copy.deepcopy(module, tensors)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({_first_line(error)}).") from error
+    held = list(_tensors(module))
+    layers = find_layers(taken, name)
+    learned, trained_for = read_layers(layers, name) if layers else (Learned(), None)
+    make_plain(taken, layers)
+    if trained_for is not None:
+        said = bytearray(repr(trained_for).encode())
+        held.append((RPU_CONFIG, torch.frombuffer(said, dtype=torch.uint8)))
+    sha256 = sha256_of_tensors(held, name)
     taken = taken.float().eval()
     check_finite(dict(taken.named_parameters()), name)
-    return Loaded(taken, tokenizer, config, name, sha256, None)
+    if not layers:
+        return Loaded(taken, tokenizer, config, name, sha256, None)
+    config = getattr(taken, "config", None)
+    tied = getattr(taken, "_tied_weights_keys", None) or ()
+    parameters = dict(taken.named_parameters())
+    if config is not None and all(key in parameters for key in tied):
+        config.tie_word_embeddings = False
+    fit(taken, fits(taken, learned, trained_for, name, log), log)
+    return Loaded(taken, tokenizer, config, name, sha256, None, learned.ranges, trained_for)
+
+
+def name_of_class(module: torch.nn.Module) -> str:
+    """Without what AIHWKIT-Lightning puts before it."""
+    return type(module).__name__.removeprefix(_WRAPPED)
 
 
 def download(
@@ -274,13 +303,30 @@ def download(
                 etag_timeout=_HUB_TIMEOUT_S,
             )
     except Exception as error:  # httpx, OSError and the hub's own, by turns
-        at = f" at revision '{revision}'" if revision else ""
-        hint = did_you_mean(name.lower(), KNOWN)
-        raise ModelError(
-            f"{name} is neither a file nor a folder here nor a known name, and the hub could not"
-            f" be reached or has no such model{at} ({_first_line(error)}).{hint}"
-        ) from error
+        raise ModelError(_why_not_there(name, revision, error)) from error
     return Path(folder)
+
+
+def _why_not_there(name: str, revision: str | None, error: Exception) -> str:
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{name} is gated: ask for access on its page on the hub, and set HF_TOKEN to a token"
+            " that has it."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{name} has no revision '{revision}' on the hub: give a branch, tag or commit."
+    at = f" at revision '{revision}'" if revision else ""
+    if constants.HF_HUB_OFFLINE:
+        why = (
+            f"it is not in the hub's cache {constants.HF_HUB_CACHE}{at}, while HF_HUB_OFFLINE"
+            " forbids to ask the hub"
+        )
+    elif isinstance(error, RepositoryNotFoundError):
+        why = "the hub has no such model, or none that HF_TOKEN opens"
+    else:
+        why = f"the hub could not be reached or has no such model{at} ({_first_line(error)})"
+    hint = did_you_mean(name.lower(), KNOWN)
+    return f"{name} is neither a file nor a folder here nor a known name, and {why}.{hint}"
 
 
 def read_config(file: Path, trust_remote_code: bool) -> Any:

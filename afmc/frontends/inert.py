@@ -46,7 +46,7 @@ class Made:
 
 def read_pickle(
     data: bytes,
-    file: Path,
+    file: Path | str,
     what: str,
     known: Callable[[str], bool],
     persistent: Callable[[Any], Any] | None = None,
@@ -76,7 +76,7 @@ class _Reader:
 
     def __init__(
         self,
-        file: Path,
+        file: Path | str,
         what: str,
         known: Callable[[str], bool],
         persistent: Callable[[Any], Any] | None,

@@ -6,7 +6,7 @@ when the model is read, so that what goes to tiles is what the library would mul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,18 +28,28 @@ class Learned:
     """Half widths of the input converters' ranges, of one or several row slices."""
     limits: Mapping[str, Tensor] = field(default_factory=dict)
     """[row slices, outputs]: the largest absolute weights."""
+    analog: Collection[str] | None = None
+    """The analog layers, where that is known."""
 
 
 def read_learned(headers: Mapping[str, Header], pickled: Mapping[str, Tensor]) -> Learned:
-    """Raises ModelError for what is not a positive number."""
-    ranges = {}
-    for module, values in read_named(headers, pickled, INPUT_RANGE).items():
-        _check_positive(values, 1, headers[f"{module}.{INPUT_RANGE}"], module, INPUT_RANGE)
-        ranges[module] = tuple(values.double().tolist())
-    limits = read_named(headers, pickled, WEIGHT_CLIP)
-    for module, values in limits.items():
-        _check_positive(values, 2, headers[f"{module}.{WEIGHT_CLIP}"], module, WEIGHT_CLIP)
-    return Learned(ranges, limits)
+    """Of a checkpoint. Raises ModelError for what is not a positive number."""
+    ranges, limits = (read_named(headers, pickled, last) for last in (INPUT_RANGE, WEIGHT_CLIP))
+    return learned_of(ranges, limits, lambda tensor: headers[tensor].file)
+
+
+def learned_of(
+    ranges: Mapping[str, Tensor],
+    limits: Mapping[str, Tensor],
+    place: Callable[[str], Path | str],
+    analog: Collection[str] | None = None,
+) -> Learned:
+    """`place` says where a tensor is from. Raises ModelError for what is not a positive number."""
+    for found, axes, last in ((ranges, 1, INPUT_RANGE), (limits, 2, WEIGHT_CLIP)):
+        for module, values in found.items():
+            _check_positive(values, axes, place(f"{module}.{last}"), module, last)
+    widths = {module: tuple(values.double().tolist()) for module, values in ranges.items()}
+    return Learned(widths, limits, analog)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,13 +85,14 @@ def fits(
     module: nn.Module,
     learned: Learned,
     training: Training | None,
-    place: Path,
+    place: Path | str,
     log: Callable[[str], None],
 ) -> dict[str, Fit]:
     """What is to be done to the weights of analog layers, by the path of the layer.
 
-    Analog are the layers with input ranges or limits; where none has any, all linear ones. No
-    weight is read. Raises ModelError where what was learned does not fit the model.
+    Where it is not known which layers are analog, those with input ranges or limits are; where none
+    has any, all linear ones. No weight is read. Raises ModelError where what was learned does not
+    fit the model.
     """
     names = {path for path, _ in (*module.named_modules(), *module.named_parameters())}
     if strange := sorted({*learned.ranges, *learned.limits} - names):
@@ -93,7 +104,7 @@ def fits(
     for path in {**learned.ranges, **learned.limits}:
         if path in layers:
             _check_shapes(path, layers[path], learned, place)
-    analog = learned.ranges or learned.limits or layers
+    analog = learned.analog or learned.ranges or learned.limits or layers
     found = {}
     for path, layer in layers.items():
         if path not in analog:
@@ -152,8 +163,8 @@ def _pieces(path: str, rows: int, learned: Learned, training: Training | None) -
     return -(-rows // most) if most else 1
 
 
-def _check_positive(values: Tensor, axes: int, header: Header, module: str, last: str) -> None:
-    where = f"{header.file} has in {shown(module)}.{last}"
+def _check_positive(values: Tensor, axes: int, place: Path | str, module: str, last: str) -> None:
+    where = f"{place} has in {shown(module)}.{last}"
     if values.dim() != axes or not values.numel():
         shape = " x ".join(map(str, values.shape)) or "a single number"
         wanted = "[row slices]" if axes == 1 else "[row slices, outputs]"
@@ -166,7 +177,7 @@ def _check_positive(values: Tensor, axes: int, header: Header, module: str, last
         )
 
 
-def _check_shapes(path: str, layer: nn.Linear, learned: Learned, place: Path) -> None:
+def _check_shapes(path: str, layer: nn.Linear, learned: Learned, place: Path | str) -> None:
     ranges, limit = learned.ranges.get(path), learned.limits.get(path)
     if ranges is not None and len(ranges) > layer.in_features:
         raise ModelError(

@@ -16,7 +16,7 @@ from afmc.errors import ModelError, OptionError, SampleError
 from afmc.frontends import huggingface
 from afmc.frontends.huggingface import Loaded, Weights
 from afmc.frontends.programs import from_example, from_file, from_program
-from afmc.frontends.source import Source, resolve
+from afmc.frontends.source import Source, check_revision, resolve
 from afmc.samples import Samples, fitted, read_samples
 
 ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path
@@ -37,6 +37,11 @@ def load(
 
     Raises ModelError, SampleError or OptionError, in one sentence.
     """
+    if revision is not None and not isinstance(model, str | Path):
+        raise OptionError(
+            f"--revision is for a model on the hub, but {type(model).__name__} is in memory: leave"
+            " it out."
+        )
     given = _read(example_inputs)
     if isinstance(model, ExportedProgram):
         loaded = from_program(model)
@@ -45,7 +50,7 @@ def load(
     elif isinstance(model, nn.Module) and given is not None:
         loaded = from_example(model, [torch.tensor(each) for each in given.arrays.values()])
     elif isinstance(model, nn.Module):
-        loaded = huggingface.from_module(model, tokenizer)
+        loaded = huggingface.from_module(model, tokenizer, log=log)
     else:
         loaded = load_source(
             resolve(str(model)),
@@ -83,7 +88,9 @@ def load_source(
     weights: Weights = "auto",
     log: Callable[[str], None] = lambda line: None,
 ) -> Loaded:
-    """A model from a file, a folder or the hub. Raises ModelError."""
+    """A model from a file, a folder or the hub. Raises ModelError, or OptionError for a revision
+    of what is not on the hub."""
+    check_revision(source, revision)
     if source.kind == "onnx":
         assert source.path is not None
         if find_spec("onnx") is None:

@@ -51,7 +51,14 @@ def from_example(module: nn.Module, example: Sequence[Tensor], name: str | None 
     taken = from_module(module, name=name)
     few = tuple(torch.cat((each, each))[:2].contiguous() for each in example)  # 1 is a constant
     exported = _export(taken.module, few, ({0: Dim.AUTO},) * len(few), taken.name)
-    return _loaded(exported, type(module).__name__, taken.name, taken.sha256, None)
+    loaded = _loaded(exported, type(taken.module).__name__, taken.name, taken.sha256, None)
+    assert loaded.graph is not None
+    ranges = {
+        matrix.module: taken.input_ranges[layer]
+        for matrix in loaded.graph.structure(None).matrices
+        if (layer := matrix.name.removesuffix(".weight")) in taken.input_ranges
+    }
+    return replace(loaded, input_ranges=ranges, training=taken.training)
 
 
 def from_file(path: Path, name: str) -> Loaded:

@@ -12,6 +12,7 @@ from afmc.frontends.inert import Made, Named, read_pickle, shown
 from afmc.ir import Scope, Training
 
 RPU_CONFIG = "rpu_config"
+WHAT = "an AIHWKIT-Lightning configuration"
 
 _PACKAGE = "aihwkit_lightning.simulator."
 _ROOT = "TorchInferenceRPUConfig"
@@ -49,7 +50,6 @@ _CLIPS: dict[str, Literal["none", "matrix", "column", "learned"]] = {
     "LearnablePerChannel": "learned",
 }
 _GETATTR = {"builtins.getattr", "__builtin__.getattr"}  # how some Pythons pickle an enum's member
-_WHAT = "an AIHWKIT-Lightning configuration"
 _MOST_BYTES = 1 << 20
 
 
@@ -65,11 +65,11 @@ def read_rpu_config(file: Path) -> Training:
     try:
         size = file.stat().st_size
         if size > _MOST_BYTES:
-            raise ModelError(f"{file} has {size:,} bytes, too many for {_WHAT}.")
+            raise ModelError(f"{file} has {size:,} bytes, too many for {WHAT}.")
         content = file.read_bytes()
     except OSError as error:
         raise ModelError(f"{file} cannot be read: {error.strerror}.") from error
-    return training_of(read_pickle(content, file, _WHAT, is_known), file)
+    return training_of(read_pickle(content, file, WHAT, is_known), file)
 
 
 def training_in(metadata: Mapping[str, Any], file: Path) -> Training | None:
@@ -84,8 +84,8 @@ def training_in(metadata: Mapping[str, Any], file: Path) -> Training | None:
     return next(iter(found), None)
 
 
-def training_of(config: Any, file: Path) -> Training:
-    """What a configuration stands for, of versions 1 and 2. Raises ModelError."""
+def training_of(config: Any, file: Path | str) -> Training:
+    """What a configuration stands for, of versions 1 and 2. Raises ModelError about `file`."""
     root = _Part(file, "", config, _ROOT)
     forward = root.part("forward", "IOParameters")
     clip = root.part("clip", "WeightClipParameter")
@@ -127,7 +127,7 @@ def training_of(config: Any, file: Path) -> Training:
 class _Part:
     """One of the nested configurations; what it does not say is as the library has it."""
 
-    file: Path
+    file: Path | str
     where: str
     value: Any
     kind: str

@@ -11,10 +11,18 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
 from afmc.errors import ModelError
+from afmc.frontends.analog_layers import find_layers, make_plain
 from afmc.frontends.folder import check_config, check_model_type
-from afmc.frontends.huggingface import Loaded, cause_of, class_of, download, read_config
+from afmc.frontends.huggingface import (
+    Loaded,
+    cause_of,
+    class_of,
+    download,
+    name_of_class,
+    read_config,
+)
 from afmc.frontends.quiet import quiet
-from afmc.frontends.source import Source, sha256_of
+from afmc.frontends.source import Source, check_revision, sha256_of
 
 _SIZES = (
     "hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers",
@@ -27,8 +35,10 @@ def load_shapes(
 ) -> Loaded:
     """The model that a configuration describes, on the meta device; no weights are read.
 
-    Of a hub id only config.json is downloaded. Raises ModelError, in one sentence.
+    Of a hub id only config.json is downloaded. Raises ModelError, in one sentence, or OptionError
+    for a revision of what is not on the hub.
     """
+    check_revision(source, revision)
     file = source.path
     if file is None:
         folder = download(source.name, revision, trust_remote_code, ("config.json",))
@@ -50,11 +60,12 @@ def shapes_of(module: torch.nn.Module, name: str | None = None) -> Loaded:
         if isinstance(tensor, torch.nn.Parameter):
             held[id(tensor)] = torch.nn.Parameter(held[id(tensor)], requires_grad=False)
     config = getattr(module, "config", None)
-    name = name or getattr(config, "name_or_path", None) or type(module).__name__
+    name = name or getattr(config, "name_or_path", None) or name_of_class(module)
     try:
         taken = copy.deepcopy(module, held)
     except Exception as error:  # a module may hold anything
         raise ModelError(f"{name} cannot be copied ({cause_of(error)}).") from error
+    make_plain(taken, find_layers(taken, name))
     return Loaded(taken.float().eval(), None, config, name, digest.hexdigest(), None)
 
 

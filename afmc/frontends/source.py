@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from afmc.demo import MODELS as SHIPPED
-from afmc.errors import ModelError, did_you_mean
+from afmc.errors import ModelError, OptionError, did_you_mean
 from afmc.frontends.folder import (
     check_config,
     check_folder,
@@ -83,6 +83,15 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
             f" give {READ_NOW}.{hint}"
         )
     return Source(model, "hub")
+
+
+def check_revision(source: Source, revision: str | None) -> None:
+    """Raises OptionError for a revision of what has none."""
+    if revision is not None and source.kind != "hub":
+        raise OptionError(
+            f"--revision is for a model on the hub, but {source.name} is on this machine: leave it"
+            " out."
+        )
 
 
 def _file(model: str, path: Path, shapes_only: bool) -> Source:

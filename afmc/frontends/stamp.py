@@ -14,9 +14,9 @@ from dataclasses import replace
 from torch import nn
 
 from afmc.errors import ModelError
-from afmc.frontends.export import export
 from afmc.frontends.layers import Layers, find_layers, only_traced
-from afmc.frontends.matrices import Account, Row, Structure, account, remainder_of
+from afmc.frontends.loops import trace
+from afmc.frontends.matrices import Account, Row, Structure, remainder_of
 from afmc.frontends.work import total
 from afmc.ir import Matrix, Work
 
@@ -33,13 +33,13 @@ def find_structure(module: nn.Module) -> Structure:
     stamped = None if layers is None else _from_some(module, layers)
     if stamped is not None:
         return stamped
-    return account(export(module, dynamic=False)).structure()
+    return trace(module).structure()
 
 
 def _from_some(module: nn.Module, layers: Layers) -> Structure | None:
     try:
         with only_traced(module, layers):
-            traced = account(export(module, dynamic=False))
+            traced = trace(module)
     except ModelError:
         return None  # for instance it takes layers out of the list by their numbers
     stamped = stamp(traced, layers)

@@ -131,9 +131,9 @@ def _gain(program: Program) -> str:
     if claim.turns < claim.turns_alone:
         return f"{claim.turns_alone:,} turns become {claim.turns:,}"
     if claim.turns_alone == (1 if claim.objective == "throughput" else len(program.groups)):
-        at_once = "one token" if claim.tokens == 1 else f"{claim.tokens:,} tokens"
+        at_once = "one token" if claim.tokens == 1 else f"{claim.tokens:,} tokens at once"
         return (
-            f"no gain: for {at_once} at once no matrix is used more than once, and a second copy "
+            f"no gain: for {at_once} no matrix is used more than once, and a second copy "
             f"does not shorten one use; prompts and batches (replicate.tokens), popular experts "
             f"and convolutions gain"
         )

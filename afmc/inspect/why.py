@@ -263,17 +263,15 @@ class _Explainer:
         if claim is None:
             return "none: no budget of crossbars was given (replicate.tiles)."
         most = max(group.replicas, default=1)
+        at_once = "one token" if claim.tokens == 1 else f"{claim.tokens:,} tokens at once"
         if most == 1:
             return (
                 f"none: of {claim.budget:,} crossbars it got no more, for the {claim.objective} of "
-                f"{claim.tokens:,} tokens at once."
+                f"{at_once}."
             )
         least = min(group.replicas)
         each = f"{most} of each copy" if least == most else f"{least} to {most} of a copy"
-        return (
-            f"{each}, for the {claim.objective} of {claim.tokens:,} tokens at once within "
-            f"{claim.budget:,} crossbars."
-        )
+        return f"{each}, for the {claim.objective} of {at_once} within {claim.budget:,} crossbars."
 
     def _range(self, matrix: Matrix, called: Callable[[str], str]) -> str:
         if matrix.input_range is None:

@@ -140,19 +140,6 @@ def test_unused_tensors_are_told(saved: Path) -> None:
     assert lines == ["m holds 1 tensor that the model does not use, first extra"]
 
 
-def test_hub_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError) as error:
-        load(Source("smollm2-135", "hub"))
-    text = str(error.value)
-    assert text.startswith(
-        "smollm2-135 is neither a file nor a folder here nor a known name, and the hub could not"
-        " be reached or has no such model ("
-    )
-    assert text.endswith("). Did you mean 'smollm2-135m'?")
-
-
 def test_pickled_weights_of_the_hub_are_fetched_only_without_others(
     tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from models import SIZES, TOKENS
 from torch import nn
 from torch.export import ExportedProgram
 
-from afmc.frontends import stamp
+from afmc.frontends import loops, stamp
 from afmc.frontends.export import export
 from afmc.frontends.layers import Layers, find_layers, only_traced
 from afmc.frontends.matrices import account, find_matrices
@@ -121,7 +121,7 @@ def test_a_stamped_model_is_the_traced_one(name: str, monkeypatch: pytest.Monkey
         exported.append(module)
         return export(module, dynamic=dynamic)
 
-    monkeypatch.setattr(stamp, "export", once)
+    monkeypatch.setattr(loops, "export", once)
     matrices, remainder, _ = find_structure(module)
     assert len(exported) == 1  # stamped, and not traced as a whole after all
     for stamped, one in zip(matrices, expected[0], strict=True):
