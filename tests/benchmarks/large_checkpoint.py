@@ -2,10 +2,11 @@
 
     python tests/benchmarks/large_checkpoint.py [--layers N] [--target T] [--folder DIR]
 
-Writes a checkpoint with the shapes of Llama-2-7B and random weights in bfloat16, in shards of at
-most 2 GiB, compiles it with the weights left on disk in a process of its own, and deletes both.
-*Peak* is the largest resident size of that process; *in memory* what the weights alone would be in
-float32. All measured, but for the last, which is derived.
+Writes a checkpoint with the shapes of Llama-2-7B, random weights in bfloat16 and input ranges
+beside them, in shards of at most 2 GiB, compiles it with the weights left on disk in a process of
+its own, verifies the result and deletes both. *Peak* is the largest resident size of that process;
+*in memory* what the weights alone would be in float32. All measured, but for the last, which is
+derived.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--layers", type=int, default=32)
-    parser.add_argument("--target", default="hermes-64")
+    parser.add_argument("--target", default="afm-512-projected")
     parser.add_argument("--folder", type=Path, help="Where there is room for twice the checkpoint.")
     options = parser.parse_args()
     config = LlamaConfig(
@@ -46,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as place:
         checkpoint, out = Path(place) / "checkpoint", Path(place) / "out"
         start = time.perf_counter()
-        parameters = write_checkpoint(config, checkpoint)
+        parameters = write_checkpoint(config, checkpoint, input_range=4.0)
         size = sum(file.stat().st_size for file in checkpoint.iterdir())
         print(f"checkpoint: {parameters:,} weights, {size / GIB:.2f} GiB in shards of 2 GiB, "
               f"made in {time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip

@@ -15,13 +15,19 @@ from afmc.frontends.quiet import quiet
 
 
 def write_checkpoint(
-    config: PretrainedConfig, folder: Path, *, seed: int = 0, shard_bytes: int = 2**31
+    config: PretrainedConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    shard_bytes: int = 2**31,
+    input_range: float | None = None,
 ) -> int:
     """A sharded Hugging Face folder of the model that a configuration describes, and the number of
     its parameters.
 
     Weights are normal with the standard deviation that the configuration begins with, cut from one
-    pool of numbers at a place of their own.
+    pool of numbers at a place of their own. With an input range it stands beside the weight of each
+    linear layer, as in an analog foundation model.
     """
     with quiet(), torch.device("meta"):
         module: Any = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -49,6 +55,9 @@ def write_checkpoint(
         start = 4099 * number
         norm = len(shape) == 1
         values = pool[start : start + shape.numel()].view(shape).clone()
+        layer = name.removesuffix(".weight")
+        if input_range is not None and isinstance(module.get_submodule(layer), torch.nn.Linear):
+            shard[f"{layer}.input_range"] = torch.tensor([input_range])
         shard[name] = torch.ones(shape, dtype=torch.bfloat16) if norm else values
         held += size
     flush()
