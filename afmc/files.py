@@ -10,6 +10,17 @@ from pathlib import Path
 from afmc.errors import OptionError
 
 
+def check_writable(file: Path) -> None:
+    """Raises OptionError, in one sentence, where the file that ``-o`` names cannot be written."""
+    if file.is_dir():
+        raise OptionError(f"-o {file} is a folder; name a file in it.")
+    parent = file.absolute().parent
+    if not parent.is_dir():
+        raise OptionError(f"-o {file}: there is no folder {file.parent}; make it first.")
+    if not os.access(parent, os.W_OK):
+        raise OptionError(f"-o {file}: the folder {file.parent} cannot be written to.")
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """A place beside `path` to write to, which becomes `path` when nothing was raised.

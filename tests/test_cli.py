@@ -186,6 +186,20 @@ def test_compare_and_export(afmc: Run, workplace: Path) -> None:
     )
 
 
+def test_export_as_mlir(afmc: Run, workplace: Path) -> None:
+    pytest.importorskip("torch_mlir")
+    made = parsed(afmc("export", f"tiny.{AFM}", "--as", "mlir", "-o", "digital.mlir", "--json"))
+    text = (workplace / "digital.mlir").read_text()
+    assert made == {
+        "file": "digital.mlir",
+        "functions": 15,
+        "calls": 15,
+        "tensors": 6,
+        "bytes": len(text.encode()),
+    }
+    assert "func.func @forward(%arg0: tensor<?x?xi64>" in text
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -578,6 +592,14 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("export", f"tiny.{AFM}", "-o", "none/a.csv"), "-o none/a.csv: there is no folder none; make "
      "it first."),
     (("export", "nothing", "-o", "a.csv"), "nothing does not exist; make it with"),
+    (("export", f"tiny.{AFM}", "--as", "mlri", "-o", "a.mlir"), "--as mlri: there is no such "
+     "format, only table"),
+    (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.txt"), "-o a.txt: name a file that ends in "
+     ".mlir."),
+    (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.mlir", "--dialect", "tosa"), "--dialect "
+     "tosa: there is no such dialect, only linalg and torch."),
+    (("export", f"tiny.{AFM}", "-o", "a.csv", "--dialect", "torch"), "--dialect is for --as mlir, "
+     "not for table."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
     (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),

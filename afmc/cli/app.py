@@ -370,33 +370,61 @@ def export(
     directory: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote.")
     ] = None,
-    file: Annotated[
+    output_path: Annotated[
         Path | None,
         typer.Option(
             "-o",
             "--output",
-            metavar="FILE",
-            help="Ends in .csv, .json (one array), .jsonl (an object a line) or .parquet (needs "
-            "pyarrow). An older file is replaced.",
+            metavar="PATH",
+            help="A table's file ends in .csv, .json (one array), .jsonl (an object a line) or "
+            ".parquet (needs pyarrow). What an earlier export wrote there is replaced.",
         ),
     ] = None,
-    schema: Annotated[bool, schemas.option("export")] = False,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="table: the mapping, a row for each block. mlir: what is left to digital "
+            "arithmetic as code, in which analog products are calls.",
+        ),
+    ] = "table",
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For mlir: linalg (the default; what IREE and mlir-opt read) or torch.",
+        ),
+    ] = None,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema",
+            help="Print the JSON Schema of what this writes (with --as), and do nothing else.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
-    """The mapping as data: a row for each block, with its matrix and where it is."""
-    from afmc.artifact import read
-    from afmc.export import check_file, mapping
-    from afmc.export import export as write
+    """The mapping as data: a row for each block, with its matrix and where it is; or in the format
+    of another program.
+    """
+    from afmc.cli import exporting
 
-    if directory is None or file is None:
+    if schema:
+        output.print_json(exporting.schema_of(format))
+        return
+    if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
-    check_file(file)
-    rows = write(mapping(read(directory).program), file)
-    size = file.stat().st_size
+    options = {"dialect": dialect}
+    given = {key: value for key, value in options.items() if value is not None}
+    made = exporting.write(format, directory, output_path, given)
     if json:
-        output.print_json({"file": str(file), "rows": rows, "bytes": size})
-    else:
-        print(f"{rows:,} blocks written to {file} ({size:,} bytes)")
+        output.print_json(exporting.to_json(made))
+        return
+    beside = f", and beside it {', '.join(each.name for each in made.more)}" if made.more else ""
+    print(f"{made.what} written to {made.place} ({made.bytes:,} bytes){beside}")
+    for note in made.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 @app.command()

@@ -12,7 +12,6 @@ from afmc.cli import output
 _MADE_BY = {
     "compare": "afmc.compare:compare_schema",
     "costs": "afmc.cli.costing:json_schema",
-    "export": "afmc.export:mapping_schema",
     "inspect": "afmc.inspect:inspect_schema",
 }
 

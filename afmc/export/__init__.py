@@ -1,29 +1,33 @@
-"""Tables as data for other programs: the mapping, a row for each block, and what a token costs.
+"""What afmc decided, for other programs: as tables, and in formats of their own.
 
-Rows are made and written some at a time, so that this takes little memory besides the program.
+Tables are of the mapping, a row for each block, and of what a token costs. Rows are made and
+written some at a time, so that this takes little memory besides the program.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from afmc.artifact import read
 from afmc.errors import OptionError, did_you_mean
 from afmc.export.costs import costs_table, costs_table_schema
+from afmc.export.exported import Exported
 from afmc.export.mapping import mapping, mapping_schema
 from afmc.export.parquet import require_pyarrow, write_parquet
 from afmc.export.table import Table
 from afmc.export.text import csv_lines, json_array, json_lines
-from afmc.files import written
+from afmc.files import check_writable, written
 
 __all__ = [
     "ENDINGS",
+    "Exported",
     "Table",
     "check_file",
     "costs_table",
     "costs_table_schema",
     "export",
+    "export_table",
     "mapping",
     "mapping_schema",
 ]
@@ -38,20 +42,14 @@ ENDINGS = (*_TEXTS, ".parquet")
 
 def check_file(file: Path) -> None:
     """Raises AfmcError where a table cannot be written there."""
-    if file.is_dir():
-        raise OptionError(f"-o {file} is a folder; name a file in it.")
-    if file.suffix not in ENDINGS:
+    if not file.is_dir() and file.suffix not in ENDINGS:
         raise OptionError(
             f"-o {file} ends in none of {', '.join(ENDINGS[:-1])} and {ENDINGS[-1]}, which say "
             f"what is written.{did_you_mean(file.suffix, ENDINGS)}"
         )
     if file.suffix == ".parquet":
         require_pyarrow()
-    parent = file.absolute().parent
-    if not parent.is_dir():
-        raise OptionError(f"-o {file}: there is no folder {file.parent}; make it first.")
-    if not os.access(parent, os.W_OK):
-        raise OptionError(f"-o {file}: the folder {file.parent} cannot be written to.")
+    check_writable(file)
 
 
 def export(table: Table, file: Path) -> int:
@@ -64,3 +62,11 @@ def export(table: Table, file: Path) -> int:
         else:
             write_parquet(table, unfinished)
     return table.rows
+
+
+def export_table(directory: Path | str, file: Path | str) -> Exported:
+    """Writes the mapping of a compiled model, a row for each block, as the file's ending says."""
+    file = Path(file)
+    check_file(file)
+    rows = export(mapping(read(Path(directory)).program), file)
+    return Exported(file, f"{rows:,} blocks", file.stat().st_size, {"rows": rows})
