@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 import afmc
 from afmc import artifact, lower
 from afmc.artifact import Artifact
+from afmc.calls import export_calls
 from afmc.classify import Classification, Result, classify
 from afmc.conditions import Condition, conditions_of
 from afmc.costs import Workload, estimate
@@ -247,6 +248,16 @@ class CompiledModel:
                 return module(input_ids)
 
         return run
+
+    def digital_graph(self) -> ExportedProgram:
+        """What is left to digital arithmetic: the exported graph with ``afmc::mvm`` calls.
+
+        Raises ArtifactError without weights, ModelError for a graph that came from ONNX.
+        """
+        self._weights("digital_graph")
+        if self._graph_of is None:
+            return self._graph
+        return export_calls(self.digital, self.program, self._graph_of)
 
     @property
     def _graph_of(self) -> Graph | None:

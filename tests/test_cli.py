@@ -230,6 +230,20 @@ def test_export_for_aihwkit(afmc: Run, workplace: Path) -> None:
     assert all(note.split()[0] in text for note in notes)
 
 
+def test_export_as_mlir(afmc: Run, workplace: Path) -> None:
+    pytest.importorskip("torch_mlir")
+    made = parsed(afmc("export", f"tiny.{AFM}", "--as", "mlir", "-o", "digital.mlir", "--json"))
+    text = (workplace / "digital.mlir").read_text()
+    assert made == {
+        "file": "digital.mlir",
+        "functions": 15,
+        "calls": 15,
+        "tensors": 6,
+        "bytes": len(text.encode()),
+    }
+    assert "func.func @forward(%arg0: tensor<?x?xi64>" in text
+
+
 def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     serial = ("compile", "tiny", "-t", "ideal-512", *SMALL, "--set", "allocate.rule=serial")
     made = {
@@ -636,6 +650,14 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "ends in .py, as AIHWKIT is configured."),
     (("export", "--as", "model-explorer", "--schema"), "--as model-explorer has no JSON Schema; "
      "table and huggingface have one."),
+    (("export", f"tiny.{AFM}", "--as", "mlri", "-o", "a.mlir"), "--as mlri: there is no such "
+     "format, only table"),
+    (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.txt"), "-o a.txt: name a file that ends in "
+     ".mlir."),
+    (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.mlir", "--dialect", "tosa"), "--dialect "
+     "tosa: there is no such dialect, only linalg and torch."),
+    (("export", f"tiny.{AFM}", "-o", "a.csv", "--dialect", "torch"), "--dialect is for --as mlir, "
+     "not for table."),
     (("inspect", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
     (("validate", "nothing"), "nothing does not exist"),
     (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),

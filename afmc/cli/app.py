@@ -396,7 +396,8 @@ def export(
             metavar="NAME",
             help="table: the mapping, a row for each block. huggingface: a folder with the model, "
             "and the mapping of its tensors beside it. model-explorer: graphs to look at, and "
-            "utilisation to colour them by. aihwkit: a Python file that configures that simulator.",
+            "utilisation to colour them by. aihwkit: a Python file that configures that simulator. "
+            "mlir: what is left to digital arithmetic as code, in which analog products are calls.",
         ),
     ] = "table",
     validation: Annotated[
@@ -405,6 +406,13 @@ def export(
             metavar="FILE",
             help="For model-explorer: what 'afmc validate DIR --by-matrix --json' printed, to "
             "colour by error.",
+        ),
+    ] = None,
+    dialect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For mlir: linalg (the default; what IREE and mlir-opt read) or torch.",
         ),
     ] = None,
     schema: Annotated[
@@ -426,7 +434,7 @@ def export(
         return
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
-    options = {"validation": validation}
+    options = {"validation": validation, "dialect": dialect}
     given = {key: value for key, value in options.items() if value is not None}
     made = exporting.write(format, directory, output_path, given)
     if json:

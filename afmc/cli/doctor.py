@@ -22,6 +22,9 @@ _OPTIONAL = {
     "accelerate": "pip install 'afmc[gguf]'",
     "onnx": "pip install 'afmc[onnx]'",
     "aihwkit-lightning": "pip install 'afmc[aihwkit]'",
+    "torch-mlir": "pip install 'afmc[mlir]'",
+    "iree-base-compiler": "pip install 'afmc[mlir]'",
+    "iree-base-runtime": "pip install 'afmc[mlir]'",
 }
 
 

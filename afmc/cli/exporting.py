@@ -32,6 +32,7 @@ FORMATS = {
     ),
     "aihwkit": Format("afmc.export:export_aihwkit"),
     "model-explorer": Format("afmc.export:export_model_explorer", ("validation",)),
+    "mlir": Format("afmc.mlir:export_mlir", ("dialect",)),
 }
 
 

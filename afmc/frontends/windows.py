@@ -80,4 +80,4 @@ def fold(
 ) -> Tensor:
     """``[batch, windows, outputs]`` to ``[batch, outputs, *places]``; `x` is what was unfolded."""
     places = Windows(kernel, stride, dilation, before, after).places(x.shape[2:])
-    return y.transpose(1, 2).reshape(len(y), -1, *places)
+    return y.transpose(1, 2).reshape(y.shape[0], -1, *places)

@@ -1,0 +1,42 @@
+"""``afmc export --as mlir``: the digital part of a compiled folder as a file of MLIR."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from afmc.artifact import read, require_weights
+from afmc.compiled import load
+from afmc.errors import OptionError
+from afmc.export import Exported
+from afmc.files import check_writable, written
+from afmc.mlir.calls import NAMESPACE
+from afmc.mlir.lowering import Dialect, check_dialect, lower
+from afmc.mlir.packages import require
+
+ENDING = ".mlir"
+
+
+def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "linalg") -> Exported:
+    """Writes what `lower` makes of a compiled model; see there.
+
+    Raises OptionError where the file cannot be written or torch-mlir is missing, ArtifactError for
+    a compile without weights, ModelError for what cannot be lowered.
+    """
+    directory, file = Path(directory), Path(file)
+    if not file.is_dir() and file.suffix != ENDING:
+        raise OptionError(f"-o {file}: name a file that ends in {ENDING}.")
+    check_dialect(dialect)
+    check_writable(file)
+    require("torch_mlir", "--as mlir")
+    require_weights(read(directory).program, "MLIR")
+    text = lower(load(directory), dialect)
+    with written(file) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    counts = {
+        "functions": len(re.findall(r"^  func\.func private ", text, re.MULTILINE)),
+        "calls": len(re.findall(rf"\bcall @\"?{NAMESPACE}\.", text)),
+        "tensors": text.count(f"{NAMESPACE}.tensor = "),
+    }
+    what = f"{counts['calls']:,} calls of {counts['functions']:,} matrices on tiles"
+    return Exported(file, what, len(text.encode()), counts)

@@ -1,0 +1,33 @@
+"""Tiny models on noisy tiles, and what is lowered from them; made once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from models import tiny_model, tiny_tokenizer
+
+import afmc
+from afmc import CompiledModel, load_target
+from afmc.mlir import lower
+from afmc.text import Text
+
+TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 40)
+NOISY = load_target("afm-512-projected", {"crossbar.rows": 20, "crossbar.columns": 24})
+
+
+@cache
+def compiled(architecture: str, *digital: str) -> CompiledModel:
+    """With these matrices digital."""
+    return afmc.compile(
+        tiny_model(architecture),
+        NOISY,
+        tokenizer=tiny_tokenizer(),
+        text=TEXT,
+        calibration_tokens=256,
+        digital=digital,
+    )
+
+
+@cache
+def lowered(architecture: str) -> str:
+    return lower(compiled(architecture))
