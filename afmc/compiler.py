@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 from torch.export import ExportedProgram
@@ -146,6 +146,14 @@ def compile(
             "read: leave one of the two out."
         )
 
+    if weights not in get_args(Weights):
+        raise OptionError(f"weights is one of {', '.join(get_args(Weights))}, not {weights!r}.")
+
+    if shapes_only and weights != "auto":
+        raise OptionError(
+            f"--shapes-only reads no weights, so they are not in {weights}: leave one out."
+        )
+
     progress("load", 0, 0)
     samples: Samples | None = None
     with clock.stage("load"):
@@ -161,6 +169,11 @@ def compile(
                 weights=weights,
                 log=lambda line: progress(line, 0, 0),
             )
+    if weights == "disk" and loaded.on_disk is None:
+        raise OptionError(
+            f"--weights disk: {loaded.name} is read as a whole; weights stay on disk where they are"
+            f" safetensors of a language model's folder or hub id."
+        )
     if loaded.graph is not None and text is not None:
         raise OptionError(
             f"{loaded.name} is no language model: its input ranges are calibrated on samples "

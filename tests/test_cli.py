@@ -552,7 +552,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "Did you mean 'rows'?"),
     (("compile", "./missing", "-t", AFM), "./missing does not exist."),
     (("compile", "smollm-135m", "-t", AFM), "smollm-135m is neither a file nor a folder here "
-     "nor a known name, and the hub could not be reached or has no such model"),
+     "nor a known name, and it is not in the hub's cache"),
     (("compile", "smollm-135m", "-t", AFM), "Did you mean 'smollm2-135m'?"),
     (("compile", "truncated", "-t", AFM), "truncated/model.safetensors"),
     (("compile", "pickled", "-t", AFM), "pickled/pytorch_model.bin is truncated, damaged or from "
@@ -650,6 +650,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "ends in .py, as AIHWKIT is configured."),
     (("export", "--as", "model-explorer", "--schema"), "--as model-explorer has no JSON Schema; "
      "table and huggingface have one."),
+    (("compile", "tiny", "--weights", "disc"), "Invalid value for '--weights': 'disc' is not one "
+     "of 'auto', 'memory', 'disk'."),
     (("export", f"tiny.{AFM}", "--as", "mlri", "-o", "a.mlir"), "--as mlri: there is no such "
      "format, only table"),
     (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.txt"), "-o a.txt: name a file that ends in "

@@ -477,7 +477,7 @@ def _not_finite(tensor: torch.Tensor) -> tuple[int, int]:
     """How many values, and of how many."""
     if not tensor.is_floating_point() or not tensor.numel():
         return 0, tensor.numel()
-    if all(math.isfinite(end) for end in torch.aminmax(tensor)):  # needs no memory
+    if all(math.isfinite(end) for end in torch.aminmax(tensor.detach())):  # needs no memory
         return 0, tensor.numel()
     return tensor.numel() - int(torch.isfinite(tensor).sum()), tensor.numel()
 

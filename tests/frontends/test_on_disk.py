@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 import afmc
 from afmc.compiled import CompiledModel
-from afmc.errors import ModelError
+from afmc.errors import ModelError, OptionError
 from afmc.frontends import huggingface
 from afmc.frontends.huggingface import Weights, load
 from afmc.frontends.source import resolve
@@ -163,6 +163,27 @@ def test_pickled_weights_do_not_stay_on_disk(
     with pytest.raises(ModelError, match=r"takes about 0\.0 GiB of memory to compile, of which"):
         afmc.compile(source, "ideal-512")
     assert afmc.compile(source, "ideal-512", weights="memory").program.analog
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"weights": "disk"},
+            "--weights disk: LlamaForCausalLM is read as a whole; weights stay on disk where they "
+            "are safetensors of a language model's folder or hub id.",
+        ),
+        (
+            {"weights": "disk", "shapes_only": True},
+            "--shapes-only reads no weights, so they are not in disk: leave one out.",
+        ),
+        ({"weights": "disc"}, "weights is one of auto, memory, disk, not 'disc'."),
+    ],
+)
+def test_weights_that_cannot_stay_on_disk(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(OptionError) as error:
+        afmc.compile(tiny_model("llama"), "ideal-512", **options)
+    assert str(error.value) == sentence
 
 
 def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
