@@ -650,8 +650,6 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "ends in .py, as AIHWKIT is configured."),
     (("export", "--as", "model-explorer", "--schema"), "--as model-explorer has no JSON Schema; "
      "table and huggingface have one."),
-    (("compile", "tiny", "--weights", "disc"), "Invalid value for '--weights': 'disc' is not one "
-     "of 'auto', 'memory', 'disk'."),
     (("export", f"tiny.{AFM}", "--as", "mlri", "-o", "a.mlir"), "--as mlri: there is no such "
      "format, only table"),
     (("export", f"tiny.{AFM}", "--as", "mlir", "-o", "a.txt"), "-o a.txt: name a file that ends in "
