@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,9 +13,11 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 import afmc
+from afmc.common.manifest import NAME, Made
+from afmc.common.unfinished import is_unfinished
 from afmc.defects import DEFECT, Defects, Rates
 from afmc.errors import ArtifactError, OptionError
-from afmc.files import written_folder
+from afmc.files import check_folder, put_back, written_folder
 from afmc.ir import (
     ALLOCATION,
     BLOCK,
@@ -49,6 +50,9 @@ PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
 MEASURED = "compile.json"
+MODEL_FOLDER = "model"
+GRAPH = "graph.pt2"
+_NAMES = (PROGRAM, TABLES, ROUTING, MEASURED, MODEL_FOLDER, GRAPH)
 _TABLES = {
     "blocks": BLOCK,
     "allocations": ALLOCATION,
@@ -107,14 +111,19 @@ def write(
     summary: Mapping[str, Any],
     measured: Callable[[], Mapping[str, Any]],
     write_more: Callable[[Path], None] = lambda folder: None,
+    *,
+    force: bool = False,
 ) -> None:
-    """Writes the folder beside its place and renames it, so that a kill leaves nothing half done.
+    """Writes the folder beside its place and exchanges the two, so that a kill loses nothing.
 
-    `write_more` adds files (weights, graph); `measured` is asked last. An older program at
-    `directory` is replaced; any other folder with something in it is left alone: ArtifactError.
+    `write_more` adds files (weights, graph); `measured` is asked last. An older compile of the same
+    model for the same target is replaced, with `force` any other one, too; what else is in
+    `directory` stays. Raises ArtifactError where `check_writable` does.
     """
-    check_writable(directory)
-    with written_folder(directory, ArtifactError) as folder:
+    made = check_writable(directory, program.model.name, target, force=force)[0]
+    with written_folder(
+        directory, made, afmc.__version__, force=force, refusal=ArtifactError
+    ) as folder:
         write_more(folder)
         _write_tables(folder / TABLES, _tables(program))
         if program.routing is not None:
@@ -131,19 +140,21 @@ def _tables(program: Program) -> dict[str, Table]:
     return {**tables, "defects": entries.table}
 
 
-def check_writable(directory: Path) -> None:
-    """Raises ArtifactError when a program cannot be written there."""
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / PROGRAM).is_file():
-        raise ArtifactError(
-            f"{directory} has files in it that afmc did not write; name another folder with -o."
-        )
-    if directory.resolve() == Path.cwd():
-        raise ArtifactError("the folder that you are in cannot be replaced; name another with -o.")
-    if directory.exists() and not directory.is_dir():
-        raise ArtifactError(f"{directory} is a file; name a folder with -o.")
-    parent = next(p for p in directory.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ArtifactError(f"{parent} cannot be written to; name another folder with -o.")
+def made_of(kind: str, model: str, target: Target) -> Made:
+    """What the manifest of a folder of that kind says."""
+    return Made(kind, model, f"{target.name}:{target.mode}" if target.mode else target.name)
+
+
+def check_writable(
+    directory: Path, model: str, target: Target, *, force: bool = False
+) -> tuple[Made, Made | None]:
+    """What a compile there would be, and what it would replace.
+
+    Raises ArtifactError when a program cannot be written there: where afmc did not write what is
+    there, and without `force` where that is a compile of another model or for another target.
+    """
+    made = made_of("compile", model, target)
+    return made, check_folder(directory, made, _NAMES, force=force, refusal=ArtifactError)
 
 
 def _write_tables(path: Path, tables: Mapping[str, Table]) -> None:
@@ -160,15 +171,17 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def read(directory: Path) -> Artifact:
     """A program that `write` finished. Raises ArtifactError in one sentence for anything else."""
+    put_back(directory)
     if not directory.exists():
         raise ArtifactError(
             f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
         )
-    if not (directory / PROGRAM).is_file() or directory.name.endswith(".unfinished"):
-        raise ArtifactError(
-            f"{directory} is not a finished afmc compile: it has no {PROGRAM}; "
-            f"run 'afmc compile MODEL -o {directory}'."
-        )
+    for name in (PROGRAM, NAME):
+        if not (directory / name).is_file() or is_unfinished(directory):
+            raise ArtifactError(
+                f"{directory} is not a finished afmc compile: it has no {name}; "
+                f"run 'afmc compile MODEL -o {directory}'."
+            )
     data, measured = _read_json(directory / PROGRAM), _read_json(directory / MEASURED)
     missing = {"wall_s", "peak_rss_mb", "stages_s"} - set(measured)
     version = data.get("schema_version")

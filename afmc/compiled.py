@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 
 import afmc
 from afmc import artifact, lower
-from afmc.artifact import Artifact
+from afmc.artifact import GRAPH, MODEL_FOLDER, Artifact
 from afmc.calls import export_calls
 from afmc.classify import Classification, Result, classify
 from afmc.conditions import Condition, conditions_of
@@ -56,8 +56,6 @@ from afmc.simulator.replicas import Layer
 from afmc.targets import Target
 from afmc.text import Text, read_text
 
-MODEL_FOLDER = "model"
-GRAPH = "graph.pt2"
 _GRAPH_FILES = ("model.onnx", "model.pt2")
 """In the folder of a model that is no language model."""
 
@@ -577,9 +575,12 @@ class CompiledModel:
 
     # on disk
 
-    def save(self, directory: str | Path) -> Path:
+    def save(self, directory: str | Path, *, force: bool = False) -> Path:
         """Writes program, tables, model and graph, or without weights the first two; whole or not
-        at all. There is no graph as long as the weights are left on disk. Raises ArtifactError.
+        at all. There is no graph as long as the weights are left on disk.
+
+        An earlier compile of this model for this target is replaced, with `force` any other one,
+        too; files that afmc did not write stay. Raises ArtifactError.
         """
         directory = Path(directory)
         loaded = self._loaded
@@ -592,7 +593,13 @@ class CompiledModel:
                         lower.save_graph(self._graph, folder / GRAPH)
 
         artifact.write(
-            directory, self.program, self.target, self.summary, self._clock.to_json, write_model
+            directory,
+            self.program,
+            self.target,
+            self.summary,
+            self._clock.to_json,
+            write_model,
+            force=force,
         )
         return directory
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from afmc.errors import TargetError
+from afmc.files import Kind, written
 from afmc.targets.jsonschema import json_schema
 from afmc.targets.schema import Target
 from afmc.targets.tables import LARGEST
@@ -110,20 +111,21 @@ source = "{fill_in}"
 basis = "assumed\""""
 
 
+STARTER = Kind("a new file", lambda file: False)
+
+
 def write_starter(file: Path) -> None:
-    """A new file, named after which the target is. Raises TargetError, and then writes nothing."""
+    """A new file, named after which the target is.
+
+    Raises TargetError or OptionError, and then writes nothing.
+    """
     if not file.name.endswith(".toml"):
         raise TargetError(f"{file} does not end in .toml: call it {file.name or 'my-chip'}.toml.")
     text = starter(file.name.removesuffix(".toml"))
     if file.is_symlink() or file.exists():
         raise TargetError(f"{file} exists already: choose another name, or remove it first.")
-    if not file.parent.is_dir():
-        raise TargetError(f"{file.parent} is no folder: make it first, or write somewhere else.")
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise TargetError(f"{file} cannot be written: {error.strerror}.") from error
+    with written(file, STARTER, option="") as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def starter(name: str) -> str:

@@ -53,6 +53,14 @@ DataFile = Annotated[
         "'labels' to measure accuracy.",
     ),
 ]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace what afmc wrote there of another model or for another target, too. Files "
+        "that afmc did not write stay.",
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
 ]
@@ -189,6 +197,7 @@ def compile(
             "what does not fit."
         ),
     ] = "auto",
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Map a model onto tiles and write program, weights and graph to a folder.
@@ -198,6 +207,7 @@ def compile(
     from afmc.artifact import check_writable, read
     from afmc.cli.settings import parse_settings
     from afmc.defects import gather_defects
+    from afmc.files import kept_beside
     from afmc.frontends.source import resolve
     from afmc.inspect import inspect_json, misfit_json, render
     from afmc.routing import read_routing
@@ -216,8 +226,8 @@ def compile(
     name = Path(target).name.replace(".toml", "").replace(":", "-")
     stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
     directory = directory or Path(f"{stem}.{name}")
-    check_writable(directory)
-    resolve(model, shapes_only=shapes_only)
+    found = resolve(model, shapes_only=shapes_only)
+    _, earlier = check_writable(directory, found.name, hardware, force=force)
     source = None if text is None else read_text(text, "calibration", model)
     samples = None if data is None else read_samples(data)
     sample = None if routing is None else read_routing(routing)
@@ -253,13 +263,19 @@ def compile(
                 output.print_json(misfit_json(error))
             raise
         progress("save", 0, 0)
-        result.save(directory)
+        result.save(directory, force=force)
     kept = result.as_artifact()
     if json:
         output.print_json(inspect_json(kept))
     else:
         output.show(render(kept))
-        print(f"written to {directory}")
+    others = kept_beside(directory)
+    what = f"written to {directory}"
+    if earlier is not None:
+        what += f", in place of {earlier}"
+    if others:
+        what += f"; kept {output.some(others)}"
+    print(what, file=sys.stderr if json else sys.stdout)
 
 
 @app.command()
@@ -356,10 +372,11 @@ def compare(
     from afmc.compare import compare, render
 
     asked = workloads(context, batch, phase)
+    replaced = False
     if file is not None:
         from afmc.report import check_page
 
-        check_page(file)
+        replaced = check_page(file)
     found = compare(directories, asked, validation or [])
     if file is not None:
         from afmc.report import comparison_page, write_page
@@ -369,7 +386,8 @@ def compare(
     if json:
         output.print_json(found.to_json())
     elif file is not None:
-        print(f"written to {file} ({len(page.encode()):,} bytes)")
+        size = len(page.encode())
+        print(f"written to {file} ({size:,} bytes){output.replacing(replaced)}")
     else:
         output.show(render(found))
 
@@ -415,6 +433,7 @@ def export(
             help="For mlir: linalg (the default; what IREE and mlir-opt read) or torch.",
         ),
     ] = None,
+    force: Force = False,
     schema: Annotated[
         bool,
         typer.Option(
@@ -434,14 +453,16 @@ def export(
         return
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
-    options = {"validation": validation, "dialect": dialect}
+    options = {"validation": validation, "dialect": dialect, "force": force or None}
     given = {key: value for key, value in options.items() if value is not None}
+    replaced = output_path.exists() and bool(output_path.is_dir() or output_path.stat().st_size)
     made = exporting.write(format, directory, output_path, given)
     if json:
         output.print_json(exporting.to_json(made))
         return
     beside = f", and beside it {', '.join(each.name for each in made.more)}" if made.more else ""
-    print(f"{made.what} written to {made.place} ({made.bytes:,} bytes){beside}")
+    there = output.replacing(replaced)
+    print(f"{made.what} written to {made.place} ({made.bytes:,} bytes){beside}{there}")
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
 
@@ -519,21 +540,23 @@ def costs(
     from afmc.artifact import read, with_figures
     from afmc.cli import costing
     from afmc.cli.settings import parse_overrides
-    from afmc.export import check_file, costs_table, export
+    from afmc.export import check_costs, costs_table, export
 
-    if file is not None:
-        check_file(file)
+    replaced = file is not None and check_costs(file)
+    traced = trace is not None and costing.check_trace(trace)
     kept = read(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
     results = costing.estimates(kept.program, target, context, batch, phase, against)
     if trace is not None:
         costing.write_trace(trace, [each for each, _ in results])
+        print(f"trace written to {trace}{output.replacing(traced)}", file=sys.stderr)
     rows = 0 if file is None else export(costs_table(costing.every(results)), file)
     if json:
         output.print_json(costing.to_json(results))
         return
     if file is not None:
-        print(f"{rows:,} parts written to {file} ({file.stat().st_size:,} bytes)")
+        size = file.stat().st_size
+        print(f"{rows:,} parts written to {file} ({size:,} bytes){output.replacing(replaced)}")
         return
     for each, baselines in results:
         output.show(costing.render(each, baselines))
@@ -707,12 +730,12 @@ def report(
 
     kept = read(directory)
     file = file or directory / "report.html"
-    check_page(file)
+    replaced = check_page(file)
     validations = [read_validation(path, kept) for path in validation or []]
     estimated = costing.estimates(kept.program, kept.target, context, batch, phase, "none")
     page = render(kept, [each for each, _ in estimated], validations)
     write_page(file, page)
-    print(f"written to {file} ({len(page.encode()):,} bytes)")
+    print(f"written to {file} ({len(page.encode()):,} bytes){output.replacing(replaced)}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from afmc.costs.parts import SCHEMA_VERSION
 from afmc.costs.schema import costs_schema, trace_schema
 from afmc.errors import OptionError
 from afmc.export import costs_table_schema
-from afmc.files import written
+from afmc.files import Kind, begins, check_file, written
 from afmc.ir import Program
 from afmc.numbers import UNKNOWN, nanojoules, nanoseconds
 from afmc.schema import document
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+TRACE = Kind(
+    "a trace that afmc wrote", begins(b'{"displayTimeUnit": "ns", "otherData": {"schema_version": ')
+)
 Result = tuple[Costs, tuple[BaselineCosts, ...]]
 
 
@@ -89,13 +92,19 @@ def json_schema() -> dict[str, Any]:
     )
 
 
+def check_trace(file: Path) -> bool:
+    """Whether a trace is there already. Raises OptionError for a file that cannot be written."""
+    if file.suffix != ".json":
+        raise OptionError(f"--trace {file}: the file must end in .json.")
+    return check_file(file, TRACE, "--trace")
+
+
 def write_trace(file: Path, costs: Sequence[Costs]) -> None:
     """Raises OptionError for several workloads, and for a file that cannot be written."""
     if len(costs) != 1:
         raise OptionError(f"--trace is of one workload, but these are {len(costs)}.")
-    if file.suffix != ".json":
-        raise OptionError(f"--trace {file}: the file must end in .json.")
-    with written(file) as unfinished:
+    check_trace(file)
+    with written(file, TRACE, "--trace") as unfinished:
         unfinished.write_text(json.dumps(trace(costs[0]), allow_nan=False), encoding="utf-8")
 
 

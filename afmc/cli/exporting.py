@@ -28,7 +28,7 @@ TABLE = "table"
 FORMATS = {
     TABLE: Format("afmc.export:export_table", schema="afmc.export:mapping_schema"),
     "huggingface": Format(
-        "afmc.export:export_huggingface", schema="afmc.export:huggingface_schema"
+        "afmc.export:export_huggingface", ("force",), schema="afmc.export:huggingface_schema"
     ),
     "aihwkit": Format("afmc.export:export_aihwkit"),
     "model-explorer": Format("afmc.export:export_model_explorer", ("validation",)),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from afmc.common.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,6 +26,18 @@ def show(renderable: RenderableType) -> None:
     # Elsewhere than on a terminal a line is as long as it needs to be.
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(renderable, highlight=False)
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of several names, and how many more there are."""
+    first = ", ".join(shown(name) for name in names[:most])
+    rest = len(names) - most
+    return f"{first} and {rest:,} more" if rest > 0 else first
+
+
+def replacing(something: bool) -> str:
+    """The end of a sentence that says what was written."""
+    return ", in place of an earlier one" if something else ""
 
 
 @contextmanager

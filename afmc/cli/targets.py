@@ -132,6 +132,7 @@ def page(
     ] = None,
 ) -> None:
     """Write the page of a target, in Markdown: figures, what follows from them, sources."""
+    from afmc.files import Kind, begins, check_file, written
     from afmc.targets import Target, document, load_description
 
     found = load_description(target)
@@ -142,11 +143,11 @@ def page(
     if file is None:
         sys.stdout.write(text)
         return
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OptionError(f"-o {file} cannot be written: {error.strerror}.") from error
-    print(f"written to {file}")
+    kind = Kind("a target's page that afmc wrote", begins(b"# ", has=b"` by `afmc targets page`."))
+    replaced = check_file(file, kind)
+    with written(file, kind) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    print(f"written to {file}{output.replacing(replaced)}")
 
 
 @app.command()

@@ -6,27 +6,31 @@ written some at a time, so that this takes little memory besides the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from afmc.artifact import read
 from afmc.errors import OptionError, did_you_mean
 from afmc.export.aihwkit import export_aihwkit
-from afmc.export.costs import costs_table, costs_table_schema
+from afmc.export.costs import COLUMNS as COSTS_COLUMNS
+from afmc.export.costs import COSTS, costs_table, costs_table_schema
 from afmc.export.exported import Exported
 from afmc.export.huggingface import export_huggingface, huggingface_schema
-from afmc.export.mapping import mapping, mapping_schema
+from afmc.export.kinds import kind_of_table
+from afmc.export.mapping import COLUMNS as MAPPING_COLUMNS
+from afmc.export.mapping import MAPPING, mapping, mapping_schema
 from afmc.export.model_explorer import export_model_explorer
 from afmc.export.parquet import require_pyarrow, write_parquet
 from afmc.export.table import Table
 from afmc.export.text import csv_lines, json_array, json_lines
-from afmc.files import check_writable, written
+from afmc.files import Kind, check_file, written
+from afmc.schema import Field
 
 __all__ = [
     "ENDINGS",
     "Exported",
     "Table",
-    "check_file",
+    "check_costs",
     "costs_table",
     "costs_table_schema",
     "export",
@@ -47,8 +51,11 @@ _TEXTS: dict[str, Callable[[Table], Iterator[bytes]]] = {
 ENDINGS = (*_TEXTS, ".parquet")
 
 
-def check_file(file: Path) -> None:
-    """Raises AfmcError where a table cannot be written there."""
+def check_table(file: Path, name: str, columns: Sequence[Field]) -> tuple[Kind, bool]:
+    """The kind of file that a table with these columns is, and whether one is there already.
+
+    Raises AfmcError where one cannot be written there.
+    """
     if not file.is_dir() and file.suffix not in ENDINGS:
         raise OptionError(
             f"-o {file} ends in none of {', '.join(ENDINGS[:-1])} and {ENDINGS[-1]}, which say "
@@ -56,13 +63,19 @@ def check_file(file: Path) -> None:
         )
     if file.suffix == ".parquet":
         require_pyarrow()
-    check_writable(file)
+    kind = kind_of_table(name, columns, file.suffix)
+    return kind, check_file(file, kind)
+
+
+def check_costs(file: Path) -> bool:
+    """Whether a table of costs is there already. Raises AfmcError where none can be written."""
+    return check_table(file, COSTS, COSTS_COLUMNS)[1]
 
 
 def export(table: Table, file: Path) -> int:
     """Writes a table as the file's ending says; returns the number of rows."""
-    check_file(file)
-    with written(file) as unfinished:
+    kind, _ = check_table(file, table.name, table.columns)
+    with written(file, kind) as unfinished:
         if file.suffix in _TEXTS:
             with unfinished.open("wb") as out:
                 out.writelines(_TEXTS[file.suffix](table))
@@ -74,6 +87,6 @@ def export(table: Table, file: Path) -> int:
 def export_table(directory: Path | str, file: Path | str) -> Exported:
     """Writes the mapping of a compiled model, a row for each block, as the file's ending says."""
     file = Path(file)
-    check_file(file)
+    check_table(file, MAPPING, MAPPING_COLUMNS)
     rows = export(mapping(read(Path(directory)).program), file)
     return Exported(file, f"{rows:,} blocks", file.stat().st_size, {"rows": rows})

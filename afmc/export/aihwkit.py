@@ -22,7 +22,7 @@ from afmc.errors import OptionError
 from afmc.export.aihwkit_devices import NoiseModel, noise_model_of
 from afmc.export.aihwkit_notes import notes_on
 from afmc.export.exported import Exported
-from afmc.files import check_writable, written
+from afmc.files import Kind, begins, check_file, written
 from afmc.inspect.places import parts_of
 from afmc.ir import Matrix, Program, even_pieces, largest_over
 from afmc.targets import Target
@@ -30,6 +30,10 @@ from afmc.targets import Target
 _LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 """Classes of torch that `convert_to_analog` replaces."""
 _WIDTH = 98
+CONFIGURATION = Kind(
+    "a configuration of AIHWKIT that afmc wrote",
+    begins(b'"""AIHWKIT configuration of a mapping that afmc '),
+)
 _Settings = list[tuple[str, str]]
 
 
@@ -55,7 +59,7 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
     file = Path(file)
     if not file.is_dir() and file.suffix != ".py":
         raise OptionError(f"-o {file}: name a file that ends in .py, as AIHWKIT is configured.")
-    check_writable(file)
+    check_file(file, CONFIGURATION)
     kept = read(Path(directory))
     layers, elsewhere = layers_of(kept.program)
     if not layers:
@@ -65,7 +69,7 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
         )
     noise = noise_model_of(kept.target)
     notes = (*notes_on(kept, layers, elsewhere), *noise.notes)
-    with written(file) as unfinished:
+    with written(file, CONFIGURATION) as unfinished:
         unfinished.write_text(_text(kept, layers, noise, notes), encoding="utf-8")
     counts = {"layers": len(layers)}
     what = f"configuration of {len(layers):,} layers"

@@ -12,6 +12,7 @@ from afmc.costs import BaselineCosts, Costs
 from afmc.costs.schema import PART, TARGET, WORKLOAD
 from afmc.export.table import Table, Value, rows_schema
 
+COSTS = "costs"
 COLUMNS = (TARGET, *WORKLOAD, *PART)
 
 
@@ -24,7 +25,7 @@ def costs_table(costs: Sequence[Costs | BaselineCosts]) -> Table:
     values = {column.name: [row[column.name] for row in rows] for column in COLUMNS}
     place = np.arange(len(rows))
     return Table(
-        "costs",
+        COSTS,
         "part",
         COLUMNS,
         values,

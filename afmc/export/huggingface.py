@@ -19,7 +19,7 @@ from afmc.errors import ArtifactError, OptionError
 from afmc.export.exported import Exported
 from afmc.export.tensors import COLUMNS, tensor_table
 from afmc.export.text import json_array
-from afmc.files import written_folder
+from afmc.files import check_folder, written_folder
 from afmc.frontends.folder import MAPPING, headers, sha256_of_files, weight_files
 from afmc.frontends.stored import Pieces, stored_pieces
 from afmc.ir import Matrix, Program
@@ -42,13 +42,16 @@ MODEL = "model"
 _CONFIG = "config.json"
 
 
-def export_huggingface(directory: Path | str, folder: Path | str) -> Exported:
+def export_huggingface(
+    directory: Path | str, folder: Path | str, *, force: bool = False
+) -> Exported:
     """Writes configuration, safetensors and tokenizer of a compiled model, as ``from_pretrained``
     of transformers reads them, and ``afmc_mapping.json``: which part of which tensor is where.
 
-    A folder that this wrote before is replaced. Raises ArtifactError for a compile without weights,
-    ModelError where they are not those of the mapping, OptionError for what is no language model,
-    or where the folder cannot be written.
+    A folder that this wrote before of the same model for the same target is replaced, with `force`
+    any other one, too; files that afmc did not write stay. Raises ArtifactError for a compile
+    without weights, ModelError where they are not those of the mapping, OptionError for what is no
+    language model, or where the folder cannot be written.
     """
     directory, folder = Path(directory), Path(folder)
     kept = artifact.read(directory)
@@ -61,10 +64,11 @@ def export_huggingface(directory: Path | str, folder: Path | str) -> Exported:
             f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "
             f"folder of it: leave --as out for the mapping as a table."
         )
-    _check_place(folder)
+    made = artifact.made_of("Hugging Face folder", kept.program.model.name, kept.target)
+    check_folder(folder, made, (MAPPING, _CONFIG), force=force)
     pieces = stored_pieces(model, kept.program.analog)
     table = tensor_table(kept.program, pieces)
-    with written_folder(folder) as unfinished:
+    with written_folder(folder, made, afmc.__version__, force=force) as unfinished:
         for file in sorted(model.iterdir()):
             if file.is_file():
                 shutil.copyfile(file, unfinished / file.name)
@@ -74,21 +78,9 @@ def export_huggingface(directory: Path | str, folder: Path | str) -> Exported:
             out.write(f'{opened},\n "placements": '.encode())
             out.writelines(json_array(table))
             out.write(b"}\n")
-        size = sum(file.stat().st_size for file in unfinished.iterdir())
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     what = f"model and mapping, {table.rows:,} parts of tensors on crossbars,"
     return Exported(folder, what, size, {"placements": table.rows})
-
-
-def _check_place(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"-o {folder} is a file; --as huggingface writes a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MAPPING).is_file():
-        raise OptionError(
-            f"-o {folder} has files in it that 'afmc export --as huggingface' did not write; name "
-            f"another folder."
-        )
-    if folder.resolve() == Path.cwd():
-        raise OptionError("-o: the folder that you are in cannot be replaced; name another one.")
 
 
 def _head(kept: Artifact, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from afmc.export.table import Codes, Table, rows_schema
 from afmc.ir import Program
 from afmc.schema import text, whole
 
+MAPPING = "mapping"
 MATRIX = "matrix"
 COLUMNS = (
     text(
@@ -59,7 +60,7 @@ def mapping(program: Program) -> Table:
             },
         }
 
-    return Table("mapping", "block", COLUMNS, values, len(places), codes)
+    return Table(MAPPING, "block", COLUMNS, values, len(places), codes)
 
 
 def mapping_schema() -> dict[str, Any]:

@@ -11,8 +11,11 @@ from afmc.artifact import Artifact, read
 from afmc.errors import OptionError
 from afmc.export.explorer_graphs import graphs_of
 from afmc.export.exported import Exported
-from afmc.files import check_writable, written
+from afmc.files import Kind, begins, check_file, written
 from afmc.validations import check, read_validation
+
+GRAPHS = Kind("a file of graphs that afmc wrote", begins(b'{"label":', has=b'"graphs":[{'))
+OVERLAY = Kind("a file of node data that afmc wrote", begins(b'{"', has=b'":{"name":"'))
 
 # Light to dark, so that they are told apart without colour too.
 _SHADES = (
@@ -33,7 +36,7 @@ def export_model_explorer(
     directory, file = Path(directory), Path(file)
     if not file.is_dir() and file.suffix != ".json":
         raise OptionError(f"-o {file}: name a file that ends in .json, as Model Explorer reads it.")
-    check_writable(file)
+    check_file(file, GRAPHS)
     kept = read(directory)
     errors = {} if validation is None else _errors(kept, Path(validation))
     dataflow, tiles, drawn = graphs_of(kept, errors)
@@ -44,9 +47,11 @@ def export_model_explorer(
         overlays["error"] = _node_data("relative error of products", of_node)
     collection = {"label": kept.program.model.name, "graphs": [each.to_json() for each in graphs]}
     more = tuple(file.with_suffix(f".{name}.json") for name in overlays)
+    for place in more:
+        check_file(place, OVERLAY)
     for place, overlay in zip(more, overlays.values(), strict=True):
-        _write(place, overlay)
-    _write(file, collection)
+        _write(place, OVERLAY, overlay)
+    _write(file, GRAPHS, collection)
     nodes = len(tiles.nodes) + len(dataflow.nodes)
     return Exported(
         file,
@@ -90,7 +95,7 @@ def _node_data(name: str, values: Mapping[str, Mapping[str, float]]) -> dict[str
     }
 
 
-def _write(file: Path, value: Mapping[str, Any]) -> None:
+def _write(file: Path, kind: Kind, value: Mapping[str, Any]) -> None:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    with written(file) as unfinished:
+    with written(file, kind) as unfinished:
         unfinished.write_text(f"{text}\n", encoding="utf-8")

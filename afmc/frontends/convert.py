@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from importlib.util import find_spec
@@ -13,7 +11,11 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+import afmc
+from afmc.common.manifest import Made
+from afmc.common.unfinished import unfinished_folder
 from afmc.errors import ModelError
+from afmc.files import finish
 from afmc.frontends.cache import cache_dir
 from afmc.frontends.gguf import File, check_whole, complete
 from afmc.frontends.quiet import quiet
@@ -22,7 +24,7 @@ from afmc.frontends.quiet import quiet
 def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
     """Folder with config.json, model.safetensors (float32) and the tokenizer of a .gguf file.
 
-    Made in ``cache_dir()/models/<sha256>`` on the first call, by way of a temporary folder beside
+    Made in ``cache_dir()/models/<sha256>`` on the first call, by way of an unfinished folder beside
     it that is renamed when it is complete. Raises ModelError where the file cannot be read, a
     package is missing or the cache cannot be written.
     """
@@ -34,17 +36,15 @@ def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
     log(f"converting {file.name} once into {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        working = Path(tempfile.mkdtemp(prefix="unfinished-", dir=folder.parent))
+        with unfinished_folder(folder) as working:
+            _convert(file, working)
+            finish(working, Made("conversion", file.name, "any target"), afmc.__version__)
+            _rename(working, folder)
     except OSError as error:
         raise ModelError(
             f"{folder.parent} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a"
             " folder that can."
         ) from error
-    try:
-        _convert(file, working)
-        _rename(working, folder)
-    finally:
-        shutil.rmtree(working, ignore_errors=True)
     return folder
 
 

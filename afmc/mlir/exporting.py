@@ -9,12 +9,13 @@ from afmc.artifact import read, require_weights
 from afmc.compiled import load
 from afmc.errors import OptionError
 from afmc.export import Exported
-from afmc.files import check_writable, written
+from afmc.files import Kind, begins, check_file, written
 from afmc.mlir.calls import NAMESPACE
 from afmc.mlir.lowering import Dialect, check_dialect, lower
 from afmc.mlir.packages import require
 
 ENDING = ".mlir"
+CODE = Kind("MLIR that afmc wrote", begins(b"#", b"module", has=f"{NAMESPACE}.model".encode()))
 
 
 def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "linalg") -> Exported:
@@ -27,11 +28,11 @@ def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "lin
     if not file.is_dir() and file.suffix != ENDING:
         raise OptionError(f"-o {file}: name a file that ends in {ENDING}.")
     check_dialect(dialect)
-    check_writable(file)
+    check_file(file, CODE)
     require("torch_mlir", "--as mlir")
     require_weights(read(directory).program, "MLIR")
     text = lower(load(directory), dialect)
-    with written(file) as unfinished:
+    with written(file, CODE) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     counts = {
         "functions": len(re.findall(r"^  func\.func private ", text, re.MULTILINE)),

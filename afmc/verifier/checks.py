@@ -10,6 +10,7 @@ from typing import Any
 from afmc.targets import Target, load_target
 from afmc.verifier import blocks, broken, checkpoint, claims, layout, matrices, use
 from afmc.verifier.disk import (
+    MANIFEST,
     PROGRAM,
     ROUTING,
     TABLES,
@@ -174,7 +175,7 @@ def _read(
     """What is on disk, unless a file is damaged; the check of the files; and where a target that
     the user gave is not the program's own."""
     problems, program, own, tables, lines, routing = [], None, None, None, None, None
-    known = [PROGRAM, TABLES, checkpoint.MODEL]
+    known = [PROGRAM, TABLES, MANIFEST, checkpoint.MODEL]
     try:
         program = read_program(data)
         own = read_target(data)

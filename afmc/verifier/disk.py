@@ -24,6 +24,7 @@ from afmc.verifier.report import more
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
+MANIFEST = "afmc_manifest.json"
 READS = 1
 """The schema version that is read."""
 

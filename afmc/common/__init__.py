@@ -1,0 +1,1 @@
+"""What every part of afmc uses: files that are written whole, and read strictly."""
