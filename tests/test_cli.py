@@ -273,7 +273,7 @@ def test_shapes_only(afmc: Run, workplace: Path) -> None:
     compiled = parsed(afmc(*arguments, "--json"))
     written = workplace / f"shapes.{AFM}"
     assert sorted(path.name for path in written.iterdir()) == [
-        *("blocks.npz", "compile.json", "program.json"),
+        *("afmc_manifest.json", "blocks.npz", "compile.json", "program.json"),
     ]
     inspected = parsed(afmc("inspect", written.name, "--json"))
     assert compiled["shapes_only"] is inspected["shapes_only"] is True
@@ -620,8 +620,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "are three questions: ask one at a time."),
     (("compare", f"tiny.{AFM}"), "compare needs two folders or more: afmc compare DIR1 DIR2."),
     (("compare", f"tiny.{AFM}", "nothing"), "nothing does not exist; make it with"),
-    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "-o", "text.txt"), "text.txt is there and is no "
-     "HTML page; name another file with -o."),
+    (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "-o", "text.txt"), "-o text.txt is there and is "
+     "not an HTML page of afmc; name another file, or remove it first."),
     (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--context", "0"), "the context must be at least 1, "
      "but is 0."),
     (("compare", f"tiny.{AFM}", f"tiny.{AFM}", "--validation", "none.json"), "the validation "
@@ -639,8 +639,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("export", f"tiny.{AFM}", "--as", "hugingface", "-o", "a"), "--as hugingface: there is no "
      "such format, only table, huggingface"),
     (("export", "--as", "onnx", "--schema"), "--as onnx: there is no such format, only table,"),
-    (("export", f"tiny.{AFM}", "--as", "huggingface", "-o", "occupied"), "-o occupied has files in "
-     "it that 'afmc export --as huggingface' did not write; name another folder."),
+    (("export", f"tiny.{AFM}", "--as", "huggingface", "-o", "occupied"), "occupied has files in it "
+     "that afmc did not write; name another folder with -o."),
     (("export", "nothing", "--as", "huggingface", "-o", "a"), "nothing does not exist; make it"),
     (("export", f"tiny.{AFM}", "-o", "a.csv", "--validation", "a.json"), "--validation is for --as "
      "model-explorer, not for table."),
@@ -662,11 +662,22 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("validate", "nothing"), "nothing does not exist"),
     (("report", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("report", "occupied"), "occupied is not a finished afmc compile: it has no program.json"),
-    (("report", f"tiny.{AFM}", "-o", "text.txt"), "text.txt is there and is no HTML page; name "
-     "another file with -o."),
-    (("report", f"tiny.{AFM}", "-o", "occupied"), "occupied is a folder; name a file with -o."),
-    (("report", f"tiny.{AFM}", "-o", "text.txt/page.html"), "text.txt/page.html cannot be written, "
-     "for text.txt is no folder that takes files; name another file with -o."),
+    (("report", f"tiny.{AFM}", "-o", "text.txt"), "-o text.txt is there and is not an HTML "
+     "page of afmc; name another file, or remove it first."),
+    (("report", f"tiny.{AFM}", "-o", "occupied"), "-o occupied is a folder; name a file in it."),
+    (("report", f"tiny.{AFM}", "-o", "text.txt/page.html"), "-o text.txt/page.html: there is no "
+     "folder text.txt; make it first."),
+    (("report", f"tiny.{AFM}", "-o", f"tiny.{AFM}/program.json"), f"-o tiny.{AFM}/program.json "
+     f"belongs to the compile of tiny for {AFM}; name another file."),
+    (("export", f"tiny.{AFM}", "-o", f"tiny.{AFM}/program.json"), f"-o tiny.{AFM}/program.json "
+     f"belongs to the compile of tiny for {AFM}; name another file."),
+    (("costs", f"tiny.{AFM}", "-o", f"tiny.{AFM}/compile.json"), f"-o tiny.{AFM}/compile.json "
+     f"belongs to the compile of tiny for {AFM}; name another file."),
+    (("costs", f"tiny.{AFM}", "--trace", f"tiny.{AFM}/compile.json"), f"--trace "
+     f"tiny.{AFM}/compile.json belongs to the compile of tiny for {AFM}; name another file."),
+    (("compile", "tiny", "-t", "hermes-64", "-o", f"tiny.{AFM}"), f"tiny.{AFM} holds the compile "
+     f"of tiny for {AFM}, and this is the compile of tiny for hermes-64; name another folder with "
+     f"-o, or replace it with --force."),
     (("report", f"tiny.{AFM}", "--validation", "none.json"), "the validation none.json cannot be "
      "read: No such file or directory."),
     (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON; "

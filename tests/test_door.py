@@ -111,8 +111,8 @@ def test_a_toy_compiles_on_the_starting_file(afmc: Afmc) -> None:
     [
         ("chip", "chip does not end in .toml: call it chip.toml."),
         ("there.toml", "there.toml exists already: choose another name, or remove it first."),
-        ("nowhere/a.toml", "nowhere is no folder: make it first, or write somewhere else."),
-        ("there.toml/a.toml", "there.toml is no folder: make it first, or write somewhere else."),
+        ("nowhere/a.toml", "nowhere/a.toml: there is no folder nowhere; make it first."),
+        ("there.toml/a.toml", "there.toml/a.toml: there is no folder there.toml; make it first."),
         (
             "my chip.toml",
             "'my chip' is no name for a target: it must be made of letters, digits, '.', '_' and "
@@ -161,9 +161,9 @@ def test_page(afmc: Afmc, tmp_path: Path) -> None:
         ),
         (
             ["h100", "-o", "nowhere/h100.md"],
-            "-o nowhere/h100.md cannot be written: No such file or directory.",
+            "-o nowhere/h100.md: there is no folder nowhere; make it first.",
         ),
-        (["h100", "-o", "."], "-o . cannot be written: Is a directory."),
+        (["h100", "-o", "."], "-o . is a folder; name a file in it."),
     ],
 )
 def test_page_that_cannot_be_written(arguments: list[str], sentence: str, afmc: Afmc) -> None:

@@ -127,12 +127,12 @@ def test_nothing_is_left_of_what_could_not_be_written(
     def full(self: Path, *arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    (tmp_path / "a.csv").write_text("as it was")
+    (tmp_path / "a.csv").write_text(FIRST)
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OptionError, match=r"a\.csv cannot be written: No space left on device\."):
         export(mapping(kept.program("serial")), tmp_path / "a.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
-    assert (tmp_path / "a.csv").read_text() == "as it was"
+    assert (tmp_path / "a.csv").read_text() == FIRST
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ def test_a_module_in_memory(shapes: CompiledModel) -> None:
 
 def test_on_disk(shapes: CompiledModel, tmp_path: Path) -> None:
     saved = shapes.save(tmp_path / "out")
-    assert {file.name for file in saved.iterdir()} == {"program.json", "blocks.npz", "compile.json"}
+    assert {file.name for file in saved.iterdir()} == {
+        *("afmc_manifest.json", "blocks.npz", "compile.json", "program.json"),
+    }
     assert json.loads((saved / "program.json").read_text())["model"]["shapes_only"] is True
     again = afmc.load(saved)
     assert same_mapping(again.program, shapes.program)

@@ -132,9 +132,7 @@ def taken(out: Path) -> None:
          "here; name another folder with -o."),
     ],
 )  # fmt: skip
-def test_what_is_not_replaced(
-    make: Callable[[Path], None], sentence: str, tmp_path: Path
-) -> None:
+def test_what_is_not_replaced(make: Callable[[Path], None], sentence: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out)
     before = everything(tmp_path)

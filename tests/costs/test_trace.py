@@ -105,7 +105,8 @@ def test_a_trace_is_of_one_workload(tmp_path: Path) -> None:
         (
             tmp_path / "no" / "t.json",
             [costs],
-            f"{tmp_path / 'no' / 't.json'} cannot be written: No such file or directory.",
+            f"--trace {tmp_path / 'no' / 't.json'}: there is no folder {tmp_path / 'no'}; make it "
+            f"first.",
         ),
     ):
         with pytest.raises(AfmcError) as caught:

@@ -132,8 +132,9 @@ def test_transformers_reads_the_folder(llama: Path, tmp_path: Path) -> None:
 def test_the_same_bytes_again_in_the_place_of_the_ones_before(llama: Path, tmp_path: Path) -> None:
     export_huggingface(llama, tmp_path / "hf")
     first = {file.name: file.read_bytes() for file in (tmp_path / "hf").iterdir()}
-    (tmp_path / "hf" / "of-an-earlier-export.txt").write_text("")
+    (tmp_path / "hf" / "notes.txt").write_text("mine")
     export_huggingface(llama, tmp_path / "hf")
+    first["notes.txt"] = b"mine"
     assert {file.name: file.read_bytes() for file in (tmp_path / "hf").iterdir()} == first
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
 
@@ -219,10 +220,10 @@ def test_places_that_are_refused(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     for place, sentence in (
-        (tmp_path / "file", r"is a file; --as huggingface writes a folder\."),
-        (tmp_path / "full", r"has files in it that 'afmc export --as huggingface' did not write;"),
-        (demo / "out", r"has files in it that"),
-        (tmp_path / "here", r"the folder that you are in cannot be replaced; name another one\."),
+        (tmp_path / "file", r"is a file; name a folder with -o\."),
+        (tmp_path / "full", r"full has files in it that afmc did not write; name"),
+        (demo / "out", r"holds the compile of demo for"),
+        (tmp_path / "here", r"the folder that you are in cannot be replaced; name another"),
     ):
         with pytest.raises(OptionError, match=sentence):
             export_huggingface(demo / "out", place)

@@ -110,7 +110,7 @@ def test_full_scale_by_kind(smollm2_shapes: Artifact) -> None:
 
 
 def test_a_page_is_written_whole_and_over_nothing_else(tmp_path: Path) -> None:
-    page = "<!doctype html>\n<title>one</title>"
+    page = '<!doctype html>\n<meta name="generator" content="afmc"><title>one</title>'
     file = tmp_path / "new" / "page.html"
     assert write_page(file, page) == file and file.read_text() == page
     write_page(file, page.replace("one", "two"))
@@ -118,9 +118,9 @@ def test_a_page_is_written_whole_and_over_nothing_else(tmp_path: Path) -> None:
     assert [each.name for each in file.parent.iterdir()] == ["page.html"]
     (tmp_path / "thesis.txt").write_text("mine")
     for path, sentence in (
-        (tmp_path / "thesis.txt", "is there and is no HTML page; name another file with -o."),
-        (tmp_path, "is a folder; name a file with -o."),
-        (tmp_path / "thesis.txt" / "page.html", "cannot be written, for"),
+        (tmp_path / "thesis.txt", "is there and is not an HTML page of afmc; name another file,"),
+        (tmp_path, "is a folder; name a file in it."),
+        (tmp_path / "thesis.txt" / "page.html", "there is no folder"),
     ):
         with pytest.raises(OptionError, match=re.escape(sentence)):
             check_page(path)
