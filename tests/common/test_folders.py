@@ -127,7 +127,7 @@ def taken(out: Path) -> None:
         (lambda out: write(out, Made("compile", "other", "here")), "out holds the compile of other "
          "for here, and this is the compile of tiny for here; name another folder with -o, or "
          "replace it with --force."),
-        (lambda out: write(out, Made("compile", "tiny", "there")), "of tiny for there, and this is"),
+        (lambda out: write(out, Made("compile", "tiny", "there")), "tiny for there, and this is"),
         (lambda out: write(out, Made("export", "tiny", "here")), "out holds the export of tiny for "
          "here; name another folder with -o."),
     ],
