@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from afmc.cli import main
-from afmc.errors import TargetError
+from afmc.errors import OptionError
 from afmc.targets import Target, load_description, load_target, target_schema
 from afmc.targets.starter import starter, write_starter
 from afmc.testing import Finding, check_target
@@ -138,8 +138,25 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o500)
-    with pytest.raises(TargetError, match=r"a\.toml cannot be written: Permission denied\.$"):
+    with pytest.raises(OptionError, match=r"a\.toml: the folder .* cannot be written to\.$"):
         write_starter(tmp_path / "a.toml")
+
+
+def test_a_full_disk_leaves_no_half_that_blocks_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(file: Path, text: str, **_: object) -> None:
+        with file.open("w") as stream:
+            stream.write(text[:100])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", fill)
+        with pytest.raises(OptionError, match=r"a\.toml cannot be written: No space left on"):
+            write_starter(tmp_path / "a.toml")
+    assert not list(tmp_path.iterdir())
+    write_starter(tmp_path / "a.toml")
+    assert (tmp_path / "a.toml").read_text() == starter("a")
 
 
 # --- afmc targets page
@@ -150,6 +167,15 @@ def test_page(afmc: Afmc, tmp_path: Path) -> None:
     assert status == 0 and out.startswith("# hermes-64\n\nIBM HERMES chip")
     assert afmc("targets", "page", "h100", "-o", "h100.md")[:2] == (0, "written to h100.md\n")
     assert (tmp_path / "h100.md").read_text().startswith("# h100\n")
+    assert afmc("targets", "page", "h100", "-o", "h100.md")[:2] == (
+        *(0, "written to h100.md, in place of an earlier one\n"),
+    )
+    (tmp_path / "mine.md").write_text("# mine\n")
+    assert afmc("targets", "page", "h100", "-o", "mine.md")[2] == (
+        "error: -o mine.md is there and is not a target's page that afmc wrote; name another file, "
+        "or remove it first.\n"
+    )
+    assert (tmp_path / "mine.md").read_text() == "# mine\n"
 
 
 @pytest.mark.parametrize(
