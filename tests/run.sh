@@ -4,7 +4,8 @@
 #   PYTHON  the interpreter to use, 3.11 or newer   [python3.11, or python3]
 #   VENV    where the environment goes              [.venv-tests]
 #
-# With --all, slow tests too, properties on many examples, and how much of the code is covered.
+# With --all, slow tests too, properties on many examples, in a random order whose seed is printed,
+# and how much of the code is covered.
 # Other arguments go to pytest, which then runs alone: bash tests/run.sh -k allocate
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +26,7 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-
     done
 export PATH="$(cd "$venv" && pwd)/bin:$PATH"
 
-options=()
+options=(-p no:randomly)
 if [ "${1:-}" = --all ]; then
     shift
     options=(--all --cov --cov-report=term --cov-report=html:.cache/coverage)

@@ -34,6 +34,8 @@ from afmc.text import Text
 
 # Small enough that every matrix is cut by rows and by columns.
 SMALL = {"crossbar.rows": 16, "crossbar.columns": 24}
+# Blocks that leave room for others, side by side.
+UNEVEN = {"crossbar.rows": 20, "crossbar.columns": 24}
 TARGETS = {
     "ideal": load_target("ideal-512", SMALL),
     "noisy": load_target("afm-512-projected", SMALL),
@@ -236,7 +238,7 @@ def test_a_compiled_model_multiplies_as_the_reference_does(
     """Merged groups, shared tiles, Conv1D and Linear: each layer, from the program's own tables."""
     target = load_target(
         "hermes-64",
-        {**SMALL, "tile.co_location": rule, "output.range": by, "device.scale": by},
+        {**UNEVEN, "tile.co_location": rule, "output.range": by, "device.scale": by},
     )
     for architecture in ("llama", "gpt2"):
         model = afmc.compile(
