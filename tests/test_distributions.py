@@ -21,7 +21,7 @@ from afmc.simulator.calibrate import sizes
 from afmc.simulator.products import watched
 from afmc.text import Text
 
-SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
+SMALL = {"crossbar.rows": 20, "crossbar.columns": 32}
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator
+from profiles import examples
 from strategies import SETTINGS, programs, targets
 
 from afmc.errors import AfmcError, OptionError
@@ -70,9 +71,7 @@ def test_a_small_mapping_as_csv(tmp_path: Path) -> None:
 
 
 @given(program=programs(), target=targets(), options=SETTINGS)
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_block_is_a_row(
     program: Program, target: Target, options: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import written
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from printing import shown
+from profiles import examples
 from programs import compiled, program_of
 from strategies import SETTINGS, programs, targets
 
@@ -209,7 +210,7 @@ def test_blocks_as_data() -> None:
 
 
 @given(program=programs(), target=targets(), options=SETTINGS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_parts_cover_every_matrix_once(
     program: Program, target: Target, options: dict[str, Any]
 ) -> None:

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from compiled_once import Shared
 
 ROOT = Path(__file__).parents[1]
 AFMC = Path(sys.executable).with_name("afmc")
@@ -38,7 +39,7 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["compile", "--help"],
         ["targets", "list"],
         ["inspect", "PROGRAM"],
-        ["report", "PROGRAM"],
+        ["report", "PROGRAM", "-o", "PAGE"],
         ["inspect", "PROGRAM", "--layer", "q_proj"],
         ["inspect", "PROGRAM", "--tile", "0/0"],
         ["inspect", "PROGRAM", "--why", "*"],
@@ -56,13 +57,16 @@ def imported_by(*arguments: str) -> tuple[set[str], float]:
         ["verify", "PROGRAM"],
     ],
 )
-def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+def test_light_commands_import_nothing_heavy(
+    arguments: list[str], shared: Shared, tmp_path: Path
+) -> None:
     if "PROGRAM" in arguments:
         import kept
         import written
 
-        write = kept.write if arguments[0] == "verify" else written.write
-        paths = {"PROGRAM": str(write(tmp_path / "out")), "FILE": str(tmp_path / "blocks.csv")}
+        module = kept if arguments[0] == "verify" else written
+        program = shared(module.__name__, make=lambda folder: module.write(folder / "out")) / "out"
+        paths = {"PROGRAM": str(program), "FILE": str(tmp_path / "blocks.csv")}
         paths |= {"PAGE": str(tmp_path / "page.html"), "GRAPH": str(tmp_path / "graph.json")}
         paths["CODE"] = str(tmp_path / "rpu_config.py")
         arguments = [paths.get(each, each) for each in arguments]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import runpy
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-AFMC = Path(sys.executable).with_name("afmc")
 
 
 def blocks(language: str) -> list[str]:
@@ -55,7 +54,7 @@ def test_every_command_that_is_named_exists() -> None:
     assert named
     for words in named:
         for depth in (2, 1):
-            result = subprocess.run([AFMC, *words[:depth], "--help"], capture_output=True)
+            result = run(ROOT, *words[:depth], "--help")
             if result.returncode == 0:
                 break
         assert result.returncode == 0, words

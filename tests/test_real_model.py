@@ -11,6 +11,7 @@ import pytest
 import afmc
 from afmc import CompiledModel
 from afmc.text import Text, read_text
+from afmc.verifier import verify
 
 if TYPE_CHECKING:
     from afmc.frontends.huggingface import Loaded
@@ -89,12 +90,20 @@ def test_perplexity_on_wikitext(smollm2: Loaded, wikitext: Text) -> None:
     assert (results["all"].perplexity.std or 0) > 0
 
 
-def test_the_known_name_compiles_runs_and_reads_its_cache(smollm2: Loaded, tmp_path: Path) -> None:
-    """By name, on perfect tiles: the text is the digital model's own."""
+@pytest.mark.usefixtures("smollm2")
+def test_from_compile_to_verify(tmp_path: Path) -> None:
+    """By name, on perfect tiles: text and perplexity are the digital model's own."""
     said: list[str] = []
     model = afmc.compile("smollm2-135m", "ideal-512", progress=lambda what, *_: said.append(what))
     assert not any("converting" in line for line in said)  # the fixture did, once
+    found = model.inspect()
+    assert (found["matrices_analog"], found["matrices_digital"]) == (211, 0)
+    assert (found["tiles_used"], found["solver_status"]) == (972, "OPTIMAL")
     prompt = "The capital of France is"
-    text = model.run(prompt, max_tokens=12)
-    assert text == model.run(prompt, max_tokens=12, digital=True)
+    text = model.run(prompt, max_tokens=6)
+    assert text == model.run(prompt, max_tokens=6, digital=True)
     assert "Paris" in text
+    scored = model.validate(tokens=64, window=64, instances=1)
+    assert scored.scored_tokens == 63
+    assert scored.perplexity.mean == pytest.approx(scored.digital_perplexity, rel=1e-3)
+    assert verify(model.save(tmp_path / "out")).passed

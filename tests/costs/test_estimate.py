@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 import afmc
 from afmc.costs import Costs, Workload, estimate, estimate_baseline
@@ -110,7 +111,7 @@ def test_the_parts_are_the_whole(model: str, target: str) -> None:
         json.loads(json.dumps(costs.to_json(), allow_nan=False))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(st.integers(1, 5000), st.integers(1, 50))
 def test_each_part_follows_its_formula(context: int, batch: int) -> None:
     one = costs_of("smollm2-135m", "hermes-64", context=context, batch=batch)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_line import run
 from robustness import measure
 from safetensors import safe_open
 
@@ -24,32 +25,36 @@ AFMC = Path(sys.executable).with_name("afmc")
 ANALOG, TEACHER = demo.MODELS["demo"], demo.MODELS["demo-teacher"]
 
 
-def run(folder: Path, *arguments: str) -> str:
-    """With no network, and no cache folder or home to write to."""
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "XDG_CACHE_HOME": "/nowhere"}
-    return subprocess.run(
-        [AFMC, *arguments],
-        cwd=folder,
-        env={**environment, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+NOTHING = {"HOME": "/nowhere", "XDG_CACHE_HOME": "/nowhere"}
+
+
+def alone(folder: Path, *arguments: str) -> None:
+    """In a process of its own, with no network, and no cache folder or home to write to."""
+    environment = {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [AFMC, *arguments], cwd=folder, env=environment | NOTHING, capture_output=True, check=True
+    )
+
+
+def here(folder: Path, *arguments: str) -> str:
+    result = run(folder, *arguments, **NOTHING)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_both_are_compiled_and_validated_with_nothing_but_the_package(tmp_path: Path) -> None:
-    run(tmp_path, "compile", "demo", "-o", "one")
-    run(tmp_path, "compile", "demo", "-o", "two")
+    alone(tmp_path, "compile", "demo", "-o", "one")
+    here(tmp_path, "compile", "demo", "-o", "two")
     for file in ("program.json", "blocks.npz"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
     program = json.loads((tmp_path / "one" / "program.json").read_text())
     assert program["model"]["name"] == "demo" and program["target"]["name"] == "afm-512-projected"
     measured = json.loads(
-        run(tmp_path, "validate", "one", "--instances", "1", "--tokens", "512", "--json")
+        here(tmp_path, "validate", "one", "--instances", "1", "--tokens", "512", "--json")
     )
     assert measured["text"] == "the demo's validation text"
     assert measured["window"] == 256 and measured["tokens"] == 512
-    assert len(run(tmp_path, "run", "one", "Emma was", "--max-tokens", "8")) > 8
+    assert len(here(tmp_path, "run", "one", "Emma was", "--max-tokens", "8")) > 8
 
 
 def test_the_teacher_is_calibrated_on_text_of_its_own() -> None:

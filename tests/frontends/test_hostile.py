@@ -18,6 +18,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import tiny_model
+from profiles import examples
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -440,7 +441,7 @@ def test_any_bytes_as_a_pickle(data: bytes) -> None:
 SMALL = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(3, dtype=torch.float16)}
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bits(tmp_path: Path, data: st.DataObject) -> None:
     """A file is refused, or gives what it gave before: no flip of its numbers goes unseen."""

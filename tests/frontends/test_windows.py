@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from torch.nn import functional
 
 from afmc.frontends.windows import Windows, fold, same_padding, unfold
@@ -22,7 +23,7 @@ def windows(draw: st.DrawFn) -> Windows:
     return Windows(kernel, stride, dilation, before, after)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(windows(), st.integers(1, 3), st.integers(1, 4))
 def test_as_torch_convolves(windows: Windows, channels: int, outputs: int) -> None:
     dims, generator = len(windows.kernel), torch.Generator().manual_seed(0)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from programs import compiled, program_of
 
 from afmc.defects import ALL, DEAD, DEFECT, Defects, gather_defects
@@ -80,7 +81,7 @@ def sizes(limit: int) -> st.SearchStrategy[list[tuple[int, int]]]:
 
 
 @given(sizes(9), sizes(12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 def test_as_many_tiles_are_assigned_as_can_be(
     needs: Sequence[tuple[int, int]], have: Sequence[tuple[int, int]]
 ) -> None:
@@ -110,7 +111,7 @@ def test_as_many_tiles_are_assigned_as_can_be(
     st.sampled_from([0, 0.002, 0.02]),
     st.sampled_from([0.0, 0.1, 0.4]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_random_maps_give_legal_programs(seed: int, rule: str, lines: float, share: float) -> None:
     target = load_target(
         "ideal-512",

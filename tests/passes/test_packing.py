@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import Size, cells_held, fewest_tiles, fits_without_overlap
+from profiles import examples
 from programs import compiled, program_of
 from shapes import MODELS
 
@@ -99,7 +100,7 @@ def small(draw: st.DrawFn) -> tuple[list[Size], Size]:
     return draw(st.lists(st.sampled_from(shapes), min_size=1, max_size=7)), tile
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(small())
 def test_any_layout_against_brute_force(case: tuple[list[Size], Size]) -> None:
     blocks, tile = case
@@ -110,7 +111,7 @@ def test_any_layout_against_brute_force(case: tuple[list[Size], Size]) -> None:
     check_layouts(found, shapes, blocks, tile)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(small())
 def test_without_a_shared_line_against_brute_force(case: tuple[list[Size], Size]) -> None:
     blocks, tile = case
@@ -122,7 +123,7 @@ def test_without_a_shared_line_against_brute_force(case: tuple[list[Size], Size]
     check_layouts(found, shapes, blocks, tile)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from("xyz")), min_size=1, max_size=6))
 def test_neighbours_with_the_same_input_against_brute_force(
     columns: list[tuple[int, str]],
@@ -219,7 +220,7 @@ def cut_up(draw: st.DrawFn) -> tuple[list[Size], Size]:
     return blocks, tile
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(cut_up())
 def test_blocks_of_one_tile_weigh_no_more_than_a_tile(case: tuple[list[Size], Size]) -> None:
     blocks, tile = case
@@ -248,7 +249,7 @@ def value_of(layout: Layout, values: list[int]) -> int:
     return sum(values[seat.type] for seat in layout)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 7)), min_size=1, max_size=4, unique=True),
     st.data(),
@@ -300,7 +301,7 @@ def fewest_turns(boxes: list[tuple[int, int, int, int]]) -> int:
     return next(n for n in range(len(boxes) + 1) if colourable(n))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(cut_up())
 def test_turns_against_every_colouring(case: tuple[list[Size], Size]) -> None:
     blocks, tile = case

@@ -10,6 +10,7 @@ import pytest
 from descriptions import MESH, target_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from programs import compiled, llama, program_of, smollm2
 
 from afmc.errors import OptionError
@@ -52,7 +53,7 @@ def stack(tiles: int, tiers: int, size: int = 64) -> Target:
 # chips
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_cuts_are_the_cheapest_of_all(data: st.DataObject) -> None:
     total = data.draw(st.integers(1, 11))
@@ -180,7 +181,7 @@ def test_chips_that_hold_the_same_are_alike() -> None:
     assert all(np.array_equal(each, placed_on[0]) for each in placed_on[1:])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(
     tiles=st.integers(1, 6),
     tiers=st.integers(1, 5),
@@ -289,7 +290,7 @@ def test_links_between_positions() -> None:
     assert snake(_mesh, 8).tolist() == [0, 1, 2, 5, 4, 3, 6, 7]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(st.integers(2, 6), st.integers(0, 2**32 - 1))
 def test_positions_against_every_permutation(tiles: int, seed: int) -> None:
     between = np.random.default_rng(seed).integers(0, 9, (tiles, tiles)).astype(np.float64)

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 from hypothesis import given, settings
+from profiles import examples
 from programs import compiled, program_of
 from strategies import SETTINGS, programs, targets
 
@@ -15,7 +16,7 @@ from afmc.problems import problems
 from afmc.targets import Target, load_target
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(programs(), targets(), SETTINGS)
 def test_every_pass_keeps_the_rules(
     program: Program, target: Target, options: dict[str, object]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from programs import compiled, llama, program_of, smollm2
 
 from afmc.errors import OptionError
@@ -67,7 +68,7 @@ shapes_ = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(shapes_, st.integers(0, 40), st.sampled_from([1, 2]))
 def test_both_objectives_are_exact(shapes: list[Shape], more: int, tokens: int) -> None:
     program = split(shapes)

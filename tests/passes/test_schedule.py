@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from programs import compiled, program_of
 
 from afmc.ir import Matrix, Program, Work
@@ -165,7 +166,7 @@ def graphs(draw: st.DrawFn) -> tuple[Program, list[float]]:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(graphs(), st.integers(1, 4), st.integers(1, 3))
 def test_steps_keep_to_dataflow_and_tiles(
     case: tuple[Program, list[float]], tiers: int, tiles: int
@@ -205,7 +206,7 @@ def test_steps_keep_to_dataflow_and_tiles(
     assert np.isclose(sum(step.ns for step in path), found.latency_ns)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(graphs(), st.integers(1, 4), st.integers(1, 3), st.integers(0, 7))
 def test_the_critical_path_is_the_time_of_a_token(
     case: tuple[Program, list[float]], tiers: int, tiles: int, after: int

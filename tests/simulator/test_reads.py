@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from scipy import constants
 from torch import Tensor, nn
 
@@ -108,7 +109,7 @@ def test_perfect_converters_and_devices_are_exact(name: str, generator: torch.Ge
 
 
 @given(bits=st.integers(2, 12), slice_bits=st.integers(1, 12), seed=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_digits_add_up_to_the_code(bits: int, slice_bits: int, seed: int) -> None:
     target = load_target(
         "hermes-64",
@@ -142,7 +143,7 @@ def drawn(shape: tuple[int, int, int], tokens: int) -> tuple[nn.Linear, Tensor]:
 
 
 @given(LAYERS, st.sampled_from([("input.bits", "output.bits"), ("output.bits", "input.bits")]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10))
 def test_an_error_falls_with_every_bit_of_a_converter(
     shape: tuple[int, int, int], keys: tuple[str, str]
 ) -> None:
@@ -158,7 +159,7 @@ ANALOG = [name for name in list_targets() if isinstance(load_description(name), 
 
 
 @given(LAYERS, st.sampled_from(ANALOG))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 def test_perfect_converters_on_perfect_devices_are_exact(
     shape: tuple[int, int, int], name: str
 ) -> None:
@@ -171,7 +172,7 @@ def test_perfect_converters_on_perfect_devices_are_exact(
 
 
 @given(LAYERS, st.sampled_from(ANALOG), st.booleans(), st.sampled_from([25.0, 85.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20))
 def test_no_target_is_better_with_its_noise_than_without(
     shape: tuple[int, int, int], name: str, a_day_later: bool, temperature_C: float
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from torch import Tensor
 
 from afmc.simulator import nodal
@@ -312,7 +313,7 @@ def crossbars(draw: st.DrawFn) -> tuple[Tensor, Wires]:
     return g_uS, filled(g_uS, draw(ohm), draw(ohm), draw(st.booleans()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(crossbars())
 def test_the_error_is_of_second_order(case: tuple[Tensor, Wires]) -> None:
     g_uS, wires = case
@@ -322,7 +323,7 @@ def test_the_error_is_of_second_order(case: tuple[Tensor, Wires]) -> None:
     assert float((got - exact).abs().max()) <= 0.5 * 88 * drop**2 + 1e-9
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(crossbars(), st.floats(1, 1.5), st.floats(1, 1.5))
 def test_more_resistance_means_less_current(
     case: tuple[Tensor, Wires], row_times: float, column_times: float
@@ -340,7 +341,7 @@ def test_more_resistance_means_less_current(
     assert (effective(g_uS, replace(more, row_ohm=0.0)) <= before * (1 + 1e-9)).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(crossbars())
 def test_what_is_left_is_neither_negative_nor_more(case: tuple[Tensor, Wires]) -> None:
     """At a thousand times the resistance too, far beyond where it is accurate."""

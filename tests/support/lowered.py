@@ -12,7 +12,7 @@ from afmc.mlir import lower
 from afmc.text import Text
 
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 40)
-NOISY = load_target("afm-512-projected", {"crossbar.rows": 20, "crossbar.columns": 24})
+NOISY = load_target("afm-512-projected", {"crossbar.rows": 20, "crossbar.columns": 32})
 
 
 @cache

@@ -14,6 +14,7 @@ import pytest
 from descriptions import DIGITAL, GOOD, LIGHT, MODES, OPTICS, target_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from profiles import examples
 from pydantic import ValidationError
 
 from afmc.targets import Baseline, Origin, Target, load_target, target_schema
@@ -21,7 +22,7 @@ from afmc.targets.modes import in_mode
 from afmc.targets.schema import IMPERFECTIONS, Change, Description, Mode
 from afmc.targets.units import UNITS, unit_of
 
-many = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=examples(25), suppress_health_check=[HealthCheck.too_slow])
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kept import target, write
+from profiles import examples
 from programs import compiled
 from strategies import SETTINGS, programs, targets
 
@@ -25,7 +26,7 @@ from afmc.verifier.disk import PROGRAM, read_json, read_program, read_tables
 from afmc.verifier.mapped import Mapped
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(programs(), targets(), SETTINGS)
 def test_whatever_the_passes_make_passes(
     program: Program, hardware: Target, options: dict[str, object]
@@ -66,7 +67,7 @@ def fewest(widths: list[int]) -> int:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(BLOCKS)
 def test_bounds_follow_from_every_pair_of_blocks(
     kept: Mapped, blocks: list[tuple[int, int, int]]

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kept import read_tables, write, write_tables
 from painted import faults
+from profiles import examples
 
 from afmc.ir import Rule
 from afmc.verifier import verify
@@ -42,7 +43,7 @@ def damage(draw: st.DrawFn) -> tuple[list[tuple[str, int, str]], int]:
     return places, draw(st.one_of(st.integers(-9, 9), st.sampled_from([OUTSIDE, -OUTSIDE])))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200), suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(get_args(Rule)), damage())
 def test_a_changed_field_is_harmless_or_caught(
     folders: dict[Rule, Path], rule: Rule, change: tuple[list[tuple[str, int, str]], int]

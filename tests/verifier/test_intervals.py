@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import examples
 
 from afmc.verifier import intervals
 from afmc.verifier.intervals import (
@@ -39,7 +40,7 @@ def cells(one: Rectangle) -> set[tuple[int, int]]:
     return {(r, c) for r in range(row, row + rows) for c in range(col, col + cols)}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(rectangles(), st.sampled_from([1, 3, 1 << 21]))
 def test_overlaps_are_those_of_every_pair(of: list[Rectangle], at_a_time: int) -> None:
     meeting = [
@@ -89,7 +90,7 @@ def cut(draw: st.DrawFn) -> list[Rectangle]:
     return draw(st.permutations(pieces))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(cut())
 def test_chains_are_unbroken_exactly_where_strips_cover_the_field(of: list[Rectangle]) -> None:
     broken = broken_chains(columns(of), np.asarray([5]), np.asarray([6]))
@@ -101,7 +102,7 @@ def test_chains_are_unbroken_exactly_where_strips_cover_the_field(of: list[Recta
     assert (len(broken) == 0) == (once and set(strips.values()) == {6})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(rectangles(), st.integers(1, 6), st.integers(1, 6))
 def test_the_first_gap_is_the_first_cell_that_is_not_painted(
     of: list[Rectangle], height: int, width: int
@@ -118,7 +119,7 @@ LINES = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(LINES)
 def test_clashes_are_found_where_any_pair_clashes(of: list[tuple[int, int, int, int]]) -> None:
     def clash(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
