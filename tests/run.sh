@@ -13,7 +13,7 @@ venv=${VENV:-.venv-tests}
 make_environment "$venv" gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet \
-    --constraint constraints.txt --group dev
+    --constraint constraints.txt --group dev --group docs
 # The wheel alone: its own models of devices are compared with, and it would pull another torch in.
 "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-deps \
     --only-binary :all: --constraint constraints.txt aihwkit ||
@@ -32,6 +32,8 @@ if [ $# -eq 0 ]; then
     mypy
     echo "== import-linter"
     lint-imports
+    echo "== site"
+    NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 fi
 echo "== pytest"
 # A file of tests a core at a time, each with one thread: threads that spin slow one another down.
