@@ -32,8 +32,6 @@ if [ $# -eq 0 ]; then
     mypy
     echo "== import-linter"
     lint-imports
-    echo "== site"
-    NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 fi
 echo "== pytest"
 # A file of tests a core at a time, each with one thread: threads that spin slow one another down.

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from tables import Table, line, replaced
+
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "tests" / "benchmarks"
 RESULTS = ROOT / "docs" / "results"
@@ -18,9 +21,6 @@ SOURCE = re.compile(
     r"\*Source:\* `(?P<command>[^`]+)`(?: \([^)]*\))?, (?P<day>\d{4}-\d\d-\d\d), "
     r"commit (?P<commit>[0-9a-f]{7,}\+?)[.,] (?P<basis>.+)"
 )
-
-sys.path.insert(0, str(BENCHMARKS))
-from tables import Table, line, replaced
 
 WRITTEN = {
     (page, name): script
