@@ -113,8 +113,10 @@ def commit() -> str:
 
 
 def machine() -> str:
-    """Cores and processor."""
+    """Cores and processor, and whether other work ran there."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*: (.+)", info.read_text("utf-8")) if info.exists() else None
     name = re.sub(r"\((R|TM)\)", "", found[1]) if found else os.uname().machine
-    return f"{os.cpu_count()} cores of an {name}"
+    cores = os.cpu_count() or 1
+    shared = ", which other work shared" if os.getloadavg()[0] > cores + 0.5 else ""
+    return f"{cores} cores of an {name}{shared}"

@@ -2,7 +2,7 @@
 
     python tests/support/picture.py docs/images/report.png
 
-Compiles and validates `demo`, writes its report and takes the top of the page in Chromium.
+Compiles and validates `demo`, writes its report and takes the floor plan in Chromium.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from browser import Browser, chromium
+from selenium.webdriver.common.keys import Keys
 
 import afmc
 
@@ -25,7 +26,11 @@ def main() -> None:
         model.report(folder / "report.html", validations=[found])
         with chromium(folder / "profile") as driver:
             browser = Browser(driver)
-            browser.open(folder / "report.html", width=1200, height=900)
+            browser.open(folder / "report.html", width=1200, height=690)
+            browser.all("#floor-colour option[value=error]")[0].click()
+            browser["floor-canvas"].send_keys(Keys.HOME, Keys.ARROW_RIGHT)
+            browser.script("document.getElementById('floor').scrollIntoView()")
+            browser.colours()  # until it is drawn
             picture = browser.command("Page.captureScreenshot", format="png")
         Path(sys.argv[1]).write_bytes(base64.b64decode(picture["data"]))
 
