@@ -12,10 +12,16 @@ import subprocess
 import sys
 import types
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).parents[2]
 COLUMNS = 100
 ENVIRONMENT = {"COLUMNS": str(COLUMNS), "LINES": "40", "TERM": "dumb", "NO_COLOR": "1"}
+_GIVEN = re.compile(r"[A-Z_]+=\S*")
+"""A variable for one command."""
 _SHELL = re.compile(r"[|&;<`$*(\n]|>>|2>")
 """What a shell is needed for; a plain ``> FILE`` is done here."""
 
@@ -53,7 +59,8 @@ class Terminal:
         start = "import sys; sys.argv[0] = 'afmc'; from afmc.cli import main; main()"
         for name, line in (("python", python), ("afmc", f'{python} -c "{start}"')):
             file = self.bin / name
-            file.write_text(f'#!/bin/sh\nexec {line} "$@"\n', encoding="utf-8")
+            tree = f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{ROOT}"'
+            file.write_text(f'#!/bin/sh\n{tree}\nexec {line} "$@"\n', encoding="utf-8")
             file.chmod(0o755)
         sys.modules[self.module.__name__] = self.module
 
@@ -63,11 +70,20 @@ class Terminal:
             words = [] if _SHELL.search(command) else shlex.split(command)
         except ValueError:
             words = []
+        given = list(takewhile(_GIVEN.fullmatch, words))
+        words = words[len(given) :]
         if words[:1] != ["afmc"]:
             return self._in_shell(command)
+        into = None
         if len(words) > 2 and words[-2] == ">":
-            return self._in_process(words[:-2], self.folder / words[-1])
-        return self._in_process(words, None)
+            *words, _, name = words
+            into = self.folder / name
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (each.split("=", 1) for each in given):
+                patch.setenv(name, value)
+                if name == "PYTHONPATH":
+                    patch.syspath_prepend(self.folder / value)
+            return self._in_process(words, into)
 
     def execute(self, code: str, name: str, line: int) -> list[str]:
         """Runs Python in the namespace of the page; `line` lines of the page are above it."""
@@ -97,14 +113,14 @@ class Terminal:
         return Ran(lines_of(screen.getvalue()), status)
 
     def _in_shell(self, command: str) -> Ran:
-        root = str(Path(__file__).parents[2])
         path = os.pathsep.join(
             filter(None, (str(self.bin), str(Path(sys.executable).parent), os.environ.get("PATH")))
         )
         found = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
-            env={**os.environ, "PATH": path, "PYTHONPATH": root},
+            env={key: os.environ[key] for key in os.environ if key != "PYTHONPATH"}
+            | {"PATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
