@@ -86,9 +86,10 @@ def mapped(options: argparse.Namespace, rule: Rule) -> tuple[Program, Target]:
     tiles = int(table["tile"][-1]) + 1
     bounds = {"blocks": len(blocks)} if rule == "exclusive" else {"area": 1}
     lower = max(bounds.values())
-    status = "OPTIMAL" if lower == tiles else "FEASIBLE"
     turns = 2 if rule == "serial" else 1  # two blocks are on each line
-    proof = Allocation(rule, tiles, lower, status, bounds, 0, turns=turns, mean_turns=turns)
+    proof = Allocation(
+        rule, tiles, lower, "OPTIMAL" if lower == tiles else "FEASIBLE", bounds, 0, turns, turns
+    )
     applied = (Applied("quarters", {}),)
     program = replace(program, allocation=proof, allocations=table, applied=applied)
     return Place()(program, whole), whole
