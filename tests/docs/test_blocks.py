@@ -188,3 +188,19 @@ def test_a_titled_block_is_a_file(terminal: Terminal) -> None:
     assert not _run(page, terminal).problems
     broken = page.replace('print("hello")', "print(")
     assert any("no python" in problem for problem in _run(broken, terminal).problems)
+
+
+def test_commands_take_variables_and_write_files(terminal: Terminal) -> None:
+    page = """```console
+$ PYTHONPATH=. afmc --version > version.txt
+$ cat version.txt
+afmc ...
+$ afmc --version | wc -l
+1
+$ python -c "import afmc; print(afmc.__version__)"
+...
+```
+"""
+    assert not _run(page, terminal).problems
+    wrong = page.replace("afmc ...", "nothing")
+    assert len(_run(wrong, terminal).problems) == 1
