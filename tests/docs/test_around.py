@@ -43,3 +43,15 @@ def test_the_changelog_has_the_version_and_the_citation_too() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == afmc.__version__ and citation["type"] == "software"
     assert citation["authors"] == [{"name": "The afmc authors"}]
+
+
+def test_files_that_pages_name_exist() -> None:
+    """Of the repository; NAME, other capitals and * stand for what a reader fills in."""
+    named = re.compile(r"`((?:afmc|passes|targets|tests|examples|docs)/[\w./-]+)`")
+    wrong = [
+        f"{page.relative_to(ROOT)}: {path}"
+        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+        for path in named.findall(page.read_text("utf-8"))
+        if not re.search(r"\b[A-Z]{2,}\b|_NAME", path) and not (ROOT / path).exists()
+    ]
+    assert not wrong, "\n".join(wrong)
