@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -17,6 +19,15 @@ MARKER = "<!-- layers -->"
 WIDTH, HEIGHT, GAP = 720, 34, 12
 
 
+@dataclass(frozen=True)
+class Layer:
+    """Modules at one height."""
+
+    modules: tuple[str, ...]
+    apart: bool
+    """Whether they do not import one another either."""
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Puts the picture and the table where a page has the marker."""
     if MARKER not in markdown:
@@ -25,15 +36,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown.replace(MARKER, f"{drawing(found)}\n\n" + "\n".join(table(found)))
 
 
-def layers() -> list[list[str]]:
-    """The contract, from the top: modules of one layer do not import one another."""
+def layers() -> list[Layer]:
+    """The contract, from the top; ``|`` stands between modules that are apart, ``:`` otherwise."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     [rows] = [each["layers"] for each in contracts if each["type"] == "layers"]
-    return [[name.strip(" ()") for name in row.replace(":", "|").split("|")] for row in rows]
+    return [Layer(tuple(re.findall(r"[\w.]+", row)), ":" not in row) for row in rows]
 
 
-def drawing(rows: list[list[str]]) -> str:
+def drawing(rows: list[Layer]) -> str:
     """The layers as SVG in the colours of the page."""
     height = len(rows) * (HEIGHT + GAP) - GAP
     parts = [
@@ -43,9 +54,10 @@ def drawing(rows: list[list[str]]) -> str:
     ]
     for number, row in enumerate(rows):
         top = number * (HEIGHT + GAP)
-        width = (WIDTH - GAP * (len(row) - 1)) / len(row)
-        for place, name in enumerate(row):
-            left = place * (width + GAP)
+        gap = GAP if row.apart else 0
+        width = (WIDTH - gap * (len(row.modules) - 1)) / len(row.modules)
+        for place, name in enumerate(row.modules):
+            left = place * (width + gap)
             parts.append(
                 f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{HEIGHT}" rx="4" '
                 'fill="currentColor" fill-opacity="0.08" stroke="currentColor" '
@@ -62,11 +74,11 @@ def drawing(rows: list[list[str]]) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def table(rows: list[list[str]]) -> Iterator[str]:
+def table(rows: list[Layer]) -> Iterator[str]:
     """What each module is, in the first sentence of its own docstring."""
     yield "| layer | module | what |\n|---:|---|---|"
     for number, row in enumerate(rows, 1):
-        for name in row:
+        for name in row.modules:
             yield f"| {number} | `{name}` | {sentence(name)} |"
 
 
