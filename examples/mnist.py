@@ -17,6 +17,8 @@ import gzip
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +27,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 import afmc
+from afmc.classify import Classification
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+@dataclass(frozen=True)
+class Found:
+    """A classifier on tiles, and how often it is right."""
+
+    name: str
+    weights: int
+    tiles: int
+    result: Classification
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a run can be told."""
     parser.add_argument("--train", type=Path, help="folder with training digits")
     parser.add_argument("--test", type=Path, help="folder with MNIST's test files")
     parser.add_argument("--target", default="hermes-64")
@@ -40,8 +53,25 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=2000, help="test digits to use at most")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("results/mnist"))
-    options = parser.parse_args(arguments)
 
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    for found in measured(options):
+        print(
+            f"\n{found.name} on {options.target}: {found.weights:,} weights on "
+            f"{found.tiles} tiles, accuracy on {found.result.samples:,} digits\n"
+            f"  digital            {found.result.digital_accuracy:7.2%}"
+        )
+        for outcome in found.result.outcomes:
+            mean, std = outcome.accuracy.mean, outcome.accuracy.std or 0.0
+            print(f"  {outcome.condition!s:18} {mean:7.2%}  std {std:.2%} over instances")
+
+
+def measured(options: argparse.Namespace) -> Iterator[Found]:
+    """Trains, exports, compiles and measures both classifiers."""
     images, labels = read_digits(options.train)
     test_images, test_labels = images[::10], labels[::10]
     if options.test is not None:
@@ -68,21 +98,14 @@ def main(arguments: list[str] | None = None) -> None:
             calibration="percentile:99.9",
         )
         model.save(options.out / name)
-        found = model.classify(
+        result = model.classify(
             test,
             samples=options.samples,
             instances=options.instances,
             at=options.at.split(","),
         )
         used = model.inspect()
-        print(
-            f"\n{name} on {options.target}: {used['weights_analog']:,} weights on "
-            f"{used['tiles_used']} tiles, accuracy on {found.samples:,} digits\n"
-            f"  digital            {found.digital_accuracy:7.2%}"
-        )
-        for outcome in found.outcomes:
-            mean, std = outcome.accuracy.mean, outcome.accuracy.std or 0.0
-            print(f"  {outcome.condition!s:18} {mean:7.2%}  std {std:.2%} over instances")
+        yield Found(name, used["weights_analog"], used["tiles_used"], result)
 
 
 def mlp(size: int) -> nn.Module:

@@ -45,6 +45,6 @@ echo "== accuracy on three chips, on text that comes with Python"
 "$afmc" validate "$results" --tokens 2048 --instances 3
 echo "== results: $results"
 echo "   A model that was not trained for analog hardware loses much there, most of it to 8-bit"
-echo "   converters with static ranges; README.md says where, and what '--digital down_proj' saves."
+echo "   converters with static ranges; docs/guide/accuracy.md says where, and what '--digital down_proj' saves."
 echo "   look again:  $afmc inspect $results"
 echo "   text:        $afmc run $results 'The capital of France is' --digital"

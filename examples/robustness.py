@@ -22,6 +22,14 @@ from afmc.text import Text
 
 MODELS = ("demo-teacher", "demo")
 TARGETS = ("hermes-64", "afm-512-projected")
+HEADINGS = (
+    "model",
+    "target",
+    "digital",
+    "converters alone",
+    "with noise",
+    "with noise / digital",
+)
 
 
 @dataclass(frozen=True)
@@ -56,19 +64,18 @@ def measure(
             )
 
 
+def cells_of(row: Robustness) -> tuple[str, ...]:
+    """A row of the table."""
+    spread = "" if row.noisy.std is None else f" ± {row.noisy.std:,.2f}"
+    perplexities = (f"{row.digital:,.2f}", f"{row.converters:,.2f}")
+    noisy = (f"{row.noisy.mean:,.2f}{spread}", f"{row.noisy.mean / row.digital:.2f}")
+    return (f"`{row.model}`", f"`{row.target}`", *perplexities, *noisy)
+
+
 def table(rows: Iterable[Robustness]) -> str:
-    """In Markdown."""
-    lines = [
-        "| model | target | digital | converters alone | with noise | with noise / digital |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for row in rows:
-        spread = "" if row.noisy.std is None else f" ± {row.noisy.std:,.2f}"
-        lines.append(
-            f"| `{row.model}` | `{row.target}` | {row.digital:,.2f} | {row.converters:,.2f} |"
-            f" {row.noisy.mean:,.2f}{spread} | {row.noisy.mean / row.digital:.2f} |"
-        )
-    return "\n".join(lines)
+    """The perplexities in Markdown."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "|---|---|---:|---:|---:|---:|"]
+    return "\n".join([*lines, *(f"| {' | '.join(cells_of(row))} |" for row in rows)])
 
 
 def main() -> None:

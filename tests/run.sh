@@ -16,7 +16,7 @@ make_environment "$venv" gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile
     --constraint constraints.txt)
-"${pip[@]}" --group dev
+"${pip[@]}" --group dev --group docs
 # The wheels alone. Device models are compared with those of aihwkit, which would pull another torch
 # in; the classes of Model Explorer describe what it reads, and what it runs with takes 600 MB.
 "${pip[@]}" --no-deps --only-binary :all: aihwkit ai-edge-model-explorer dacite ||

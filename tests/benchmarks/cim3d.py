@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tables import Table, add_option
 
 from afmc.ir import Matrix, Model, Program
 from afmc.passes.allocate import Allocate
@@ -41,6 +42,11 @@ from afmc.targets import load_target
 
 TIER = 512
 MVM_NS = 100
+HEADINGS = ("case", "mapping", "ns", "above the bound", "mapped in s")
+BASIS = (
+    "Nanoseconds and the bound: derived, by the simulator's scheduler and constants. Seconds: "
+    "measured."
+)
 
 
 @dataclass(frozen=True)
@@ -348,10 +354,12 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=sorted(CASES))
     parser.add_argument("--draws", type=int, help="of experts; default: 5")
     parser.add_argument("--ours-only", action="store_true")
+    add_option(parser)
     options = parser.parse_args()
     simulator = Simulator(options.repo)
     theirs = [] if options.ours_only else simulator.strategies()
-    print("| case | mapping | ns | above the bound | mapped in s |\n|---|---|---:|---:|---:|")
+    table = Table("placement", "cim3d", HEADINGS, BASIS, words=2)
+    table.begin()
     for name in options.case or CASES:
         case = CASES[name]
         if options.draws and case.experts:
@@ -361,7 +369,8 @@ def main() -> None:
                 continue  # it orders experts
             nanoseconds, bound, seconds = measured(simulator, case, how)
             above = f"{100 * (nanoseconds / bound - 1):.1f} %"
-            print(f"| {name} | {how} | {nanoseconds:,.0f} | {above} | {seconds:.2f} |", flush=True)
+            table.add(name, how, f"{nanoseconds:,.0f}", above, f"{seconds:.2f}")
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

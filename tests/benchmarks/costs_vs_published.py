@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tables import Table, add_option
+
 import afmc
 from afmc.costs import Workload, estimate_baseline
 from afmc.costs.figures import DEFAULTS
@@ -29,6 +31,9 @@ from afmc.targets.schema import Baseline
 
 PJ_A_COLUMN = 48.8  # of a HERMES core: 12.48 nJ for 256 columns, JSSC 57, 1027 (2022)
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
+
+HEADINGS = ("case", "evidence", "predicted", "published", "error")
+BASIS = "Predicted: derived, from the figures that the evidence names. Published: by the sources."
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,18 @@ class Row:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    add_option(parser)
+    options = parser.parse_args()
     rows = [*by_default(), *held_out(), *neurram(), *identities(), *fitted()]
-    print("| case | evidence | predicted | published | error |")
-    print("|---|---|---:|---:|---:|")
+    table = Table("costs", "published", HEADINGS, BASIS, words=2)
+    table.begin()
     for row in rows:
-        print(
-            f"| {row.case} | {row.evidence} | {row.predicted:.4g} {row.unit} | "
-            f"{row.published:.4g} {row.unit} | {row.error:+.1f} % |"
-        )
+        ours, theirs = (f"{each:.4g} {row.unit}" for each in (row.predicted, row.published))
+        table.add(row.case, row.evidence, ours, theirs, f"{row.error:+.1f} %")
+    table.finish(options.write)
     print()
     for evidence in dict.fromkeys(row.evidence for row in rows):
         errors = [abs(row.error) for row in rows if row.evidence == evidence]

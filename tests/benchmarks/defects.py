@@ -12,6 +12,8 @@ import argparse
 import time
 from dataclasses import replace
 
+from tables import Table, add_option
+
 import afmc
 from afmc.compiled import CompiledModel
 from afmc.defects import parse_rates
@@ -21,6 +23,17 @@ from afmc.frontends.source import resolve
 from afmc.repair import parse_repair, repair
 from afmc.simulator.calibrate import mean_squares
 from afmc.text import read_text
+
+METHODS = {
+    "none": "no repair",
+    "permute": "rows and columns permuted",
+    "pair": "pairs made up for",
+    "permute,pair": "permuted, and pairs made up for",
+}
+BASIS = (
+    "Perplexity: measured, in simulation, one random map of each share. In brackets the squared "
+    "error of a product, mean over matrices: derived."
+)
 
 
 def main() -> None:
@@ -32,6 +45,7 @@ def main() -> None:
     parser.add_argument("--shares", default="0.01,0.05,0.10")
     parser.add_argument("--repair", default="none;permute;pair;permute,pair")
     parser.add_argument("--seeds", default="0", help="of the random maps")
+    add_option(parser)
     options = parser.parse_args()
     source = load(resolve("smollm2-135m"))
     model = afmc.compile(
@@ -42,11 +56,15 @@ def main() -> None:
     readers = {matrix.input: matrix.module for matrix in model.program.analog}
     squares = mean_squares(source.module, readers, windows)
     print(f"{options.target}: {len(model.program.analog)} matrices on tiles", flush=True)
+    methods_asked = options.repair.split(";")
+    titles = ["stuck devices, map", *(METHODS.get(each, each) for each in methods_asked)]
+    table = Table("defects", "stuck", tuple(titles), BASIS)
     for share in options.shares.split(","):
         for seed in options.seeds.split(","):
+            cells = [f"{100 * float(share):g} %, {seed}"]
             half = float(share) / 2
             defects = parse_rates(f"cells_off={half},cells_on={half},seed={seed}")
-            for methods in options.repair.split(";"):
+            for methods in methods_asked:
                 start = time.process_time()
                 program = repair(
                     replace(model.program, defects=defects),
@@ -72,6 +90,10 @@ def main() -> None:
                     f"{seconds:.0f} s of processor time to repair",
                     flush=True,
                 )
+                error = 100 * program.repair.error
+                cells.append(f"{result.perplexity.mean:,.4g} ({error:.2g} %)")
+            table.keep(*cells)
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

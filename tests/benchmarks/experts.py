@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from tables import Table, add_option
 
 import afmc
 from afmc.conditions import Condition
@@ -27,6 +28,7 @@ from afmc.frontends.source import resolve
 from afmc.text import read_text
 
 EXPERTS, TOP_K = 4, 2
+BASIS = "Perplexity: measured, in simulation; mean and standard deviation over instances."
 PROGRAMMING_ALONE: dict[str, object] = {
     "target.input.bits": None,
     "target.output.bits": None,
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=512)
     parser.add_argument("--instances", type=int, default=2)
     parser.add_argument("--difference", type=float, default=0.05)
+    add_option(parser)
     options = parser.parse_args()
     source = load(resolve("smollm2-135m"))
     text = read_text(options.text, "validation")
@@ -91,6 +94,8 @@ def main() -> None:
     score, _ = compare(source.module, source.module, lambda *_: None, windows, 1, [Condition()])
     print(f"{len(windows)} windows of {options.window} tokens of {text.name}")
     print(f"{'SmolLM2-135M, digital':50} perplexity {score.perplexity:9.3f}", flush=True)
+    table = Table("experts", "upcycled", ("model", "perplexity", "instances"), BASIS)
+    table.keep("SmolLM2-135M, digital", f"{score.perplexity:.2f}", "")
 
     model = afmc.compile(
         upcycled(source.module, difference=options.difference),
@@ -112,6 +117,12 @@ def main() -> None:
     _print_line("upcycled, perfect tiles", perfect)
     noisy = model.validate(text, **common, instances=options.instances)
     _print_line("upcycled, programming noise of hermes-64", noisy)
+    table.keep("four experts, digital", f"{perfect.digital_perplexity:.2f}", "")
+    table.keep("four experts, perfect tiles", f"{perfect.perplexity.mean:.2f}", "1")
+    spread = "" if noisy.perplexity.std is None else f" ± {noisy.perplexity.std:.1f}"
+    cells = (f"{noisy.perplexity.mean:.1f}{spread}", str(options.instances))
+    table.keep("four experts, `hermes-64` with its programming noise alone", *cells)
+    table.finish(options.write)
 
 
 def _print_routing(model: afmc.CompiledModel) -> None:

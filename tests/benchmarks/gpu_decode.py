@@ -1,6 +1,6 @@
 """A token on a real GPU, against what the digital baseline of the cost model says of it.
 
-    python tests/benchmarks/gpu_decode.py [--measured FILE.json]
+    python tests/benchmarks/gpu_decode.py [--measured FILE.json [--write]]
 
 Without a file it measures, on the GPU of this machine and with PyTorch alone: models with the
 shapes of Llama-3.2-1B and Phi-3-mini and random weights in bfloat16 decode one token after another
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tables import Table, add_option
 from torch import Tensor
 from torch.nn import functional
 
@@ -191,7 +192,10 @@ def measure() -> dict[str, Any]:
     return found
 
 
-def against(found: dict[str, Any], baseline: str) -> None:
+HEADINGS = ("model, context", "measured", "the baseline says", "energy", "time")
+
+
+def against(found: dict[str, Any], baseline: str, write: bool) -> None:
     """What the cost model says of each run, and how many times the measured figure that is."""
     import afmc
     from afmc.costs import Workload, estimate_baseline
@@ -200,20 +204,26 @@ def against(found: dict[str, Any], baseline: str) -> None:
 
     hardware = load_description(baseline)
     assert isinstance(hardware, Baseline)
-    print(f"measured: {found['device']}, idle {found['idle_W']:.0f} W, torch {found['torch']}")
-    print(
-        "| model, context | measured | the model says | time | energy |\n|---|---:|---:|---:|---:|"
+    basis = (
+        f"Measured: on an {found['device']} (idle {found['idle_W']:.0f} W, torch "
+        f"{found['torch']}), energy of the whole board. The baseline: derived, by the figures of "
+        f"`{baseline}`; energy and time: how many times the measured ones."
     )
+    table = Table("costs", "gpu", HEADINGS, basis)
+    table.begin()
     for run in found["runs"]:
         config = Path(__file__).parents[2] / "examples" / "configs" / f"{run['model']}.json"
         program = afmc.compile(config, "ideal-512", shapes_only=True).program
         costs = estimate_baseline(program, hardware, Workload(context=run["context"]))
         ms, mJ = costs.latency_ns / 1e6, costs.energy_nJ / 1e6
-        print(
-            f"| {run['model']}, {run['context']:,} | {run['token_mJ']:.0f} mJ, "
-            f"{run['token_ms']:.2f} ms | {mJ:.0f} mJ, {ms:.2f} ms | x {ms / run['token_ms']:.2f} | "
-            f"x {mJ / run['token_mJ']:.2f} |"
+        table.add(
+            f"{run['model']}, {run['context']:,}",
+            f"{run['token_mJ']:.0f} mJ, {run['token_ms']:.2f} ms",
+            f"{mJ:.0f} mJ, {ms:.2f} ms",
+            f"x {mJ / run['token_mJ']:.2f}",
+            f"x {ms / run['token_ms']:.2f}",
         )
+    table.finish(write)
 
 
 def main() -> None:
@@ -222,11 +232,12 @@ def main() -> None:
     )
     parser.add_argument("--measured", type=Path, metavar="FILE.json")
     parser.add_argument("--baseline", default="h100")
+    add_option(parser)
     options = parser.parse_args()
     if options.measured is None:
         print(json.dumps(measure(), indent=1))
     else:
-        against(json.loads(options.measured.read_text()), options.baseline)
+        against(json.loads(options.measured.read_text()), options.baseline, options.write)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ from afmc.memory import GIB
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from checkpoints import write_checkpoint
+from tables import Table, add_option
+
+HEADINGS = ("weights", "checkpoint", "in memory, float32", "peak", "seconds", "written")
+BASIS = "Size in memory: derived. The rest: measured."
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--target", default="afm-512-projected")
     parser.add_argument("--folder", type=Path, help="Where there is room for twice the checkpoint.")
+    add_option(parser)
     options = parser.parse_args()
     config = LlamaConfig(
         hidden_size=4096,
@@ -65,8 +70,18 @@ def main() -> None:
         print(f"peak: {measured['peak_rss_mb'] / 1024:.2f} GiB")
         print(f"seconds: {seconds:.0f} ({stages})")
         print(f"written: {written / GIB:.2f} GiB")
+        table = Table("scale", "large-checkpoint", HEADINGS, BASIS, words=0)
+        table.keep(
+            f"{parameters:,}",
+            f"{size / GIB:.2f} GiB",
+            f"{4 * parameters / GIB:.1f} GiB",
+            f"{measured['peak_rss_mb'] / 1024:.2f} GiB",
+            f"{seconds:.0f}",
+            f"{written / GIB:.2f} GiB",
+        )
         verified = subprocess.run([afmc, "verify", out], check=False)
         print(f"afmc verify: exit status {verified.returncode}")
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

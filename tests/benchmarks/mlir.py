@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from tables import Table, add_option
 from torch import Tensor
 
 import afmc
@@ -29,17 +30,20 @@ from afmc.mlir import Executable, lower
 from afmc.mlir.tensors import stored_tensors
 from afmc.simulator.replicas import Layer
 
+STAGES = ("stage", "seconds", "processor time", "MB so far")
+LOGITS = (
+    "tiles", "first product that differs", "tokens", "largest logit", "largest difference",
+    "with the products of FX", "their inputs, relative", "seconds",
+)  # fmt: skip
+
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
+def stage(name: str, table: Table) -> Iterator[None]:
     start, worked = time.perf_counter(), processor_s()
     yield
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{name:18} {time.perf_counter() - start:8.1f} s {processor_s() - worked:8.1f} s of a "
-        f"processor {peak:8,.0f} MB",
-        flush=True,
-    )
+    seconds, busy = time.perf_counter() - start, processor_s() - worked
+    table.add(name, f"{seconds:.1f}", f"{busy:.1f}", f"{peak:,.0f}")
 
 
 def processor_s() -> float:
@@ -94,18 +98,23 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--target", default="afm-512-projected")
     parser.add_argument("--lengths", type=int, nargs="+", default=[16, 64])
+    add_option(parser)
     options = parser.parse_args()
-    with stage("compile"):
+    stages = Table("mlir", "stages", STAGES, "All figures: measured.")
+    logits = Table("mlir", "logits", LOGITS, "All figures: measured.", words=2)
+    stages.begin()
+    with stage("compile", stages):
         model = afmc.compile(options.model, options.target)
-    with stage("torch.export"):
+    with stage("torch.export", stages):
         model.digital_graph()
-    with stage("lower to linalg"):
+    with stage("lower to linalg", stages):
         text = lower(model)
-    with stage("IREE"):
+    with stage("IREE", stages):
         executable = Executable.of(model, text)
     print(f"{len(text):,} bytes, {len(executable.signature.calls)} functions without a body")
     vocabulary = model.digital.get_submodule("lm_head").out_features
     assert isinstance(vocabulary, int)
+    logits.begin()
     for name, on in (("perfect tiles", model.without_noise()), ("noisy tiles", model)):
         running = Executable.of(on, text)
         for length in options.lengths:
@@ -118,16 +127,14 @@ def main() -> None:
             found = running(ids)
             seconds = time.perf_counter() - start
             difference = (found - expected).abs().max().item()
-            print(
-                f"{name}, {length} tokens: largest difference of logits {difference:.2e}, largest "
-                f"logit {expected.abs().max().item():.1f}; {seconds:.2f} s"
-            )
-            logits, inputs, first = with_the_products_of_fx(on, text, ids)
-            print(
-                f"  with the products of FX: {logits:.2e}, inputs of products {inputs:.1e} of the "
-                f"largest; the first that would be others: {first}",
-                flush=True,
-            )
+            replayed, inputs, first = with_the_products_of_fx(on, text, ids)
+            largest = f"{expected.abs().max().item():.1f}"
+            logits.add(
+                name, first, str(length), largest, f"{difference:.1e}", f"{replayed:.1e}",
+                f"{inputs:.0e}", f"{seconds:.2f}",
+            )  # fmt: skip
+    stages.finish(options.write)
+    logits.finish(options.write)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Replicas for convolutional networks on PIMCOMP's chip, beside what PIMCOMP chooses.
 
-    python tests/benchmarks/replication.py [--pimcomp FOLDER]
+    python tests/benchmarks/replication.py [--pimcomp FOLDER] [--write]
 
 The chip has 12 x 12 cores of 64 crossbars of 128 x 128, 9,216 in all. A matrix of a convolution is
 used once a window, so that the busiest matrix decides how many images a second come through: it
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tables import Table, add_option
 
 from afmc.ir import Matrix, Model, Program, Replication
 from afmc.passes import options_of
@@ -39,6 +40,13 @@ CHIP = {
     "system.chips": 1,
 }
 METHODS = ("balance", "W0H0", "GA")
+HEADINGS = (
+    "network", *(f"PIMCOMP {method}" for method in METHODS), "afmc", "its crossbars", "at least",
+)  # fmt: skip
+BASIS = (
+    "Sequential reads of the busiest matrix for an image. PIMCOMP: measured, one run of its commit "
+    "2ed10c8, whose genetic algorithm has no seed. afmc and its bound: derived."
+)
 
 
 def convolution(kernel: int, inputs: int, outputs: int, size: int) -> tuple[int, int, int]:
@@ -114,7 +122,7 @@ NETWORKS = {
 @dataclass(frozen=True)
 class Choice:
     turns: int
-    """Of the busiest matrix, for one image."""
+    """Sequential reads of the busiest matrix for one image."""
     crossbars: int
     seconds: float | None = None
     """Of everything that the tool does; None where it did not run here."""
@@ -197,7 +205,10 @@ def line(network: str, method: str, choice: Choice, rest: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pimcomp", type=Path, metavar="FOLDER")
-    folder = parser.parse_args().pimcomp
+    add_option(parser)
+    options = parser.parse_args()
+    folder = options.pimcomp
+    table = Table("replicas", "pimcomp", HEADINGS, BASIS)
     target = load_target("ideal-512", CHIP)
     print(
         f"{'network':10} {'method':22} {'busiest matrix':>14} {'crossbars':>9} {'seconds':>9} "
@@ -205,14 +216,18 @@ def main() -> None:
     )
     for name in NETWORKS:
         program = program_of(name)
-        budgets = [CROSSBARS]
+        budgets, reads = [CROSSBARS], []
         for method in METHODS:
             peer = by_pimcomp(folder, name, method) if folder else MEASURED.get((name, method))
             if peer is None:
                 print(f"{name:10} {'PIMCOMP ' + method:22} no answer")
+                reads.append("no answer")
                 continue
+            reads.append(f"{peer.turns:,}")
             budgets.append(peer.crossbars)
             print(line(name, f"PIMCOMP {method}", peer, f"{'':>10}  none"))
+        best, proof, _ = ours(program, target, Replicate(CROSSBARS))
+        table.keep(name, *reads, f"{best.turns:,}", f"{best.crossbars:,}", f"{proof.lower_bound:,}")
         for budget in budgets:
             choice, proof, alone = ours(program, target, Replicate(budget))
             rest = f" {alone:9.4f}  at least {proof.lower_bound:,}: {proof.status}"
@@ -224,6 +239,7 @@ def main() -> None:
         choice, proof, alone = ours(program_of(name), target, step)
         rest = f" {alone:9.4f}  at least {proof.lower_bound:,}: {proof.status}"
         print(line(name, f"afmc, {CROSSBARS:,}", choice, rest))
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

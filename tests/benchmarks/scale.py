@@ -1,6 +1,6 @@
 """From a configuration to a verified mapping, at every size: tiles, proof, seconds, memory.
 
-    python tests/benchmarks/scale.py [--model NAME]... [--target T]... [--set OPTION=V]...
+    python tests/benchmarks/scale.py [--model NAME]... [--target T]... [--set OPTION=V]... [--write]
 
 Models are those of ``examples/configs``. Each configuration is a process of its own, so that
 seconds and memory include the imports and nothing is warm. Seconds of a clock on the wall:
@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tables import Table, add_option
+
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 MODELS = (
     "smollm2-135m", "gpt2", "gpt2-xl", "qwen2.5-0.5b", "llama-3.2-1b", "phi-3-mini", "llama-3-8b",
@@ -39,6 +41,11 @@ COLUMNS = (
     "meta model", "graph", "mapping", "levers", "written", "mapped", "total", "CPU", "peak MB",
 )  # fmt: skip
 
+SHOWN = (
+    "configuration", "target", "weights", "tiles, the fewest", "seconds", "processor time", "MB",
+)  # fmt: skip
+BASIS = "Weights, tiles and their bounds: derived. Seconds, processor time and memory: measured."
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -48,6 +55,7 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=TARGETS)
     parser.add_argument("--set", action="append", default=[], metavar="OPTION=V")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    add_option(parser)
     options = parser.parse_args()
     if options.one:
         name, hardware = options.one
@@ -55,13 +63,17 @@ def main() -> None:
         return
     print("| " + " | ".join(COLUMNS) + " |")
     print("|---|---|" + "---:|" * (len(COLUMNS) - 2))
+    table = Table("scale", "scale", SHOWN, BASIS, words=2)
     for model in options.model or MODELS:
         for target in options.target or TARGETS:
             settings = [word for each in options.set for word in ("--set", each)]
             command = [sys.executable, __file__, "--one", model, target, *settings]
             start = time.perf_counter()
             ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            print(_line(json.loads(ran.stdout), time.perf_counter() - start), flush=True)
+            total, row = time.perf_counter() - start, json.loads(ran.stdout)
+            print(_line(row, total), flush=True)
+            table.keep(*_shown(row, total))
+    table.finish(options.write)
 
 
 def measured(name: str, target: str, settings: list[str]) -> dict[str, Any]:
@@ -98,6 +110,16 @@ def measured(name: str, target: str, settings: list[str]) -> dict[str, Any]:
         "cpu": usage.ru_utime + usage.ru_stime,
         "peak": usage.ru_maxrss / 1024,
     }
+
+
+def _shown(row: dict[str, Any], total: float) -> tuple[str, ...]:
+    """A row of the page."""
+    proven = row["tiles_used"] == row["tiles_lower_bound"]
+    tiles = f"{row['tiles_used']:,}" + (
+        "" if proven else f" (at least {row['tiles_lower_bound']:,})"
+    )
+    figures = (f"{total:.1f}", f"{row['cpu']:.1f}", f"{row['peak']:,.0f}")
+    return (row["model"], f"`{row['target']}`", f"{row['parameters']:,}", tiles, *figures)
 
 
 def _line(row: dict[str, Any], total: float) -> str:

@@ -14,6 +14,8 @@ import argparse
 import time
 from pathlib import Path
 
+from tables import Table, add_option
+
 import afmc
 from afmc.conditions import Condition
 from afmc.errors import TargetError
@@ -37,6 +39,11 @@ TARGETS = (
     "ideal-512",
 )
 DAY, MONTH = 86400.0, 30 * 86400.0
+HEADINGS = (
+    "target", "instances", "noiseless", "fresh",
+    *(f"{when}, {kind}" for when in ("1 day", "30 days") for kind in ("none", "tile")),
+)  # fmt: skip
+BASIS = "Perplexity: measured, in simulation; mean and standard deviation over instances, seed 0."
 
 
 def known(target: Target, at_s: float) -> bool:
@@ -67,18 +74,17 @@ def main() -> None:
     parser.add_argument("--instances", type=int, default=3)
     parser.add_argument("--digital", action="append", default=[])
     parser.add_argument("--targets", nargs="*", default=TARGETS)
+    add_option(parser)
     arguments = parser.parse_args()
-    headings = ["target", "noiseless", "fresh"]
-    headings += [f"{when}, {kind}" for when in ("1 day", "30 days") for kind in ("none", "tile")]
-    print("| " + " | ".join(headings) + " |")
-    print("|---|" + "---:|" * (len(headings) - 1), flush=True)
+    table = Table("accuracy", "targets", HEADINGS, BASIS)
+    table.begin()
     for name in arguments.targets:
         start = time.perf_counter()
         model = afmc.compile("smollm2-135m", name, digital=arguments.digital)
         options = {"text": arguments.text, "tokens": arguments.tokens}
         clean = model.without_noise().validate(**options, instances=1)
-        cells = [f"`{name}`", text_of(clean.outcomes[0])]
         instances = arguments.instances if model.target.is_random else 1
+        cells = [f"`{name}`", str(instances), text_of(clean.outcomes[0])]
         for at_s in (0.0, DAY, MONTH):
             if at_s and not known(model.target, at_s):
                 cells += ["-", "-"]
@@ -86,12 +92,13 @@ def main() -> None:
             kinds = ["none", "tile"] if at_s else ["none"]
             result = model.validate(**options, instances=instances, at=[at_s], compensation=kinds)
             cells += [text_of(outcome) for outcome in result.outcomes]
-        print("| " + " | ".join(cells) + " |", flush=True)
+        table.add(*cells)
         print(
             f"<!-- {name}: digital {clean.digital_perplexity:.3f}; "
             f"{time.perf_counter() - start:.0f} s -->",
             flush=True,
         )
+    table.finish(arguments.write)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Energy and time of a token, by model, context and target: the table of the README.
+"""Energy and time of a token, by model, context and target: the table of docs/results/costs.md.
 
-    python tests/benchmarks/token_costs.py [--model NAME]... [--target T]... [--context N]...
+    python tests/benchmarks/token_costs.py [--model NAME]... [--target T]... [--write]
 
 Models are those of ``examples/configs``, mapped without their weights; decode, batch 1. Derived
 from the mapping and the figures of the target; what is left out is what ``afmc costs`` names.
@@ -12,6 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from tables import Table, add_option
+
 import afmc
 from afmc.costs import Workload, estimate, estimate_baseline
 from afmc.numbers import nanojoules, nanoseconds
@@ -22,6 +24,11 @@ CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 MODELS = ("llama-3.2-1b", "phi-3-mini")
 TARGETS = ("hermes-64", "pcm-34", "afm-512-projected", "moe-3d", "h100", "int8-dimc")
 
+BASIS = (
+    "Energies and times: derived from the mapping and each target's figures, whose own basis "
+    "`afmc costs` prints; what no source states is omitted there and listed."
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -30,13 +37,16 @@ def main() -> None:
     parser.add_argument("--model", action="append")
     parser.add_argument("--target", action="append")
     parser.add_argument("--context", action="append", type=int)
+    add_option(parser)
     options = parser.parse_args()
     models, contexts = options.model or MODELS, options.context or (512, 2048)
     columns = [f"{model}, {context:,}" for model in models for context in contexts]
-    print(f"| target | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
+    table = Table("costs", "token", ("target", *columns), BASIS)
+    table.begin()
     for name in options.target or TARGETS:
         cells = [cell for model in models for cell in row(model, name, contexts)]
-        print(f"| `{name}` | {' | '.join(cells)} |", flush=True)
+        table.add(f"`{name}`", *cells)
+    table.finish(options.write)
 
 
 def row(model: str, name: str, contexts: Sequence[int]) -> list[str]:

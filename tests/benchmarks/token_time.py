@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cim3d import TIER, Case, Simulator, _quiet, ours, program_of
+from tables import Table, add_option
 
 from afmc.ir import Program, Work
 from afmc.passes.allocate import Allocate
@@ -31,6 +32,13 @@ from afmc.pipeline import run_passes
 from afmc.targets import load_target
 
 READ, WAY, ADD, NORM, RELU, ATTENTION, DRAW = 100.0, 10.0, 10.0, 50.0, 1.0, 2.0, 10.0
+
+HEADINGS = (
+    "layers x width", "afmc", "3D-CiM, 64 units", "3D-CiM, 4 units", "afmc, s", "3D-CiM, s",
+)  # fmt: skip
+BASIS = (
+    "Nanoseconds: derived, exactly, by both programs from the same constants. Seconds: measured."
+)
 
 
 def with_work(program: Program) -> tuple[Program, list[list[Duration]]]:
@@ -84,9 +92,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repo", type=Path, required=True)
-    simulator = Simulator(parser.parse_args().repo)
-    print("| layers | wide | afmc | 3D-CiM, 64 units | 3D-CiM, 4 units | afmc, s | 3D-CiM, s |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
+    add_option(parser)
+    options = parser.parse_args()
+    simulator = Simulator(options.repo)
+    table = Table("costs", "token-time", HEADINGS, BASIS)
+    table.begin()
     for layers, wide, words in ((1, 512, 2048), (4, 512, 2048), (4, 768, 2048), (12, 768, 50257)):
         case = Case(2000, 1, wide, 4 * wide, words, 1, layers, longest=1024, start=1, end=2)
         theirs, taken = [], 0.0
@@ -103,11 +113,9 @@ def main() -> None:
         begun = time.perf_counter()
         mine = our_time(model, case)
         seconds = time.perf_counter() - begun
-        print(
-            f"| {layers} | {wide} | {mine:,.0f} | {theirs[0]:,.0f} | {theirs[1]:,.0f} | "
-            f"{seconds:.2f} | {taken:.2f} |",
-            flush=True,
-        )
+        times = (f"{each:,.0f} ns" for each in (mine, *theirs))
+        table.add(f"{layers} x {wide}", *times, f"{seconds:.2f}", f"{taken:.2f}")
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

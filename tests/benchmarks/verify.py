@@ -1,6 +1,6 @@
 """The verifier on a mapping of a trillion weights: seconds and memory under every rule.
 
-    python tests/benchmarks/verify.py [--layers N] [--experts N] [--side ROWS]
+    python tests/benchmarks/verify.py [--layers N] [--experts N] [--side ROWS] [--write]
 
 A mixture of experts of the size of the largest open models is mapped from its shapes alone and
 written to a temporary folder: one block a crossbar; two, that share neither row nor column; four.
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from tables import Table, add_option
 
 from afmc import artifact
 from afmc.inspect import summarise
@@ -30,6 +31,8 @@ from afmc.passes.place import Place
 from afmc.passes.split import Split
 from afmc.targets import Target, load_target
 
+HEADINGS = ("rule", "blocks", "crossbars", "on disk", "as it is", "one block moved: found")
+BASIS = "Blocks and crossbars: derived. Seconds, memory and bytes: measured."
 HIDDEN, WIDE, LATENT, VOCABULARY = 7168, 2048, 1536, 163_840
 TOGETHER: dict[Rule, int] = {"exclusive": 1, "parallel": 2, "serial": 4}
 """Blocks on one crossbar, each within a quarter of it."""
@@ -70,7 +73,9 @@ def targets(side: int, rule: Rule) -> tuple[Target, Target]:
 def mapped(options: argparse.Namespace, rule: Rule) -> tuple[Program, Target]:
     whole, quarter = targets(options.side, rule)
     found = matrices(options.layers, options.experts)
-    model = Model("synthetic", "Synthetic", "0" * 64, sum(m.weights for m in found))
+    model = Model(
+        "synthetic", "Synthetic", "0" * 64, sum(m.weights for m in found), shapes_only=True
+    )
     program = Split()(Merge()(Program(model, found, digital={}), whole), quarter)
     blocks = np.arange(len(program.blocks))
     table = np.zeros(len(blocks), ALLOCATION)
@@ -81,7 +86,10 @@ def mapped(options: argparse.Namespace, rule: Rule) -> tuple[Program, Target]:
     tiles = int(table["tile"][-1]) + 1
     bounds = {"blocks": len(blocks)} if rule == "exclusive" else {"area": 1}
     lower = max(bounds.values())
-    proof = Allocation(rule, tiles, lower, "OPTIMAL" if lower == tiles else "FEASIBLE", bounds, 0)
+    turns = 2 if rule == "serial" else 1  # two blocks are on each line
+    proof = Allocation(
+        rule, tiles, lower, "OPTIMAL" if lower == tiles else "FEASIBLE", bounds, 0, turns, turns
+    )
     applied = (Applied("quarters", {}),)
     program = replace(program, allocation=proof, allocations=table, applied=applied)
     return Place()(program, whole), whole
@@ -129,13 +137,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=61)
     parser.add_argument("--experts", type=int, default=384)
     parser.add_argument("--side", type=int, default=512, help="Rows and columns of a whole block.")
+    add_option(parser)
     options = parser.parse_args()
     _, idle, _ = alone(None)
-    print(f"{'rule':>10} {'blocks':>10} {'crossbars':>10}  on disk  seconds   memory")
+    table = Table("scale", "verify", HEADINGS, BASIS)
+    table.begin()
     for rule in get_args(Rule):
         program, target = mapped(options, rule)
         assert program.allocation is not None
-        sizes = f"{rule:>10} {len(program.blocks):>10,} {program.allocation.tiles:>10,}"
+        sizes = (f"`{rule}`", f"{len(program.blocks):,}", f"{program.allocation.tiles:,}")
+        measured = []
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) / "out"
             write(folder, program, target)
@@ -147,8 +158,10 @@ def main() -> None:
                 seconds, peak, passed = alone(folder)
                 if passed == bool(what):
                     raise SystemExit(f"{rule}: the verifier is wrong ({what or 'nothing moved'})")
-                memory = f"{peak - idle:,.0f} MB"
-                print(f"{sizes} {disk:>5,.0f} MB {seconds:>8.1f} {memory:>8} {what}", flush=True)
+                measured.append((seconds, peak - idle))
+        cells = [f"{seconds:.1f} s, {memory:,.0f} MB" for seconds, memory in measured]
+        table.add(*sizes, f"{disk:,.0f} MB", *cells)
+    table.finish(options.write)
 
 
 if __name__ == "__main__":

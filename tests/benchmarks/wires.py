@@ -1,6 +1,6 @@
 """The closed form of IR drop against nodal analysis, and its time against a matrix product's.
 
-    python tests/benchmarks/wires.py [--sizes 64 128 256] [--threads N]
+    python tests/benchmarks/wires.py [--sizes 64 128 256] [--threads N] [--write]
 
 A crossbar of `size` rows and `size` columns of cells, wires of equal resistance in both directions.
 Conductances: all 5 uS; uniform from 0 to 20 uS; and pairs of columns for normal weights scaled by
@@ -19,11 +19,19 @@ import time
 from collections.abc import Callable
 
 import torch
+from tables import Table, add_option
 from torch import Tensor
 
 from afmc.simulator import nodal
 from afmc.simulator.wires import Wires, effective, effective_pair
 
+HEADINGS = (
+    "cells", "crossbar", "ohm a cell", "ends", "largest loss of a cell", "rms if ignored",
+    "largest error", "rms error", "rms, both signs",
+)  # fmt: skip
+BASIS = (
+    "Errors: measured, against nodal analysis of the resistor network, in % of the largest current."
+)
 OHM = (0.15, 0.35, 1.5)
 INPUTS = 4096
 
@@ -74,21 +82,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="*", default=[64, 128, 256])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add_option(parser)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     generator = torch.Generator().manual_seed(0)
 
     print(f"torch {torch.__version__}, {options.threads} threads")
-    names = ("size", "cells", "ohm", "ends", "cell", "ignored", "largest", "rms", "signed")
-    print("".join(f"{name:>9}" for name in names))
+    table = Table("validation", "wires", HEADINGS, BASIS, words=2)
+    table.begin()
     for size in options.sizes:
         for name, g_uS in conductances(size, generator).items():
             for ohm in OHM:
                 for ends in (1, 2):
                     wires = Wires(size, size, ohm, ohm, both_ends=ends == 2)
                     cell, ignored, *errors = accuracy(g_uS, wires, generator)
-                    row = f"{size:>9}{name:>9}{ohm:>9}{ends:>9}{cell:>8.1f}%{ignored:>8.2f}%"
-                    print(row + "".join(f"{each:>8.4f}%" for each in errors), flush=True)
+                    drops = (f"{cell:.1f} %", f"{ignored:.2f} %")
+                    rest = (f"{each:.4f} %" for each in errors)
+                    table.add(name, f"{size} x {size}", str(ohm), str(ends), *drops, *rest)
+    table.finish(options.write)
 
     plus, minus, x = (torch.rand(512, 512, generator=generator) for _ in range(3))
     wires = Wires(512, 512, 0.15, 0.15)

@@ -1,8 +1,8 @@
-"""Small random models of the families that users bring, and the README's table of them."""
+"""Small random models of the families that users bring, and what is found in each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,7 +114,7 @@ TARGET = afmc.load_target("ideal-512", {"crossbar.rows": 20, "crossbar.columns":
 @dataclass(frozen=True)
 class Found:
     row: tuple[str, ...]
-    """Of the README's table."""
+    """Cells of the table in docs/results/families.md."""
     module_error: float
     """Largest difference of outputs from the model's own, by the largest of these."""
     graph_error: float
@@ -149,15 +149,3 @@ def _outputs(module: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
         found = module(input_ids=ids)
     first: torch.Tensor = found["logits"] if "logits" in found else found[0]
     return first
-
-
-def table() -> Iterator[str]:
-    """The README's, line by line: ``python tests/support/families.py``."""
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "|---|---:|---:|---:|---|"
-    for family in FAMILIES:
-        yield f"| {' | '.join(look_at(family).row)} |"
-
-
-if __name__ == "__main__":
-    print("\n".join(table()))

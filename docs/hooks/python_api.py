@@ -1,0 +1,28 @@
+"""Writes the reference of the Python API: the public names of `afmc`, from their docstrings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+import afmc
+
+PAGE = "reference/python.md"
+FIRST = ("compile", "load", "CompiledModel")
+"""What a reader looks for first; the others follow by name."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the page."""
+    files.append(File.generated(config, PAGE, content="\n".join(page()) + "\n"))
+    return files
+
+
+def page() -> Iterator[str]:
+    """The page, line by line: an entry for each name, which mkdocstrings fills."""
+    yield "# Python\n"
+    yield "The names that `import afmc` gives. Each loads on first use.\n"
+    for name in sorted(afmc.__all__, key=lambda name: (name not in FIRST, name.lower(), name)):
+        yield f"::: afmc.{name}\n"
