@@ -8,33 +8,35 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from afmc.common.version import VERSION
+
 if TYPE_CHECKING:
-    from afmc.compiled import CompiledModel as CompiledModel
-    from afmc.compiled import load as load
-    from afmc.compiler import compile as compile
+    from afmc.compiled_model import CompiledModel as CompiledModel
+    from afmc.compiled_model import load as load
+    from afmc.compiler.compile import compile as compile
     from afmc.errors import AfmcError as AfmcError
-    from afmc.ir import Program as Program
-    from afmc.problems import problems as problems
-    from afmc.simulator.device import Device as Device
-    from afmc.simulator.layer import TileLinear as TileLinear
+    from afmc.program.program import Program as Program
+    from afmc.program.rules import problems as problems
+    from afmc.simulator.devices.base import Device as Device
+    from afmc.simulator.tile_linear import TileLinear as TileLinear
     from afmc.targets import Target as Target
     from afmc.targets import list_targets as list_targets
     from afmc.targets import load_target as load_target
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOME = {
     "AfmcError": "afmc.errors",
-    "CompiledModel": "afmc.compiled",
-    "Device": "afmc.simulator.device",
-    "Program": "afmc.ir",
+    "CompiledModel": "afmc.compiled_model",
+    "Device": "afmc.simulator.devices.base",
+    "Program": "afmc.program.program",
     "Target": "afmc.targets",
-    "TileLinear": "afmc.simulator.layer",
-    "compile": "afmc.compiler",
+    "TileLinear": "afmc.simulator.tile_linear",
+    "compile": "afmc.compiler.compile",
     "list_targets": "afmc.targets",
-    "load": "afmc.compiled",
+    "load": "afmc.compiled_model",
     "load_target": "afmc.targets",
-    "problems": "afmc.problems",
+    "problems": "afmc.program.rules",
 }
 
 __all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

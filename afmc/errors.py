@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from afmc.ir import FitReport
+    from afmc.fit import FitReport
 
 
 class AfmcError(Exception):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import afmc
-from afmc.ir import Program
-from afmc.pipeline import load_passes
+from afmc.compiler.pipeline import load_passes
+from afmc.program.program import Program
 from afmc.targets import Target
 
 

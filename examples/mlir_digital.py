@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import afmc
-from afmc.lower import bind_tiles, mvm
+from afmc.lower.operators import bind_tiles, mvm
 from afmc.mlir import Executable, export_mlir
 
 

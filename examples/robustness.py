@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import afmc
+from afmc.data.text import Text
 from afmc.errors import AfmcError
-from afmc.evaluate import Estimate
-from afmc.text import Text
+from afmc.evaluation.perplexity import Estimate
 
 MODELS = ("demo-teacher", "demo")
 TARGETS = ("hermes-64", "afm-512-projected")

@@ -27,7 +27,7 @@ from afm_training.checkpoint import save_model, save_rpu_config
 from afm_training.perplexity import predict
 from robustness import TARGETS, measure, table
 
-from afmc.text import Text
+from afmc.data.text import Text
 
 VOCABULARY = 1024
 TEXT_PASSAGES = 40

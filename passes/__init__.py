@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, is_dataclass
 from typing import Any, Protocol
 
-from afmc.ir import Program
+from afmc.program.program import Program
 from afmc.targets import Target
 
 

@@ -1,8 +1,8 @@
 """Blocks to tiles, with a bound that says how good the answer is.
 
 Blocks of equal shape are one type. How often a tile is filled in which way is chosen for types
-(`afmc.passes.pack`), so that the effort does not depend on the number of layers, and is then
-stamped onto the blocks.
+(`afmc.passes.packing.pack`), so that the effort does not depend on the number of layers, and is
+then stamped onto the blocks.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import OptionError
-from afmc.ir import ALLOCATION, Allocation, Objective, Program, Rule, SolverStatus, Table
-from afmc.passes.choose import rule_for
-from afmc.passes.layouts import Layout
-from afmc.passes.pack import pack
-from afmc.passes.packed import Limits, Packed
-from afmc.passes.stamp import stamp
-from afmc.passes.turns import turns_of
-from afmc.passes.units import Types, inputs_of
+from afmc.fit import Rule
+from afmc.passes.cutting.choose import rule_for
+from afmc.passes.packing.layouts import Layout
+from afmc.passes.packing.pack import pack
+from afmc.passes.packing.packed import Limits, Packed
+from afmc.passes.packing.side_by_side import Types, inputs_of
+from afmc.passes.packing.stamp import stamp
+from afmc.passes.packing.turns import turns_of
+from afmc.program.program import ALLOCATION, Allocation, Objective, Program, SolverStatus, Table
 from afmc.targets import Target
 
 

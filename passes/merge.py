@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from afmc.ir import Group, Matrix, Objective, Program, Rule
-from afmc.passes.choose import Company, choose, rule_for, ways
-from afmc.passes.cuts import STYLES, StyleOption, check_count
-from afmc.passes.packed import Limits
+from afmc.fit import Rule
+from afmc.passes.cutting.choose import Company, choose, rule_for, ways
+from afmc.passes.cutting.cuts import STYLES, StyleOption, check_count
+from afmc.passes.packing.packed import Limits
+from afmc.program.model import Matrix
+from afmc.program.program import Group, Objective, Program
 from afmc.targets import Target
 
 
@@ -25,7 +27,8 @@ class Merge:
     input by the same range, False none."""
     objective: Objective = "tiles"
     """What the mapping is to be best in: ``tiles``, ``latency``, ``energy`` or ``accuracy``, each
-    lexicographic as `afmc.passes.choose` defines it. Also that of `split` and `allocate`."""
+    lexicographic as `afmc.passes.cutting.choose` defines it. Also that of `split` and
+    `allocate`."""
     rule: Rule | None = field(default=None, metadata={"follows": "allocate.rule"})
     """Which blocks may share a tile, to decide by; that of `allocate`, or else the target's."""
     style: StyleOption = field(default="auto", metadata={"follows": "split.style"})

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.ir import Matrix, Program
+from afmc.program.model import fits_tiles, matches, names_of
+from afmc.program.program import Program
 from afmc.targets import Target
-
-# Layers that compute x @ W + b and nothing else, so that a tile can stand in for them.
-REPLACEABLE = (
-    "torch.nn.modules.linear.Linear",
-    "transformers.pytorch_utils.Conv1D",
-    "transformers.models.falcon.modeling_falcon.FalconLinear",
-)
-
-# Products of a bank of experts with tokens that are sorted by expert.
-GROUPED = ("transformers.grouped_mm_fallback.default", "aten._grouped_mm.default")
 
 
 @dataclass(frozen=True)
@@ -57,24 +46,3 @@ class Partition:
                 f"all of its {len(digital)} matrices stay digital."
             )
         return replace(program, digital=digital)
-
-
-def is_bank(matrix: Matrix) -> bool:
-    """Whether it is a bank of experts in a module as transformers has them, which are all alike."""
-    return matrix.operation in GROUPED and matrix.layer.startswith("transformers.models.")
-
-
-def fits_tiles(matrix: Matrix) -> bool:
-    """Whether tiles can do what the model does with it."""
-    return matrix.layer in REPLACEABLE or is_bank(matrix)
-
-
-def names_of(matrix: Matrix) -> Iterable[str]:
-    """What a pattern may call it."""
-    parts = (matrix.module, matrix.name) if is_bank(matrix) else (matrix.module,)
-    return (matrix.module, *(part.rsplit(".", 1)[-1] for part in parts), matrix.name)
-
-
-def matches(matrix: Matrix, pattern: str) -> bool:
-    """Whether a pattern of `Partition.digital` is about this matrix."""
-    return any(fnmatchcase(name, pattern) for name in names_of(matrix))

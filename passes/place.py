@@ -4,8 +4,8 @@ Chips are cut where the least traffic crosses. On stacked tiles, of which a tier
 crossbars that are read together go to different tiles; chips that hold the same are solved once.
 
 Dead crossbars are passed by. Where some have dead lines and so do not hold every tile, the order is
-that of `afmc.passes.avoid.assign` on all chips, and nothing is balanced: which tile fits where then
-decides both the cuts and the tiers.
+that of `afmc.passes.placing.around_defects.assign` on all chips, and nothing is balanced: which
+tile fits where then decides both the cuts and the tiers.
 """
 
 from __future__ import annotations
@@ -17,15 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import CapacityError, OptionError
-from afmc.ir import PLACEMENT, Placing, Program, Table
-from afmc.passes.avoid import MORE, Extents, assign, chips_needed, extents, most_chips
-from afmc.passes.chips import cut_chain
-from afmc.passes.experts import samples_of
-from afmc.passes.flow import Flow, Real, Whole, bytes_across, flow_of
-from afmc.passes.positions import on_network
-from afmc.passes.slots import per_chip, slots
-from afmc.passes.stacks import Stacks
-from afmc.passes.waits import Seats, waits_of
+from afmc.hardware.crossbars import per_chip, slots
+from afmc.passes.placing.around_defects import (
+    MORE,
+    Extents,
+    assign,
+    chips_needed,
+    extents,
+    most_chips,
+)
+from afmc.passes.placing.cut_into_chips import cut_chain
+from afmc.passes.placing.experts import samples_of
+from afmc.passes.placing.positions import on_network
+from afmc.passes.placing.stacks import Stacks
+from afmc.passes.placing.waits import Seats, waits_of
+from afmc.program.flow import Flow, Real, Whole, bytes_across, flow_of
+from afmc.program.program import PLACEMENT, Placing, Program, Table
 from afmc.targets import Target
 
 

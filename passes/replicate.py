@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
 from afmc.errors import OptionError
-from afmc.ir import Group, Pace, Program, Replication, Table
+from afmc.program.program import Group, Pace, Program, Replication, Table
 from afmc.targets import Target
 
 Ints = NDArray[np.int64]

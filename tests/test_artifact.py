@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 from written import TARGET, program, write
 
-from afmc import artifact
-from afmc.defects import ALL, DEAD, DEFECT, ON, Defects, Rates
 from afmc.errors import ArtifactError
+from afmc.hardware.defects import ALL, DEAD, DEFECT, ON, Defects, Rates
 from afmc.inspect import summarise
-from afmc.ir import LINE, ORDER, Repair
+from afmc.program.folder import PROGRAM, TABLES, read_program, write_program
+from afmc.program.program import LINE, ORDER, Repair
 
 MEASURED = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
 
 
 def test_reads_what_was_written(tmp_path: Path) -> None:
-    kept = artifact.read(write(tmp_path / "out"))
+    kept = read_program(write(tmp_path / "out"))
     mapped = program()
     for field in ("model", "matrices", "remainder", "calibration", "digital", "groups"):
         assert getattr(kept.program, field) == getattr(mapped, field)
@@ -40,7 +40,7 @@ def test_reads_what_was_written(tmp_path: Path) -> None:
 
 def test_the_same_program_is_the_same_bytes(tmp_path: Path) -> None:
     first, second = write(tmp_path / "one"), write(tmp_path / "two")
-    for name in (artifact.PROGRAM, artifact.TABLES):
+    for name in (PROGRAM, TABLES):
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
 
@@ -60,10 +60,10 @@ def test_defects_and_orders_are_read_as_they_were_written(tmp_path: Path) -> Non
         lines=np.concatenate([np.arange(rows)[::-1], np.arange(cols)]).astype(LINE),
     )
     for folder in ("one", "two"):
-        artifact.write(
+        write_program(
             tmp_path / folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: MEASURED
         )
-        kept = artifact.read(tmp_path / folder).program
+        kept = read_program(tmp_path / folder).program
         assert kept.defects is not None and mapped.defects is not None
         assert kept.defects.table.tobytes() == mapped.defects.table.tobytes()
         assert (kept.defects.rates, kept.defects.name) == (mapped.defects.rates, "map.csv")
@@ -71,7 +71,7 @@ def test_defects_and_orders_are_read_as_they_were_written(tmp_path: Path) -> Non
         assert kept.order_of.keys() == {crossbar}
         for table in ("orders", "lines"):
             assert getattr(kept, table).tobytes() == getattr(mapped, table).tobytes()
-    for name in (artifact.PROGRAM, artifact.TABLES):
+    for name in (PROGRAM, TABLES):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -95,14 +95,14 @@ def test_replaces_an_older_program_and_nothing_else(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_older_program(tmp_path: Path) -> None:
     folder = write(tmp_path / "out")
-    before = (folder / artifact.PROGRAM).read_bytes()
+    before = (folder / PROGRAM).read_bytes()
 
     def fail(_: Path) -> None:
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError):
-        artifact.write(folder, program(), TARGET, {}, dict, fail)
-    assert (folder / artifact.PROGRAM).read_bytes() == before
+        write_program(folder, program(), TARGET, {}, dict, fail)
+    assert (folder / PROGRAM).read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
@@ -115,7 +115,7 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         sys.path[:0] = sys.argv[2:]
         from written import write
         import afmc.files
-        afmc.files._take_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        afmc.common.files._take_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         write(Path(sys.argv[1]) / "out")
         """
     )
@@ -124,15 +124,15 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
     killed = subprocess.run(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = list(tmp_path.iterdir())
-    assert len(left) == 1 and (left[0] / artifact.PROGRAM).is_file()
+    assert len(left) == 1 and (left[0] / PROGRAM).is_file()
     for folder in (*left, tmp_path / "out"):
         with pytest.raises(ArtifactError):
-            artifact.read(folder)
+            read_program(folder)
 
 
 def edit_json(**values: object) -> Callable[[Path], object]:
     def edit(folder: Path) -> None:
-        path = folder / artifact.PROGRAM
+        path = folder / PROGRAM
         path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
     return edit
@@ -146,10 +146,10 @@ def cut(name: str) -> Callable[[Path], object]:
 
 
 DAMAGE: list[tuple[Callable[[Path], object], str]] = [
-    (lambda folder: (folder / artifact.PROGRAM).unlink(), "is not a finished afmc compile"),
-    (cut(artifact.PROGRAM), "program.json cannot be read"),
-    (cut(artifact.TABLES), "blocks.npz cannot be read"),
-    (lambda folder: (folder / artifact.TABLES).write_bytes(b"\x80\x04N."), "blocks.npz cannot"),
+    (lambda folder: (folder / PROGRAM).unlink(), "is not a finished afmc compile"),
+    (cut(PROGRAM), "program.json cannot be read"),
+    (cut(TABLES), "blocks.npz cannot be read"),
+    (lambda folder: (folder / TABLES).write_bytes(b"\x80\x04N."), "blocks.npz cannot"),
     (edit_json(schema_version=99), "has schema version 99, this afmc reads 1; compile again."),
     (edit_json(matrices=[]), "is damaged"),
     (edit_json(groups=[{"members": "a"}]), "is damaged"),
@@ -165,14 +165,14 @@ def test_damage_gets_one_sentence(
     folder = write(tmp_path / "out")
     damage(folder)
     with pytest.raises(ArtifactError) as caught:
-        artifact.read(folder)
+        read_program(folder)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
-        artifact.read(tmp_path / "nothing")
+        read_program(tmp_path / "nothing")
     assert str(caught.value) == (
         f"{tmp_path / 'nothing'} does not exist; make it with 'afmc compile MODEL -o DIR'."
     )

@@ -16,8 +16,8 @@ from graphs import digits, images, onnxruntime_says
 from torch.export import Dim
 
 import afmc
+from afmc.data.samples import Samples
 from afmc.errors import ModelError, OptionError, SampleError
-from afmc.samples import Samples
 from afmc.verifier import verify
 
 PERFECT = "ideal-512"

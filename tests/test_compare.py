@@ -13,10 +13,10 @@ import written
 from jsonschema import Draft202012Validator
 from printing import shown
 
-from afmc.artifact import read
 from afmc.compare import compare, compare_schema, render
 from afmc.costs import Workload, estimate
 from afmc.errors import ArtifactError, OptionError
+from afmc.program.folder import read_program
 
 TABLES = """\
 compiles; ≠: differs
@@ -93,7 +93,7 @@ def squeezed(text: str) -> list[str]:
 
 def validated(folder: Path, file: str, **changes: Any) -> Path:
     """What `afmc validate FOLDER --json` could have printed, in a file."""
-    value = estimates.validation(read(folder), 2) | changes
+    value = estimates.validation(read_program(folder), 2) | changes
     (folder.parent / file).write_text(json.dumps(value))
     return Path(file)
 

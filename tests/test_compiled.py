@@ -17,20 +17,21 @@ from models import ARCHITECTURES, tiny_model, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
 import afmc
-from afmc import CompiledModel, evaluate, load_target
-from afmc.conditions import Condition
-from afmc.defects import ALL, DEFECT, Defects
+from afmc import CompiledModel, load_target
+from afmc.compiler.pipeline import load_passes
+from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError, TextError
-from afmc.lower import bind_tiles
-from afmc.pipeline import load_passes
+from afmc.evaluation import perplexity
+from afmc.hardware.conditions import Condition
+from afmc.hardware.defects import ALL, DEFECT, Defects
+from afmc.lower.operators import bind_tiles
 from afmc.simulator import reference
 from afmc.simulator.devices import HermesPcm
-from afmc.simulator.random import Address
 from afmc.simulator.replicas import Layer
 from afmc.simulator.row_slice import RowSlice
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece
 from afmc.simulator.tiles import program as program_tiles
-from afmc.text import Text
 
 # Small enough that every matrix is cut by rows and by columns.
 SMALL = {"crossbar.rows": 16, "crossbar.columns": 24}
@@ -518,7 +519,7 @@ def test_many_chunks_are_one_validation(monkeypatch: pytest.MonkeyPatch) -> None
     """Digital log-probabilities of one window at a time, and of all at once."""
     options: dict[str, Any] = {"tokens": 192, "window": 32, "instances": 2}
     whole = compiled("llama").validate(TEXT, **options).to_json()
-    monkeypatch.setattr(evaluate, "_KEEP_BYTES", 1)
+    monkeypatch.setattr(perplexity, "_KEEP_BYTES", 1)
     parts = compiled("llama").validate(TEXT, **options).to_json()
     for key in ("digital", "analog", "kl_divergence", "top1_agreement", "tokens", "scored_tokens"):
         assert parts[key] == whole[key]

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from afmc.conditions import (
+from afmc.errors import OptionError
+from afmc.hardware.conditions import (
     Condition,
     conditions_of,
     format_time,
     parse_temperature,
     parse_time,
 )
-from afmc.errors import OptionError
 from afmc.targets import load_target
 
 TIMES = {"0s": 0, "1s": 1, "2.5min": 150, "1h": 3600, "1d": 86400, "1mo": 2592000, "1y": 31536000}

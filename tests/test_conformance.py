@@ -7,7 +7,7 @@ import pytest
 from afmc import load_target
 from afmc.targets import load_description
 from afmc.testing import check_target
-from afmc.testing.targets import Finding
+from afmc.testing.check_target import Finding
 
 SMALL = {"crossbar.rows": 40, "crossbar.columns": 30}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from afmc.defect_map import WORKS, DefectMap
-from afmc.defects import ALL, DEAD, DEFECT, OFF, ON, Defects, parse_rates
+from afmc.hardware.defect_map import WORKS, DefectMap
+from afmc.hardware.defects import ALL, DEAD, DEFECT, OFF, ON, Defects, parse_rates
 from afmc.targets import load_target
 
 TARGET = load_target(

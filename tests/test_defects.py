@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afmc.defects import ALL, DEFECT, Defects, Rates, gather_defects, load_defects, parse_rates
 from afmc.errors import OptionError
+from afmc.hardware.defects import (
+    ALL,
+    DEFECT,
+    Defects,
+    Rates,
+    gather_defects,
+    load_defects,
+    parse_rates,
+)
 from afmc.targets import load_target
 
 TARGET = load_target("hermes-64", {"system.chips": 4, "tile.tiers": 2})
@@ -154,4 +162,4 @@ def test_a_map_in_memory_is_checked_too() -> None:
     )
     with pytest.raises(OptionError) as caught:
         gather_defects(Defects(np.zeros(2, "<i4"), name="m"), TARGET)
-    assert str(caught.value) == "m: the table of a map has the dtype afmc.defects.DEFECT."
+    assert str(caught.value) == "m: the table of a map has the dtype afmc.hardware.defects.DEFECT."

@@ -14,12 +14,12 @@ from torch import Tensor
 
 import afmc
 from afmc import CompiledModel, load_target
-from afmc.distributions import input_ranges
-from afmc.ir import OCTAVES
-from afmc.lower import names_in_tiles
-from afmc.simulator.calibrate import sizes
-from afmc.simulator.products import watched
-from afmc.text import Text
+from afmc.compiler.activations import sizes
+from afmc.compiler.full_scale import input_ranges
+from afmc.data.text import Text
+from afmc.program.model import names_in_tiles
+from afmc.program.observed import OCTAVES
+from afmc.simulator.product_errors import watched
 
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 32}
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)

@@ -16,17 +16,18 @@ from torch.nn import functional
 
 import afmc
 from afmc import CompiledModel, load_target
-from afmc.defects import ALL, DEFECT, OFF, Defects
+from afmc.data.text import Text
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Routing
-from afmc.routing import read_routing, with_routing
+from afmc.hardware.defects import ALL, DEFECT, OFF, Defects
+from afmc.program.model import Matrix
+from afmc.program.observed import Routing
+from afmc.program.routing import read_routing, with_routing
 from afmc.simulator import reference
-from afmc.simulator.device import device_of
+from afmc.simulator.devices.base import device_of
 from afmc.simulator.experts import DigitalBank, GroupedExperts, TileBank, by_expert
-from afmc.simulator.random import Address
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece
 from afmc.simulator.tiles import program as program_tiles
-from afmc.text import Text
 
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
 IDEAL = load_target("ideal-512", SMALL)
@@ -284,7 +285,7 @@ def test_routing_is_seen_on_the_text(target: str) -> None:
 
 
 def test_a_program_keeps_so_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afmc.observe.ROUTED_TOKENS", 100)
+    monkeypatch.setattr("afmc.compiler.observe.ROUTED_TOKENS", 100)
     model = afmc.compile(
         tiny_model("qwen3_moe"),
         IDEAL,

@@ -17,11 +17,12 @@ from jsonschema import Draft202012Validator
 from profiles import examples
 from strategies import SETTINGS, programs, targets
 
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import AfmcError, OptionError
-from afmc.export import ENDINGS, export, mapping, mapping_schema, table
-from afmc.export.mapping import COLUMNS
-from afmc.ir import Group, Program
-from afmc.pipeline import configure, load_passes, run_passes
+from afmc.export import ENDINGS, export, mapping_schema
+from afmc.export.tables import mapping, table
+from afmc.export.tables.mapping import COLUMNS
+from afmc.program.program import Group, Program
 from afmc.targets import Target
 
 NAMES = [column.name for column in COLUMNS]

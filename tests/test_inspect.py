@@ -18,9 +18,10 @@ from profiles import examples
 from programs import compiled, program_of
 from strategies import SETTINGS, programs, targets
 
-from afmc.artifact import Artifact
-from afmc.defects import load_defects
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import OptionError
+from afmc.fit import Lever, Rule
+from afmc.hardware.defects import load_defects
 from afmc.inspect import (
     layer_json,
     render,
@@ -31,10 +32,11 @@ from afmc.inspect import (
     why_json,
 )
 from afmc.inspect.picture import draw
-from afmc.inspect.places import parts_of
 from afmc.inspect.selection import select
-from afmc.ir import LINE, ORDER, Lever, Matrix, Program, Rule
-from afmc.pipeline import configure, load_passes, run_passes
+from afmc.program.compiled import Artifact
+from afmc.program.layout import parts_of
+from afmc.program.model import Matrix
+from afmc.program.program import LINE, ORDER, Program
 from afmc.targets import Target
 
 

@@ -12,14 +12,16 @@ from models import tiny_model, tiny_tokenizer
 from programs import compiled, program_of
 
 import afmc
-from afmc.artifact import Artifact
-from afmc.defects import ALL, DEAD, DEFECT, Defects
+from afmc.compiler.pipeline import configure, load_passes
+from afmc.compiler.recompile import keep
+from afmc.data.text import Text
 from afmc.errors import CapacityError, OptionError
-from afmc.ir import Calibration, Matrix, Program, Routing
-from afmc.keep import keep
-from afmc.pipeline import configure, load_passes
+from afmc.hardware.defects import ALL, DEAD, DEFECT, Defects
+from afmc.program.compiled import Artifact
+from afmc.program.model import Matrix
+from afmc.program.observed import Calibration, Routing
+from afmc.program.program import Program
 from afmc.targets import Target, load_target
-from afmc.text import Text
 
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24, "chip.tiles": 30}

@@ -15,13 +15,15 @@ from models import tiny_model, tiny_tokenizer
 from programs import compiled, llama, program_of, smollm2
 
 import afmc
+from afmc.compiler.levers import fit_or_explain, levers
+from afmc.compiler.offload import _globs, offload
+from afmc.compiler.pipeline import chips_used, configure, load_passes, run_passes
 from afmc.errors import CapacityError
+from afmc.fit import FitReport, Lever, Limit
 from afmc.inspect import misfit_json
-from afmc.ir import PLACEMENT, FitReport, Lever, Limit, Matrix, Program
-from afmc.levers import fit_or_explain, levers
 from afmc.passes import Pass
-from afmc.passes.offload import _globs, offload
-from afmc.pipeline import chips_used, configure, load_passes, run_passes
+from afmc.program.model import Matrix
+from afmc.program.program import PLACEMENT, Program
 from afmc.targets import Target, load_target
 
 

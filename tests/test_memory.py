@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from afmc.memory import available_bytes, peak_bytes
+from afmc.common.memory import available_bytes, peak_bytes
 
 FREE = psutil.virtual_memory().available
 
@@ -47,7 +47,7 @@ def test_the_peak_is_of_this_process_alone() -> None:
     """A small process that a large one starts is small."""
     held = bytearray(300 * 2**20)
     held[::4096] = b"x" * len(held[::4096])
-    code = "import json; from afmc.memory import peak_bytes; print(json.dumps(peak_bytes()))"
+    code = "import json; from afmc.common.memory import peak_bytes; print(json.dumps(peak_bytes()))"
     found = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True).stdout)
     assert 2**22 < found < 100 * 2**20 < 300 * 2**20 < peak_bytes()
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from programs import smollm2
 
-from afmc import pipeline
 from afmc.cli.settings import parse_settings
+from afmc.compiler import pipeline
+from afmc.compiler.pipeline import PIPELINE, configure, load_passes, run_passes
 from afmc.errors import OptionError
-from afmc.ir import Program
-from afmc.pipeline import PIPELINE, configure, load_passes, run_passes
+from afmc.program.program import Program
 from afmc.targets import Target, load_target
 
 
@@ -60,7 +60,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
 
 def test_a_pass_of_another_package_runs_where_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "Reverse", Reverse, raising=False)
-    plugged_in(monkeypatch, EntryPoint("reverse", "afmc.pipeline:Reverse", "afmc.passes"))
+    plugged_in(monkeypatch, EntryPoint("reverse", "afmc.compiler.pipeline:Reverse", "afmc.passes"))
     passes = load_passes([*PIPELINE, "reverse"])
     program = run_passes(smollm2(), load_target("afm-512-projected"), passes)
     assert program.placements["chip"][0] == 15
@@ -70,12 +70,12 @@ def test_a_pass_of_another_package_runs_where_it_is_named(monkeypatch: pytest.Mo
 
 
 def test_two_passes_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugged_in(monkeypatch, EntryPoint("split", "afmc.pipeline:Lever", "afmc.passes"))
+    plugged_in(monkeypatch, EntryPoint("split", "afmc.compiler.pipeline:Lever", "afmc.passes"))
     with pytest.raises(OptionError) as caught:
         load_passes()
     assert str(caught.value) == (
         "two packages provide a pass 'split': afmc.passes.split:Split of afmc and "
-        "afmc.pipeline:Lever of unknown; uninstall one."
+        "afmc.compiler.pipeline:Lever of unknown; uninstall one."
     )
 
 

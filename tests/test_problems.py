@@ -10,11 +10,13 @@ import pytest
 from numpy.typing import ArrayLike
 from programs import compiled, program_of
 
-from afmc.defects import ALL, DEAD, DEFECT, Defects
+from afmc.compiler.pipeline import load_passes, run_passes
 from afmc.errors import PassError
-from afmc.ir import LINE, ORDER, Matrix, Program, Routing, Work
-from afmc.pipeline import load_passes, run_passes
-from afmc.problems import problems
+from afmc.hardware.defects import ALL, DEAD, DEFECT, Defects
+from afmc.program.model import Matrix, Work
+from afmc.program.observed import Routing
+from afmc.program.program import LINE, ORDER, Program
+from afmc.program.rules import problems
 from afmc.targets import Target, load_target
 
 TARGET = load_target("ideal-512", {"tile.co_location": "parallel", "chip.tiles": 4})

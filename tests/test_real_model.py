@@ -10,11 +10,11 @@ import pytest
 
 import afmc
 from afmc import CompiledModel
-from afmc.text import Text, read_text
+from afmc.data.text import Text, read_text
 from afmc.verifier import verify
 
 if TYPE_CHECKING:
-    from afmc.frontends.huggingface import Loaded
+    from afmc.frontends.loaded import Loaded
 
 pytestmark = pytest.mark.real_model
 

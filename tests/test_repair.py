@@ -15,17 +15,17 @@ from torch import nn
 
 import afmc
 from afmc import CompiledModel, load_target
-from afmc.defect_map import WORKS, DefectMap
-from afmc.defects import ALL, DEAD, DEFECT, ON, Defects
+from afmc.compiler.activations import mean_squares
+from afmc.compiler.repair import _Faulty, _Weights, parse_repair, repair
+from afmc.data.text import Text
+from afmc.data.tokens import tokenise, windows_of
 from afmc.errors import OptionError
-from afmc.evaluate import tokenise, windows_of
-from afmc.frontends.huggingface import from_module
-from afmc.problems import problems
-from afmc.repair import _Faulty, _Weights, parse_repair, repair
-from afmc.simulator.calibrate import mean_squares
+from afmc.frontends.in_memory import from_module
+from afmc.hardware.defect_map import WORKS, DefectMap
+from afmc.hardware.defects import ALL, DEAD, DEFECT, ON, Defects
+from afmc.program.rules import problems
 from afmc.simulator.replicas import replicas_of
 from afmc.simulator.row_slice import RowSlice
-from afmc.text import Text
 
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)

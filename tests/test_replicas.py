@@ -16,16 +16,16 @@ from rich.console import Console
 
 import afmc
 from afmc import CompiledModel, load_target
-from afmc.artifact import Artifact
+from afmc.data.text import Text
 from afmc.inspect import inspect_json, render
-from afmc.ir import Program
+from afmc.program.compiled import Artifact
+from afmc.program.program import Program
 from afmc.simulator import reference
-from afmc.simulator.device import device_of
-from afmc.simulator.random import Address
+from afmc.simulator.devices.base import device_of
 from afmc.simulator.replicas import Replicas, replicas_of
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece, program
 from afmc.targets import Target
-from afmc.text import Text
 
 SMALL = {"crossbar.rows": 20, "crossbar.columns": 24}
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 400)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from afmc.data.samples import Input, Samples, fitted, read_samples
 from afmc.errors import SampleError
-from afmc.samples import Input, Samples, fitted, read_samples
 
 IMAGES = np.zeros((3, 2, 2), np.float64)
 WANTED = (Input("x", np.dtype("f4"), (None, 2, None)),)

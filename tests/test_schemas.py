@@ -11,8 +11,9 @@ import pytest
 import written
 from jsonschema import Draft202012Validator
 
-from afmc import artifact
-from afmc.defects import gather_defects
+from afmc.common.json_schema import choice, number, of, record, whole
+from afmc.fit import Lever
+from afmc.hardware.defects import gather_defects
 from afmc.inspect import (
     inspect_json,
     inspect_schema,
@@ -21,8 +22,8 @@ from afmc.inspect import (
     tile_json,
     why_json,
 )
-from afmc.ir import Lever, Repair
-from afmc.schema import choice, number, of, record, whole
+from afmc.program.folder import read_program, write_program
+from afmc.program.program import Repair
 
 
 def with_defects(folder: Path) -> Path:
@@ -35,13 +36,13 @@ def with_defects(folder: Path) -> Path:
     levers = [Lever("--set allocate.rule=serial", 2, 1, "it can share", 0.5)]
     summary = summarise(mapped, hardware, levers)
     measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {"export": 0.5}}
-    artifact.write(folder, mapped, hardware, summary, lambda: measured)
+    write_program(folder, mapped, hardware, summary, lambda: measured)
     return folder
 
 
 @pytest.mark.parametrize("write", [kept.write, written.write, with_defects])
 def test_what_inspect_prints(write: Any, tmp_path: Path) -> None:
-    printed = json.loads(json.dumps(inspect_json(artifact.read(write(tmp_path / "out")))))
+    printed = json.loads(json.dumps(inspect_json(read_program(write(tmp_path / "out")))))
     schema = inspect_schema()
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
@@ -55,7 +56,7 @@ def test_what_inspect_prints(write: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [kept.write, written.write, with_defects])
 def test_what_a_closer_look_prints(write: Any, tmp_path: Path) -> None:
-    made = artifact.read(write(tmp_path / "out"))
+    made = read_program(write(tmp_path / "out"))
     schema = inspect_schema()
     looks = {
         "inspect": inspect_json(made),

@@ -14,7 +14,7 @@ from models import tiny_model, tiny_tokenizer
 import afmc
 from afmc import CompiledModel, load_target
 from afmc.errors import ArtifactError, OptionError
-from afmc.ir import Program
+from afmc.program.program import Program
 
 TARGET = load_target("afm-512-projected", {"crossbar.rows": 20, "crossbar.columns": 24})
 TEXT = "the quick brown fox jumps over the lazy dog. " * 100

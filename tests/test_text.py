@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydoc_data.topics import topics
 
-from afmc.text import read_text
+from afmc.data.text import read_text
 
 
 def test_the_help_topics_are_halved_so_that_nothing_is_measured_where_it_was_calibrated() -> None:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-import afmc
 from afmc.cli import output, schemas, targets
+from afmc.common.version import VERSION
 from afmc.errors import AfmcError, CapacityError, OptionError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
     ToJson = Callable[[Artifact, str], dict[str, Any]]
     Render = Callable[[Artifact, str, int], RenderableType]
@@ -78,7 +78,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        print(f"afmc {afmc.__version__}")
+        print(f"afmc {VERSION}")
         raise typer.Exit
 
 
@@ -204,16 +204,16 @@ def compile(
 
     With --shapes-only it writes the program alone.
     """
-    from afmc.artifact import check_writable, read
     from afmc.cli.settings import parse_settings
-    from afmc.defects import gather_defects
-    from afmc.files import kept_beside
-    from afmc.frontends.source import resolve
+    from afmc.common.files import kept_beside
+    from afmc.data.samples import read_samples
+    from afmc.data.text import read_text
+    from afmc.frontends.find import resolve
+    from afmc.hardware.defects import gather_defects
     from afmc.inspect import inspect_json, misfit_json, render
-    from afmc.routing import read_routing
-    from afmc.samples import read_samples
+    from afmc.program.folder import check_writable, read_program
+    from afmc.program.routing import read_routing
     from afmc.targets import load_target
-    from afmc.text import read_text
 
     # What may be wrong is looked at before anything that takes long.
     pairs = parse_settings(settings or [])
@@ -222,7 +222,7 @@ def compile(
     )
     gather_defects(defects, hardware)
     if keep is not None:
-        read(keep)
+        read_program(keep)
     name = Path(target).name.replace(".toml", "").replace(":", "-")
     stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
     directory = directory or Path(f"{stem}.{name}")
@@ -234,8 +234,8 @@ def compile(
 
     with output.progress() as progress:
         progress("import", 0, 0)
-        from afmc.compiler import compile as compile_model
-        from afmc.pipeline import load_passes
+        from afmc.compiler.compile import compile as compile_model
+        from afmc.compiler.pipeline import load_passes
 
         try:
             result = compile_model(
@@ -313,7 +313,7 @@ def inspect(
     With --layer, --tile or --why a closer look at one part of the mapping.
     """
     from afmc import inspect
-    from afmc.artifact import read
+    from afmc.program.folder import read_program
 
     views: tuple[tuple[str | None, ToJson, Render], ...] = (
         (layer, inspect.layer_json, inspect.render_layer),
@@ -323,7 +323,7 @@ def inspect(
     asked = [view for view in views if view[0] is not None]
     if len(asked) > 1:
         raise OptionError("--layer, --tile and --why are three questions: ask one at a time.")
-    kept = read(directory)
+    kept = read_program(directory)
     if not asked:
         if json:
             output.print_json(inspect.inspect_json(kept))
@@ -446,19 +446,19 @@ def export(
     """The mapping as data: a row for each block, with its matrix and where it is; or in the format
     of another program.
     """
-    from afmc.cli import exporting
+    from afmc.export.formats import schema_of, to_json, write
 
     if schema:
-        output.print_json(exporting.schema_of(format))
+        output.print_json(schema_of(format))
         return
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
     options = {"validation": validation, "dialect": dialect, "force": force or None}
     given = {key: value for key, value in options.items() if value is not None}
     replaced = output_path.exists() and bool(output_path.is_dir() or output_path.stat().st_size)
-    made = exporting.write(format, directory, output_path, given)
+    made = write(format, directory, output_path, given)
     if json:
-        output.print_json(exporting.to_json(made))
+        output.print_json(to_json(made))
         return
     beside = f", and beside it {', '.join(each.name for each in made.more)}" if made.more else ""
     there = output.replacing(replaced)
@@ -537,14 +537,14 @@ def costs(
     """Energy, latency and area of a token, part by part, from the mapping that was made; every
     figure with its basis, and what nobody has published left out and named.
     """
-    from afmc.artifact import read, with_figures
     from afmc.cli import costing
     from afmc.cli.settings import parse_overrides
     from afmc.export import check_costs, costs_table, export
+    from afmc.program.folder import read_program, with_figures
 
     replaced = file is not None and check_costs(file)
     traced = trace is not None and costing.check_trace(trace)
-    kept = read(directory)
+    kept = read_program(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
     results = costing.estimates(kept.program, target, context, batch, phase, against)
     if trace is not None:
@@ -640,15 +640,15 @@ def validate(
 
     Of several times, temperatures and compensations every combination is measured.
     """
-    from afmc.artifact import read, require_weights
     from afmc.cli.settings import parse_overrides
-    from afmc.conditions import conditions_of
-    from afmc.defects import gather_defects
-    from afmc.samples import read_samples
+    from afmc.data.samples import read_samples
+    from afmc.data.text import read_text
+    from afmc.hardware.conditions import conditions_of
+    from afmc.hardware.defects import gather_defects
+    from afmc.program.folder import read_program, require_weights
     from afmc.targets import load_target
-    from afmc.text import read_text
 
-    kept = read(directory)  # before anything that takes long
+    kept = read_program(directory)  # before anything that takes long
     require_weights(kept.program, "validate")
     if data is not None and text is not None:
         raise OptionError("--text is for language models and --data for others: give one of them.")
@@ -667,7 +667,7 @@ def validate(
     with output.progress() as progress:
         progress("load", 0, 0)
         from afmc.cli.validation import render, render_classification
-        from afmc.compiled import load
+        from afmc.compiled_model import load
 
         model = load(directory, trust_remote_code=trust_remote_code)
         if overrides:
@@ -723,12 +723,12 @@ def report(
     phase: Phase = "decode",
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
-    from afmc.artifact import read
     from afmc.cli import costing
+    from afmc.evaluation.results import read_validation
+    from afmc.program.folder import read_program
     from afmc.report import check_page, render, write_page
-    from afmc.validations import read_validation
 
-    kept = read(directory)
+    kept = read_program(directory)
     file = file or directory / "report.html"
     replaced = check_page(file)
     validations = [read_validation(path, kept) for path in validation or []]
@@ -756,16 +756,16 @@ def run(
     trust_remote_code: Trust = False,
 ) -> None:
     """Text from the model on noisy tiles, the likeliest token each time."""
-    from afmc.artifact import read, require_weights
-    from afmc.conditions import conditions_of
+    from afmc.hardware.conditions import conditions_of
+    from afmc.program.folder import read_program, require_weights
 
-    kept = read(directory)
+    kept = read_program(directory)
     require_weights(kept.program, "run")
     kinds = [] if compensation is None else [compensation]
     [condition] = conditions_of(kept.target, [at], [temperature], kinds)
     with output.progress() as progress:
         progress("load", 0, 0)
-        from afmc.compiled import load
+        from afmc.compiled_model import load
 
         model = load(directory, trust_remote_code=trust_remote_code)
         progress("generate", 0, 0)

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afmc.common.files import Kind, begins, check_file, written
+from afmc.common.json_schema import document
+from afmc.common.numbers import UNKNOWN, nanojoules, nanoseconds
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline, trace
 from afmc.costs.parts import SCHEMA_VERSION
 from afmc.costs.schema import costs_schema, trace_schema
 from afmc.errors import OptionError
 from afmc.export import costs_table_schema
-from afmc.files import Kind, begins, check_file, written
-from afmc.ir import Program
-from afmc.numbers import UNKNOWN, nanojoules, nanoseconds
-from afmc.schema import document
+from afmc.program.program import Program
 from afmc.targets import Baseline, Target
 from afmc.targets.loader import load_description
 

@@ -7,11 +7,11 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import afmc
+from afmc.common.version import VERSION
 from afmc.demo import MODELS
 from afmc.frontends.cache import cache_dir
-from afmc.frontends.source import PACKAGED
-from afmc.ir import SCHEMA_VERSION
+from afmc.frontends.find import PACKAGED
+from afmc.program.program import SCHEMA_VERSION
 from afmc.targets import list_targets
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def diagnose() -> dict[str, Any]:
     )
     versions = {name: _version(name) for name in required}
     optional = {name: _version(name) for name in _OPTIONAL}
-    models: dict[str, str | None] = dict.fromkeys(MODELS, afmc.__version__)
+    models: dict[str, str | None] = dict.fromkeys(MODELS, VERSION)
     models |= {name: _version(distribution) for name, (distribution, *_) in PACKAGED.items()}
     return {
         "schema_version": SCHEMA_VERSION,
-        "afmc": afmc.__version__,
+        "afmc": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),

@@ -132,7 +132,7 @@ def page(
     ] = None,
 ) -> None:
     """Write the page of a target, in Markdown: figures, what follows from them, sources."""
-    from afmc.files import Kind, begins, check_file, written
+    from afmc.common.files import Kind, begins, check_file, written
     from afmc.targets import Target, document, load_description
 
     found = load_description(target)
@@ -153,7 +153,7 @@ def page(
 @app.command()
 def devices(as_json: Json = False) -> None:
     """List the installed device models (device.noise) and their options."""
-    from afmc.simulator.device import list_devices
+    from afmc.simulator.devices.base import list_devices
 
     rows = [_device(name, path) for name, path in sorted(list_devices().items())]
     if as_json:
@@ -199,7 +199,7 @@ def _summary(name: str) -> dict[str, Any]:
 
 def _device(name: str, path: str) -> dict[str, Any]:
     """The row of a device model. One that does not load still has a row."""
-    from afmc.simulator.device import class_of
+    from afmc.simulator.devices.base import class_of
 
     row: dict[str, Any] = {"name": name, "class": path}
     try:

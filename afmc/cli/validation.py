@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afmc.classify import Classification
-from afmc.conditions import Condition, format_time
-from afmc.evaluate import CalibrationCost, Estimate, Validation
-from afmc.numbers import percent
+from afmc.common.numbers import percent
+from afmc.evaluation.accuracy import Classification
+from afmc.evaluation.perplexity import CalibrationCost, Estimate, Validation
+from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
 
 WORST = 10

@@ -1,1 +1,1 @@
-"""What every part of afmc uses: files that are written whole, and read strictly."""
+"""Small helpers that know nothing of models or hardware."""

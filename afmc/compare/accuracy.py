@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from afmc.artifact import Artifact
 from afmc.compare.rows import Row, rows_of
 from afmc.errors import OptionError
-from afmc.validations import Condition, Identity, Validation, check, load, mismatch, parse
+from afmc.evaluation.results import Condition, Identity, Validation, check, load, mismatch, parse
+from afmc.program.compiled import Artifact
 
 
 @dataclass(frozen=True)

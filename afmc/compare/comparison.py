@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from afmc.artifact import Artifact, read
 from afmc.compare.accuracy import Measured, perplexities
 from afmc.compare.rows import Row, different, rows_of
 from afmc.costs import Costs, Workload, estimate
 from afmc.errors import OptionError
-from afmc.inspect.summary import summarise
-from afmc.ir import SCHEMA_VERSION
+from afmc.program.compiled import Artifact
+from afmc.program.folder import read_program
+from afmc.program.program import SCHEMA_VERSION
+from afmc.program.summary import summarise
 
 Models = Literal["the same", "the same matrices", "different"]
 
@@ -93,7 +94,7 @@ def compare(
     if len(directories) < 2:
         raise OptionError("compare needs two folders or more: afmc compare DIR1 DIR2.")
     paths = tuple(map(Path, directories))
-    artifacts = tuple(map(read, paths))
+    artifacts = tuple(map(read_program, paths))
     accuracy = perplexities(paths, artifacts, validations)
     options = [
         {

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from afmc.compare.comparison import COST_FIGURES, FIGURES, Models
-from afmc.ir import SCHEMA_VERSION
-from afmc.schema import (
+from afmc.common.json_schema import (
     DIALECT,
     Field,
     choice,
@@ -18,6 +16,8 @@ from afmc.schema import (
     version,
     whole,
 )
+from afmc.compare.comparison import COST_FIGURES, FIGURES, Models
+from afmc.program.program import SCHEMA_VERSION
 
 _VALUES = "One a directory; null where a compile does not have it, or it is not known."
 _PLAIN = {"type": ["string", "number", "boolean", "null"]}

@@ -17,7 +17,7 @@ from typing import Any
 from afmc.costs.figures import Figure
 from afmc.costs.parts import SCHEMA_VERSION, Part, Where
 from afmc.costs.workload import Workload
-from afmc.ir import Program
+from afmc.program.program import Program
 from afmc.targets import Baseline
 
 

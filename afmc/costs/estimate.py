@@ -4,7 +4,7 @@ Energy is the number of events of each kind times the energy of one (CiMLoop, IS
 energy of a product on a tile is the target's own figure for a whole crossbar, times the share of
 its columns that are converted: converters of columns without weights are taken to be off. Where a
 target has no such figure, rows, cells and converters are counted apart with default figures. The
-time of a token is that of its `afmc.passes.schedule`.
+time of a token is that of its `afmc.costs.schedule`.
 
 Not in it: programming the weights, the host, sampling, reading embeddings.
 """
@@ -20,11 +20,12 @@ import numpy as np
 from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
+from afmc.costs.schedule import Duration, Durations, Kind, Schedule, schedule
 from afmc.costs.workload import Workload
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Program, Work
-from afmc.passes.flow import Flow, chained, flow_of
-from afmc.passes.schedule import Duration, Durations, Kind, Schedule, schedule
+from afmc.program.flow import Flow, chained, flow_of
+from afmc.program.model import Matrix, Work
+from afmc.program.program import Program
 from afmc.targets import Target
 
 _PER_VALUE = {

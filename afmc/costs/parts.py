@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from afmc.costs.figures import Figure
+from afmc.costs.schedule import Schedule, Step
 from afmc.costs.workload import Workload
-from afmc.ir import ONE, Unit
-from afmc.passes.schedule import Schedule, Step
+from afmc.program.model import ONE, Unit
 
 SCHEMA_VERSION = 1
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Program
+from afmc.program.program import Program
 
 Real = NDArray[np.float64]
 

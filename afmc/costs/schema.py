@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from afmc.common.json_schema import Field, choice, number, of, record, several, text, version, whole
 from afmc.costs.parts import SCHEMA_VERSION, Where
+from afmc.costs.schedule import Kind
 from afmc.costs.trace import PROCESS
 from afmc.costs.workload import PHASES
-from afmc.ir import Unit
-from afmc.passes.schedule import Kind
-from afmc.schema import Field, choice, number, of, record, several, text, version, whole
+from afmc.program.model import Unit
 from afmc.targets.tables import Basis
 
 TARGET = text("target", "The hardware, by its name.")

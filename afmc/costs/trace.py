@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from afmc.costs.parts import SCHEMA_VERSION, Costs
-from afmc.passes.schedule import Kind, Step
+from afmc.costs.schedule import Kind, Step
 
 _KINDS: tuple[Kind, ...] = ("tile", "digital", "memory", "link")
 PROCESS = 1  # 0 is the idle process to viewers, and thread 0 its thread

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.ir import Unit
+from afmc.program.model import Unit
 
 Phase = Literal["decode", "prefill"]
 PHASES: tuple[Phase, ...] = ("decode", "prefill")

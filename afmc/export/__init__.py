@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from afmc.artifact import read
+from afmc.common.files import Kind, check_file, written
+from afmc.common.json_schema import Field
 from afmc.errors import OptionError, did_you_mean
-from afmc.export.aihwkit import export_aihwkit
-from afmc.export.costs import COLUMNS as COSTS_COLUMNS
-from afmc.export.costs import COSTS, costs_table, costs_table_schema
+from afmc.export.aihwkit.config import export_aihwkit
 from afmc.export.exported import Exported
-from afmc.export.huggingface import export_huggingface, huggingface_schema
-from afmc.export.kinds import kind_of_table
-from afmc.export.mapping import COLUMNS as MAPPING_COLUMNS
-from afmc.export.mapping import MAPPING, mapping, mapping_schema
-from afmc.export.model_explorer import export_model_explorer
-from afmc.export.parquet import require_pyarrow, write_parquet
-from afmc.export.table import Table
-from afmc.export.text import csv_lines, json_array, json_lines
-from afmc.files import Kind, check_file, written
-from afmc.schema import Field
+from afmc.export.huggingface.folder import export_huggingface, huggingface_schema
+from afmc.export.model_explorer.write import export_model_explorer
+from afmc.export.tables.costs import COLUMNS as COSTS_COLUMNS
+from afmc.export.tables.costs import COSTS, costs_table, costs_table_schema
+from afmc.export.tables.kinds import kind_of_table
+from afmc.export.tables.lines import csv_lines, json_array, json_lines
+from afmc.export.tables.mapping import COLUMNS as MAPPING_COLUMNS
+from afmc.export.tables.mapping import MAPPING, mapping, mapping_schema
+from afmc.export.tables.parquet import require_pyarrow, write_parquet
+from afmc.export.tables.table import Table
+from afmc.program.folder import read_program
 
 __all__ = [
     "ENDINGS",
@@ -88,5 +88,5 @@ def export_table(directory: Path | str, file: Path | str) -> Exported:
     """Writes the mapping of a compiled model, a row for each block, as the file's ending says."""
     file = Path(file)
     check_table(file, MAPPING, MAPPING_COLUMNS)
-    rows = export(mapping(read(Path(directory)).program), file)
+    rows = export(mapping(read_program(Path(directory)).program), file)
     return Exported(file, f"{rows:,} blocks", file.stat().st_size, {"rows": rows})

@@ -1,4 +1,4 @@
 """From a model to an exported graph and the matrices in it.
 
-Nothing is imported here, so that `afmc.frontends.source` stays free of torch.
+Nothing is imported here, so that `afmc.frontends.find` stays free of torch.
 """

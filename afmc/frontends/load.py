@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import ModelError, OptionError, SampleError
-from afmc.frontends import huggingface
-from afmc.frontends.huggingface import Loaded, Weights
-from afmc.frontends.programs import from_example, from_file, from_program
-from afmc.frontends.source import Source, check_revision, resolve
-from afmc.samples import Samples, fitted, read_samples
+from afmc.frontends.find import Source, check_revision, resolve
+from afmc.frontends.huggingface.load import load as load_huggingface
+from afmc.frontends.in_memory import from_module
+from afmc.frontends.loaded import Loaded, Weights
+from afmc.frontends.programs.modules import from_example, from_file, from_program
 
 ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path
 """One input, several, samples by name, or an ``.npz`` file."""
@@ -50,7 +51,7 @@ def load(
     elif isinstance(model, nn.Module) and given is not None:
         loaded = from_example(model, [torch.tensor(each) for each in given.arrays.values()])
     elif isinstance(model, nn.Module):
-        loaded = huggingface.from_module(model, tokenizer, log=log)
+        loaded = from_module(model, tokenizer, log=log)
     else:
         loaded = load_source(
             resolve(str(model)),
@@ -103,7 +104,7 @@ def load_source(
     if source.kind == "pt2":
         assert source.path is not None
         return from_file(source.path, source.name)
-    return huggingface.load(
+    return load_huggingface(
         source,
         revision=revision,
         trust_remote_code=trust_remote_code,

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import modeling_utils
 
-from afmc.frontends.lightning import Fit
+from afmc.frontends.aihwkit_lightning.learned import Fit
 
 
 class OnDisk(Mapping[str, Tensor]):

@@ -3,9 +3,9 @@
 from afmc.inspect.layer import layer_json, render_layer
 from afmc.inspect.schema import inspect_schema
 from afmc.inspect.screen import render
-from afmc.inspect.summary import inspect_json, misfit_json, summarise
 from afmc.inspect.tile import render_tile, tile_json
 from afmc.inspect.why import render_why, why_json
+from afmc.program.summary import inspect_json, misfit_json, summarise
 
 __all__ = [
     "inspect_json",

@@ -7,8 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
-from afmc.inspect.places import crossbars_of
-from afmc.ir import Program, Remainder, Table
+from afmc.program.layout import crossbars_of
+from afmc.program.model import Remainder
+from afmc.program.program import Program, Table
 from afmc.targets import Target
 
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from afmc.inspect.kinds import kind_of, pieces_of
-from afmc.inspect.places import address, number_of, parts_of, parts_on, sorted_set
 from afmc.inspect.selection import select
 from afmc.inspect.tables import Listing, count, facts, listed
-from afmc.ir import SCHEMA_VERSION, Group, Matrix, Program, Table
+from afmc.program.layout import address, number_of, parts_of, parts_on, sorted_set
+from afmc.program.model import Matrix
+from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
 from afmc.targets import Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
 MOST_BLOCKS = 10_000  # in JSON; `afmc export` has all
 PLACE = ("chip", "tile", "tier")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from afmc.inspect.views_schema import layer_schema, tile_schema, why_schema
-from afmc.ir import SCHEMA_VERSION, Objective, Pace, RepairMethod, Rule, SolverStatus
-from afmc.schema import (
+from afmc.common.json_schema import (
     by_name,
     choice,
     document,
@@ -19,6 +17,9 @@ from afmc.schema import (
     version,
     whole,
 )
+from afmc.fit import Rule
+from afmc.inspect.views_schema import layer_schema, tile_schema, why_schema
+from afmc.program.program import SCHEMA_VERSION, Objective, Pace, RepairMethod, SolverStatus
 
 _NUMBERS = {"type": "number"}
 _WORDS = {"type": "string"}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from afmc.inspect.kinds import kinds, not_analog
-from afmc.inspect.summary import summarise
 from afmc.inspect.tables import Listing, facts
-from afmc.inspect.training import described
-from afmc.ir import ONE, Placing, Program, Unit
+from afmc.program.model import ONE, Unit
+from afmc.program.program import Placing, Program
+from afmc.program.summary import summarise
+from afmc.program.trained_for import described
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
 
 def render(artifact: Artifact) -> RenderableType:

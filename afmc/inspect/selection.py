@@ -5,8 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.ir import Matrix, Program
-from afmc.passes.partition import matches, names_of
+from afmc.program.model import Matrix, matches, names_of
+from afmc.program.program import Program
 
 
 def select(program: Program, name: str, option: str) -> tuple[Matrix, ...]:

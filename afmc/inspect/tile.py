@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from afmc.defect_map import WORKS, Crossbar, DefectMap
 from afmc.errors import OptionError
+from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.inspect.layer import span
 from afmc.inspect.picture import draw, letters
-from afmc.inspect.places import parts_on
 from afmc.inspect.tables import Listing, count, facts
-from afmc.ir import SCHEMA_VERSION, Program
+from afmc.program.layout import parts_on
+from afmc.program.program import SCHEMA_VERSION, Program
 from afmc.targets import Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
 
 def tile_json(artifact: Artifact, place: str) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from afmc.ir import SCHEMA_VERSION
-from afmc.schema import choice, number, of, record, several, text, truth, version, whole
+from afmc.common.json_schema import choice, number, of, record, several, text, truth, version, whole
+from afmc.program.program import SCHEMA_VERSION
 
 _WHOLE = {"type": "integer", "minimum": 0}
 _SIDES = ("analog", "digital")

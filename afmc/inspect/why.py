@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.fit import Lever
 from afmc.inspect.kinds import kind_of, pieces_of
-from afmc.inspect.places import crossbars_of, sorted_set
 from afmc.inspect.selection import select
 from afmc.inspect.tables import count, facts, listed
-from afmc.ir import ONE, SCHEMA_VERSION, Group, Lever, Matrix, Program, Table
-from afmc.passes.cuts import STYLES, cut
-from afmc.passes.partition import matches
+from afmc.passes.cutting.cuts import STYLES, cut
+from afmc.program.layout import crossbars_of, sorted_set
+from afmc.program.model import ONE, Matrix, matches
+from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
 from afmc.targets import Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
 Reason = tuple[str, str]
 """What it is about, and a sentence."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import afmc.lower  # noqa: F401  # registers the operators of namespace afmc
+import afmc.lower.operators  # noqa: F401  # registers the operators of namespace afmc
 
 Operator = Any
 aten, ours = torch.ops.aten, torch.ops.afmc

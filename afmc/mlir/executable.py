@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from afmc import lower as fx
-from afmc.compiled import CompiledModel
+from afmc.compiled_model import CompiledModel
 from afmc.errors import ModelError
+from afmc.lower.operators import bind_tiles, grouped_mvm, mvm
 from afmc.mlir.calls import NAMESPACE
 from afmc.mlir.lowering import ENTRY, lower
 from afmc.mlir.packages import require
@@ -78,10 +78,10 @@ class Executable:
 
         def product(matrix: str, x: Tensor, ends: Tensor | None = None) -> Tensor:
             cols = model.program.matrix(matrix).cols
-            with fx.bind_tiles(tiles), torch.inference_mode():
+            with bind_tiles(tiles), torch.inference_mode():
                 if ends is None:
-                    return fx.mvm(x, matrix, cols)
-                return fx.grouped_mvm(x, ends, matrix, cols)
+                    return mvm(x, matrix, cols)
+                return grouped_mvm(x, ends, matrix, cols)
 
         return cls(lower(model) if text is None else text, tensors, product)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from afmc.artifact import read, require_weights
-from afmc.compiled import load
+from afmc.common.files import Kind, begins, check_file, written
+from afmc.compiled_model import load
 from afmc.errors import OptionError
 from afmc.export import Exported
-from afmc.files import Kind, begins, check_file, written
 from afmc.mlir.calls import NAMESPACE
 from afmc.mlir.lowering import Dialect, check_dialect, lower
 from afmc.mlir.packages import require
+from afmc.program.folder import read_program, require_weights
 
 ENDING = ".mlir"
 CODE = Kind("MLIR that afmc wrote", begins(b"#", b"module", has=f"{NAMESPACE}.model".encode()))
@@ -30,7 +30,7 @@ def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "lin
     check_dialect(dialect)
     check_file(file, CODE)
     require("torch_mlir", "--as mlir")
-    require_weights(read(directory).program, "MLIR")
+    require_weights(read_program(directory).program, "MLIR")
     text = lower(load(directory), dialect)
     with written(file, CODE) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Group, Matrix, Program, Table, largest_over
+from afmc.program.model import Matrix, largest_over
+from afmc.program.program import Group, Program, Table
 from afmc.targets import Target
 
 Fact = str | int | Sequence[int] | Sequence[float]

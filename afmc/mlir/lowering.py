@@ -10,8 +10,8 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec
 
-import afmc
-from afmc.compiled import CompiledModel
+from afmc.common.version import VERSION
+from afmc.compiled_model import CompiledModel
 from afmc.errors import ModelError, OptionError, did_you_mean
 from afmc.frontends.quiet import quiet
 from afmc.mlir.calls import NAMESPACE, annotate, call_functions, declarations
@@ -135,7 +135,7 @@ def _describe(module: Any, model: CompiledModel, arguments: list[tuple[str, str]
             "model": program.model.name,
             "model_sha256": program.model.sha256,
             "target": target.name,
-            "version": afmc.__version__,
+            "version": VERSION,
         }
         annotate(module.operation, about)
         for name, declaration in declarations(module).items():

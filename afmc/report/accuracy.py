@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from afmc.artifact import Artifact
-from afmc.conditions import format_time
-from afmc.numbers import percent
+from afmc.common.numbers import percent
+from afmc.evaluation.results import Condition, Estimate, Validation, check
+from afmc.hardware.conditions import format_time
+from afmc.program.compiled import Artifact
 from afmc.report.scale import Axis
-from afmc.validations import Condition, Estimate, Validation, check
 
 ROWS = 60
 """Conditions that are plotted, at most."""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from afmc.artifact import Artifact
+from afmc.common.numbers import nanojoules, per_second, percent
 from afmc.compare import Comparison, Row, words
 from afmc.costs import Costs, Part
 from afmc.costs.parts import Where
 from afmc.inspect import summarise
-from afmc.numbers import nanojoules, per_second, percent
+from afmc.program.compiled import Artifact
 from afmc.report import html
 
 _SCRIPTS = ("sort.js", "compare.js")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from afmc.common.numbers import UNKNOWN, count, nanojoules, nanoseconds, per_second, percent, short
 from afmc.costs import Costs, Part
-from afmc.numbers import UNKNOWN, count, nanojoules, nanoseconds, per_second, percent, short
-from afmc.passes.schedule import Kind, Step
+from afmc.costs.schedule import Kind, Step
 from afmc.report.scale import ticks
 
 STEPS = 600

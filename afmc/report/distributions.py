@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from afmc.ir import OCTAVES, Distribution, Program
-from afmc.numbers import percent
+from afmc.common.numbers import percent
+from afmc.program.observed import OCTAVES, Distribution
+from afmc.program.program import Program
 from afmc.report.names import Kinds, layer_of
 
 SIZES = (*(f"> 1/{2**octave}" for octave in range(1, OCTAVES + 1)), f"at most 1/{2**OCTAVES}")

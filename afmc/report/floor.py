@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.ir import Program, Table
+from afmc.program.program import Program, Table
 from afmc.report.names import Kinds, layer_of
 from afmc.report.pack import runs, steps
 from afmc.targets import Target

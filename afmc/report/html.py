@@ -16,7 +16,7 @@ from markupsafe import Markup
 def environment() -> Environment:
     """Whatever a template is given is text, never markup."""
     return Environment(
-        loader=PackageLoader("afmc.report", ""),
+        loader=PackageLoader("afmc.report", "assets"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -37,7 +37,7 @@ def shared(scripts: Sequence[str], data: Mapping[str, Any] | None = None) -> dic
 
 
 def _resource(name: str) -> str:
-    return files("afmc.report").joinpath(name).read_text(encoding="utf-8")
+    return files("afmc.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def _digest(script: str) -> str:

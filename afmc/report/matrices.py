@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from afmc.inspect.places import crossbars_of
-from afmc.ir import Group, Matrix, Program
-from afmc.numbers import nanojoules, percent, short
+from afmc.common.numbers import nanojoules, percent, short
+from afmc.program.layout import crossbars_of
+from afmc.program.model import Matrix
+from afmc.program.program import Group, Program
 from afmc.report.names import Kinds
 from afmc.targets import Target
 

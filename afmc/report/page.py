@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from afmc.artifact import Artifact
+from afmc.common.numbers import percent
 from afmc.costs import Costs
 from afmc.inspect import summarise
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
-from afmc.ir import Program
-from afmc.numbers import percent
+from afmc.program.compiled import Artifact
+from afmc.program.program import Program
 from afmc.report import html, provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from afmc.artifact import Artifact
-from afmc.inspect.training import described, notes
-from afmc.ir import SCHEMA_VERSION
+from afmc.program.compiled import Artifact
+from afmc.program.program import SCHEMA_VERSION
+from afmc.program.trained_for import described, notes
 from afmc.targets.units import unit_of
 
 Rows = list[tuple[str, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from afmc.files import Kind, begins, check_file, written
+from afmc.common.files import Kind, begins, check_file, written
 
 PAGE = Kind(
     "an HTML page of afmc", begins(b"<!doctype html>", has=b'<meta name="generator" content="afmc')

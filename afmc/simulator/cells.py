@@ -9,11 +9,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from afmc.conditions import ROOM_C, Condition
 from afmc.errors import TargetError
-from afmc.simulator.device import Device
+from afmc.hardware.conditions import ROOM_C, Condition
+from afmc.simulator.devices.base import Device
 from afmc.simulator.faults import MakingUp, Span, Stuck, levels
-from afmc.simulator.random import Address, generator_at
+from afmc.simulator.streams import Address, generator_at
 from afmc.targets import Target
 
 Streams = Callable[[str], torch.Generator]

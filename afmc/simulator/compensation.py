@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from afmc.conditions import Condition
+from afmc.hardware.conditions import Condition
 from afmc.simulator.cells import Streams, write
-from afmc.simulator.device import Device
+from afmc.simulator.devices.base import Device
 from afmc.simulator.ir_drop import behind_wires
 from afmc.targets import Target
 

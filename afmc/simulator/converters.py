@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afmc.simulator.random import Address, generator_at
+from afmc.simulator.streams import Address, generator_at
 from afmc.targets import Target
 
 

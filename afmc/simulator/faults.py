@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afmc.defect_map import WORKS, Crossbar, DefectMap, States
-from afmc.defects import ON, Defects
+from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap, States
+from afmc.hardware.defects import ON, Defects
 from afmc.simulator.lines import Lines
 from afmc.targets import Target
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from afmc.simulator.layer import TileLinear
+from afmc.simulator.tile_linear import TileLinear
 
 
 class Replicas(nn.Module):
@@ -58,3 +58,6 @@ Layer = TileLinear | Replicas
 def replicas_of(layer: Layer) -> list[TileLinear]:
     """The layer itself, or those that share its tokens."""
     return layer.replicas if isinstance(layer, Replicas) else [layer]
+
+
+Tiles = Mapping[str, Layer]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from afmc.conditions import ROOM_C, Condition
-from afmc.defect_map import Crossbar
 from afmc.errors import TargetError
+from afmc.hardware.conditions import ROOM_C, Condition
+from afmc.hardware.defect_map import Crossbar
 from afmc.simulator.cells import (
     Perfect,
     State,
@@ -21,12 +21,12 @@ from afmc.simulator.cells import (
 )
 from afmc.simulator.compensation import digital_gain
 from afmc.simulator.converters import ConverterErrors
-from afmc.simulator.device import Device
+from afmc.simulator.devices.base import Device
 from afmc.simulator.faults import Faults, Stuck
 from afmc.simulator.ir_drop import behind_wires
 from afmc.simulator.lines import Lines
-from afmc.simulator.random import Address
-from afmc.simulator.readout import ReadNoise, read_noise_of
+from afmc.simulator.read_noise import ReadNoise, read_noise_of
+from afmc.simulator.streams import Address
 from afmc.targets import Target
 
 FRESH = Condition()

@@ -3,8 +3,8 @@
 ``check_target`` is what ``afmc targets check`` runs, ``verify`` what ``afmc verify`` does.
 """
 
-from afmc.testing.targets import Finding as Finding
-from afmc.testing.targets import check_target as check_target
+from afmc.testing.check_target import Finding as Finding
+from afmc.testing.check_target import check_target as check_target
 from afmc.verifier import Check as Check
 from afmc.verifier import Report as Report
 from afmc.verifier import verify as verify

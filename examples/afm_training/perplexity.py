@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from afmc.evaluate import tokenise, windows_of
-from afmc.frontends import huggingface
-from afmc.frontends.source import resolve
+from afmc.data.tokens import tokenise, windows_of
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Prediction:
 
 
 def predict(folder: Path, text: str) -> Prediction:
-    loaded = huggingface.load(resolve(str(folder)))
+    loaded = load(resolve(str(folder)))
     ids = tokenise(loaded.tokenizer, text, len(text))
     windows = windows_of(ids, loaded.config.max_position_embeddings)
     with torch.inference_mode():

@@ -32,12 +32,13 @@ from typing import Any
 import torch
 from tables import Table, add_option
 
-from afmc.ir import Matrix, Model, Program
+from afmc.compiler.pipeline import run_passes
 from afmc.passes.allocate import Allocate
 from afmc.passes.merge import Merge
 from afmc.passes.place import Place
 from afmc.passes.split import Split
-from afmc.pipeline import run_passes
+from afmc.program.model import Matrix, Model
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 TIER = 512

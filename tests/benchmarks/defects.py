@@ -15,14 +15,15 @@ from dataclasses import replace
 from tables import Table, add_option
 
 import afmc
-from afmc.compiled import CompiledModel
-from afmc.defects import parse_rates
-from afmc.evaluate import tokenise, windows_of
-from afmc.frontends.huggingface import from_module, load
-from afmc.frontends.source import resolve
-from afmc.repair import parse_repair, repair
-from afmc.simulator.calibrate import mean_squares
-from afmc.text import read_text
+from afmc.compiled_model import CompiledModel
+from afmc.compiler.activations import mean_squares
+from afmc.compiler.repair import parse_repair, repair
+from afmc.data.text import read_text
+from afmc.data.tokens import tokenise, windows_of
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
+from afmc.frontends.in_memory import from_module
+from afmc.hardware.defects import parse_rates
 
 METHODS = {
     "none": "no repair",

@@ -21,11 +21,12 @@ import transformers
 from tables import Table, add_option
 
 import afmc
-from afmc.conditions import Condition
-from afmc.evaluate import Validation, compare, tokenise, windows_of
-from afmc.frontends.huggingface import load
-from afmc.frontends.source import resolve
-from afmc.text import read_text
+from afmc.data.text import read_text
+from afmc.data.tokens import tokenise, windows_of
+from afmc.evaluation.perplexity import Validation, compare
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
+from afmc.hardware.conditions import Condition
 
 EXPERTS, TOP_K = 4, 2
 BASIS = "Perplexity: measured, in simulation; mean and standard deviation over instances."

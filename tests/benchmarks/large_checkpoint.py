@@ -21,7 +21,7 @@ from pathlib import Path
 
 from transformers import LlamaConfig
 
-from afmc.memory import GIB
+from afmc.common.memory import GIB
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from checkpoints import write_checkpoint

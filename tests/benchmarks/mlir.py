@@ -24,8 +24,8 @@ from tables import Table, add_option
 from torch import Tensor
 
 import afmc
-from afmc.compiled import CompiledModel
-from afmc.lower import bind_tiles
+from afmc.compiled_model import CompiledModel
+from afmc.lower.operators import bind_tiles
 from afmc.mlir import Executable, lower
 from afmc.mlir.tensors import stored_tensors
 from afmc.simulator.replicas import Layer

@@ -20,7 +20,7 @@ from programs import compiled
 from shapes import MODELS
 from tables import Table, add_option
 
-from afmc.ir import Program
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 # model, rows, columns, then what is known: blocks, parallel, and any layout with its bound

@@ -26,10 +26,11 @@ from pathlib import Path
 import numpy as np
 from tables import Table, add_option
 
-from afmc.ir import Matrix, Model, Program, Replication
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.passes import options_of
 from afmc.passes.replicate import Replicate
-from afmc.pipeline import configure, load_passes, run_passes
+from afmc.program.model import Matrix, Model
+from afmc.program.program import Program, Replication
 from afmc.targets import Target, load_target
 
 CROSSBARS = 12 * 12 * 64

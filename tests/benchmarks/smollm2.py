@@ -11,8 +11,8 @@ import argparse
 from typing import Any
 
 import afmc
-from afmc.frontends.huggingface import load
-from afmc.frontends.source import resolve
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
 
 RUNS: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("ideal-512", "ideal-512", {}),

@@ -17,11 +17,11 @@ from pathlib import Path
 from tables import Table, add_option
 
 import afmc
-from afmc.conditions import Condition
 from afmc.errors import TargetError
-from afmc.evaluate import Outcome
-from afmc.lower import check_conditions
-from afmc.simulator.device import device_of
+from afmc.evaluation.perplexity import Outcome
+from afmc.evaluation.preflight import check_conditions
+from afmc.hardware.conditions import Condition
+from afmc.simulator.devices.base import device_of
 from afmc.targets import Target
 
 TARGETS = (

@@ -15,8 +15,8 @@ from pathlib import Path
 from tables import Table, add_option
 
 import afmc
+from afmc.common.numbers import nanojoules, nanoseconds
 from afmc.costs import Workload, estimate, estimate_baseline
-from afmc.numbers import nanojoules, nanoseconds
 from afmc.targets import Baseline
 from afmc.targets.loader import load_description
 

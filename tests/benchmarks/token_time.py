@@ -22,13 +22,14 @@ from pathlib import Path
 from cim3d import TIER, Case, Simulator, _quiet, ours, program_of
 from tables import Table, add_option
 
-from afmc.ir import Program, Work
+from afmc.compiler.pipeline import run_passes
+from afmc.costs.schedule import Duration, Durations, schedule
 from afmc.passes.allocate import Allocate
 from afmc.passes.merge import Merge
 from afmc.passes.place import Place
-from afmc.passes.schedule import Duration, Durations, schedule
 from afmc.passes.split import Split
-from afmc.pipeline import run_passes
+from afmc.program.model import Work
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 READ, WAY, ADD, NORM, RELU, ATTENTION, DRAW = 100.0, 10.0, 10.0, 50.0, 1.0, 2.0, 10.0

@@ -23,12 +23,14 @@ from typing import get_args
 import numpy as np
 from tables import Table, add_option
 
-from afmc import artifact
+from afmc.fit import Rule
 from afmc.inspect import summarise
-from afmc.ir import ALLOCATION, Allocation, Applied, Matrix, Model, Program, Rule
 from afmc.passes.merge import Merge
 from afmc.passes.place import Place
 from afmc.passes.split import Split
+from afmc.program.folder import TABLES, write_program
+from afmc.program.model import Matrix, Model
+from afmc.program.program import ALLOCATION, Allocation, Applied, Program
 from afmc.targets import Target, load_target
 
 HEADINGS = ("rule", "blocks", "crossbars", "on disk", "as it is", "one block moved: found")
@@ -99,15 +101,15 @@ def write(folder: Path, program: Program, target: Target) -> None:
     assert program.allocation is not None
     worded = replace(program, allocation=replace(program.allocation, rule="parallel"))
     summary = {**summarise(worded, target, []), "rule": program.allocation.rule}
-    artifact.write(folder, program, target, summary, dict)
+    write_program(folder, program, target, summary, dict)
 
 
 def move(folder: Path) -> None:
     """The block in the middle of the table holds rows that begin one later."""
-    with np.load(folder / artifact.TABLES) as stored:
+    with np.load(folder / TABLES) as stored:
         tables = dict(stored)
     tables["blocks"]["row"][len(tables["blocks"]) // 2] += 1
-    with (folder / artifact.TABLES).open("wb") as file:
+    with (folder / TABLES).open("wb") as file:
         np.savez(file, **tables)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from afmc.common.files import Kind, begins, check_file, written, written_folder
 from afmc.common.manifest import Made
 from afmc.errors import OptionError
-from afmc.files import Kind, begins, check_file, written, written_folder
 
 PAGE = Kind("a page of ours", begins(b"<page>", has=b"ours"))
 

@@ -15,9 +15,9 @@ import pytest
 
 from afmc.common import exchange as exchanging
 from afmc.common import unfinished
+from afmc.common.files import check_folder, kept_beside, put_back, written_folder
 from afmc.common.manifest import MARK, NAME, Made, read_manifest
 from afmc.errors import OptionError
-from afmc.files import check_folder, kept_beside, put_back, written_folder
 
 OURS = Made("compile", "tiny", "here")
 DEAD = 2**22 + 1
@@ -78,7 +78,7 @@ def test_without_hard_links_what_others_put_there_stays(
 
 
 def test_without_an_exchange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afmc.files.exchange", lambda *_: False)
+    monkeypatch.setattr("afmc.common.files.exchange", lambda *_: False)
     test_what_others_put_there_stays(tmp_path)
 
 

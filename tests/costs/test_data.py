@@ -18,7 +18,7 @@ from afmc.cli import costing
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline
 from afmc.errors import OptionError
 from afmc.export import costs_table, costs_table_schema, export
-from afmc.export.costs import COLUMNS
+from afmc.export.tables.costs import COLUMNS
 from afmc.targets import Baseline
 from afmc.targets.loader import load_description
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from profiles import examples
 
 import afmc
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.costs import Costs, Workload, estimate, estimate_baseline
 from afmc.costs.figures import DEFAULTS
 from afmc.errors import OptionError
-from afmc.ir import Program
-from afmc.pipeline import configure, load_passes, run_passes
+from afmc.program.program import Program
 from afmc.targets import Target, list_targets, load_target
 from afmc.targets.loader import load_description
 from afmc.targets.schema import Baseline

@@ -19,7 +19,7 @@ from safetensors import safe_open
 import afmc
 from afmc import demo
 from afmc.cli.app import compile as compile_command
-from afmc.text import Use, read_text
+from afmc.data.text import Use, read_text
 
 AFMC = Path(sys.executable).with_name("afmc")
 ANALOG, TEACHER = demo.MODELS["demo"], demo.MODELS["demo-teacher"]

@@ -13,10 +13,10 @@ import torch
 
 import afmc
 from afmc import demo
-from afmc.evaluate import tokenise, windows_of
-from afmc.frontends import huggingface
-from afmc.frontends.source import resolve
-from afmc.text import read_text
+from afmc.data.text import read_text
+from afmc.data.tokens import tokenise, windows_of
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints that triton is missing
     pytest.importorskip("aihwkit_lightning", reason="pip install aihwkit-lightning==2.1.0")
@@ -56,15 +56,15 @@ def test_a_few_steps_make_what_is_shipped(
     assert "help topics;" in card and "`text.txt` (" in card
     model = afmc.compile(made / "analog", "hermes-64")
     result = model.validate(made / "validation.txt", tokens=512, instances=1)
-    teacher = huggingface.load(resolve(str(made / "teacher")))
+    teacher = load(resolve(str(made / "teacher")))
     assert model.program.calibration is None and teacher.input_ranges == {}
     assert 1 < result.digital_perplexity < teacher.config.vocab_size + 100
 
 
 def test_the_analog_layers_compute_what_afmc_simulates() -> None:
     """AIHWKIT-Lightning's own evaluation of the shipped weights, matrices whole, no noise."""
-    loaded = huggingface.load(resolve("demo"))
-    theirs = make_analog(huggingface.load(resolve("demo-teacher")).module, rpu_config(Hardening()))
+    loaded = load(resolve("demo"))
+    theirs = make_analog(load(resolve("demo-teacher")).module, rpu_config(Hardening()))
     from safetensors.torch import load_file
 
     stored = load_file(demo.MODELS["demo"] / "model.safetensors")

@@ -17,15 +17,18 @@ from analog_checkpoints import ROWS, configuration, converted, save
 from torch import Tensor, nn
 
 import afmc
-from afmc import artifact
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import OptionError
 from afmc.export import export_aihwkit
-from afmc.export.aihwkit_devices import noise_model_of
-from afmc.export.aihwkit_notes import notes_on
+from afmc.export.aihwkit.devices import noise_model_of
+from afmc.export.aihwkit.notes import notes_on
 from afmc.inspect import summarise
-from afmc.ir import Matrix, Model, Program, Training
-from afmc.pipeline import configure, load_passes, run_passes
-from afmc.simulator.device import device_of
+from afmc.program.compiled import Artifact
+from afmc.program.folder import write_program
+from afmc.program.model import Matrix, Model
+from afmc.program.observed import Training
+from afmc.program.program import Program
+from afmc.simulator.devices.base import device_of
 from afmc.targets import Target, list_targets, load_target
 
 with warnings.catch_warnings():
@@ -54,7 +57,7 @@ def quietly(generator: torch.Generator) -> Iterator[None]:
 
 def write(folder: Path, program: Program, target: Target) -> Path:
     measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
-    artifact.write(folder, program, target, summarise(program, target, []), lambda: measured)
+    write_program(folder, program, target, summarise(program, target, []), lambda: measured)
     return folder
 
 
@@ -145,10 +148,10 @@ def test_matrices_without_a_layer_of_aihwkit(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_differs_is_said(name: str, figures: dict[str, object], sentence: str) -> None:
     target = load_target(name, figures)
-    made = artifact.Artifact(mapped(load_target("ideal-512"), *two()), target, (), {})
+    made = Artifact(mapped(load_target("ideal-512"), *two()), target, (), {})
     notes = (*notes_on(made, [], []), *noise_model_of(target).notes)
     assert sum(sentence in note for note in notes) == 1, notes
-    plain = artifact.Artifact(made.program, load_target("ideal-512"), (), {})
+    plain = Artifact(made.program, load_target("ideal-512"), (), {})
     assert notes_on(plain, [], []) == noise_model_of(plain.target).notes == ()
 
 

@@ -20,8 +20,8 @@ from torch import nn
 import afmc
 from afmc.errors import AfmcError, ArtifactError, ModelError, OptionError
 from afmc.export import export_huggingface, huggingface_schema
-from afmc.frontends.folder import MAPPING
-from afmc.frontends.mapped import read_kept
+from afmc.frontends.checkpoint.folder import MAPPING
+from afmc.frontends.huggingface.exported import read_kept
 
 SMALL: dict[str, object] = {"target.crossbar.rows": 20, "target.crossbar.columns": 24}
 ARCHITECTURES = ("llama", "gpt2", "phi3", "mixtral", "gpt_oss", "deepseek_v3")
@@ -159,12 +159,12 @@ def test_it_compiles_again_to_the_same_mapping_with_what_was_learned(demo: Path)
 
 def test_ranges_that_were_calibrated_are_calibrated_again(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
-    text = afmc.text.Text("a text", "the quick brown fox jumps over the lazy dog. " * 40)
+    text = afmc.data.text.Text("a text", "the quick brown fox jumps over the lazy dog. " * 40)
     model = afmc.compile(tiny_model("llama"), tokenizer=tokenizer, text=text, settings=SMALL)
     model.save(tmp_path / "out")
     export_huggingface(tmp_path / "out", tmp_path / "hf")
     assert not read_kept(tmp_path / "hf").ranges
-    another = afmc.text.Text("another", "pack my box with five dozen liquor jugs. " * 40)
+    another = afmc.data.text.Text("another", "pack my box with five dozen liquor jugs. " * 40)
     again = afmc.compile(tmp_path / "hf", text=another, settings=SMALL).program
     assert again.calibration is not None and again.calibration.text == "another"
     assert [m.input_range for m in again.analog] != [m.input_range for m in model.program.analog]

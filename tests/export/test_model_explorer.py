@@ -15,11 +15,11 @@ import kept
 import pytest
 import written
 
-from afmc.artifact import read
 from afmc.errors import OptionError
 from afmc.export import export_model_explorer
-from afmc.export.explorer_graphs import DATAFLOW, TILES, graphs_of
-from afmc.export.explorer_parts import parts_drawn
+from afmc.export.model_explorer.graphs import DATAFLOW, TILES, graphs_of
+from afmc.export.model_explorer.parts import parts_drawn
+from afmc.program.folder import read_program
 
 Nodes = dict[str, dict[str, Any]]
 
@@ -108,7 +108,7 @@ def test_no_more_nodes_than_can_be_looked_at(most: int, level: str, nodes: int) 
 
 
 def validation(folder: Path) -> dict[str, Any]:
-    made = read(folder)
+    made = read_program(folder)
     estimate = {"mean": 0.1, "std": None, "interval_95": None, "values": [0.1]}
     errors = {name: 0.02 * (at + 1) for at, name in enumerate(m.name for m in made.program.analog)}
     condition = {
@@ -178,7 +178,7 @@ def test_the_same_text_each_time(tmp_path: Path) -> None:
 
 
 def test_a_matrix_whose_errors_are_not_known_has_none() -> None:
-    from afmc.artifact import Artifact
+    from afmc.program.compiled import Artifact
 
     made = Artifact(replace(kept.program("serial")), kept.target("serial"), (), {})
     _, tiles, _ = graphs_of(made, {"q.weight": 0.5})

@@ -10,7 +10,7 @@ import torch
 from models import ARCHITECTURES, tiny_model
 from torch.export import ExportedProgram
 
-from afmc.frontends.export import export
+from afmc.frontends.graph.export import export
 
 Tiny = Callable[[str], torch.nn.Module]
 Exports = Callable[[str], tuple[torch.nn.Module, ExportedProgram]]

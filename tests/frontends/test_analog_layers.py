@@ -14,9 +14,9 @@ from models import tiny_tokenizer
 from torch import Tensor, nn
 
 import afmc
-from afmc.compiled import CompiledModel
+from afmc.compiled_model import CompiledModel
 from afmc.errors import ModelError
-from afmc.frontends.huggingface import from_module
+from afmc.frontends.in_memory import from_module
 
 pytest.importorskip("aihwkit_lightning", reason="pip install aihwkit-lightning==2.1.0")
 

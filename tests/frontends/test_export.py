@@ -11,7 +11,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from afmc.errors import ModelError
-from afmc.frontends.export import constant_names, export, parameter_names
+from afmc.frontends.graph.export import constant_names, export, parameter_names
 
 Tiny = Callable[[str], nn.Module]
 Exports = Callable[[str], tuple[nn.Module, ExportedProgram]]

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import afmc
 from afmc.errors import ModelError
-from afmc.frontends.huggingface import load
-from afmc.frontends.source import resolve
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
 
 pytest.importorskip("gguf", reason="pip install 'afmc[gguf]'", exc_type=ImportError)
 

@@ -24,8 +24,8 @@ from torch import Tensor
 
 import afmc
 from afmc.errors import ModelError
-from afmc.frontends.inert import read_pickle
-from afmc.frontends.tensors import read_bin
+from afmc.frontends.checkpoint.inert import read_pickle
+from afmc.frontends.checkpoint.tensors import read_bin
 
 BIN = "pytorch_model.bin"
 RANGE = "model.layers.0.self_attn.q_proj.input_range"

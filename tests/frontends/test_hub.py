@@ -24,9 +24,9 @@ from transformers.utils import logging
 
 import afmc
 from afmc.errors import ModelError, OptionError
-from afmc.frontends import huggingface
-from afmc.frontends.huggingface import load
-from afmc.frontends.source import Source, resolve
+from afmc.frontends.find import Source, resolve
+from afmc.frontends.huggingface import hub
+from afmc.frontends.huggingface.load import load
 
 AFMC = Path(sys.executable).with_name("afmc")
 NAME = "someone/tiny"
@@ -136,7 +136,7 @@ def test_what_the_hub_refuses(
         raise kind("it is tired.", response=response)
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(huggingface, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(ModelError) as error:
         load(Source(NAME, "hub"), revision="v2")
     assert str(error.value) == sentence

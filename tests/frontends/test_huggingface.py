@@ -16,9 +16,12 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from afmc.errors import ModelError
-from afmc.frontends import convert, huggingface
-from afmc.frontends.huggingface import Loaded, from_module, load
-from afmc.frontends.source import Source, resolve
+from afmc.frontends.find import Source, resolve
+from afmc.frontends.gguf import convert
+from afmc.frontends.huggingface import hub
+from afmc.frontends.huggingface.load import load
+from afmc.frontends.in_memory import from_module
+from afmc.frontends.loaded import Loaded
 
 Tiny = Callable[[str], nn.Module]
 KEY = "model.layers.0.mlp.up_proj.weight"
@@ -155,7 +158,7 @@ def test_pickled_weights_of_the_hub_are_fetched_only_without_others(
             torch.save(module.state_dict(), tmp_path / "pytorch_model.bin")
         return str(tmp_path)
 
-    monkeypatch.setattr(huggingface, "snapshot_download", pretend)
+    monkeypatch.setattr(hub, "snapshot_download", pretend)
     assert load(Source("some/model", "hub")).sha256
     assert asked == [False, True]
     save(module, tmp_path)

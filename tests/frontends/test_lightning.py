@@ -16,16 +16,16 @@ from printing import shown
 from torch import Tensor, nn
 
 import afmc
-from afmc.compiled import CompiledModel
+from afmc.compiled_model import CompiledModel
+from afmc.data.text import Text
 from afmc.errors import ModelError
-from afmc.frontends.huggingface import load
-from afmc.frontends.rpu_config import read_rpu_config
-from afmc.frontends.source import resolve
+from afmc.frontends.checkpoint.rpu_config import read_rpu_config
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
 from afmc.inspect.layer import render_layer
 from afmc.inspect.screen import render
 from afmc.inspect.why import render_why
-from afmc.ir import Training
-from afmc.text import Text
+from afmc.program.observed import Training
 
 pytest.importorskip("aihwkit_lightning", reason="pip install aihwkit-lightning==2.1.0")
 

@@ -13,13 +13,13 @@ from models import tiny_model, tiny_tokenizer
 from torch.export import ExportedProgram
 
 import afmc
+from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError
-from afmc.frontends import export as exporting
-from afmc.frontends import loops
-from afmc.frontends.export import SEQUENCE, export, length_of
-from afmc.frontends.matrices import account
-from afmc.frontends.stamp import find_structure
-from afmc.text import Text
+from afmc.frontends.graph import export as exporting
+from afmc.frontends.graph import loops
+from afmc.frontends.graph.export import SEQUENCE, export, length_of
+from afmc.frontends.graph.matrices import account
+from afmc.frontends.graph.stamp import find_structure
 
 
 def made(family: str) -> Any:

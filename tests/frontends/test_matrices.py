@@ -11,10 +11,10 @@ from torch import nn
 from torch.export import ExportedProgram
 from torch.nn import functional as F
 
-from afmc.frontends.export import export
-from afmc.frontends.huggingface import Loaded
-from afmc.frontends.matrices import find_matrices, find_products
-from afmc.ir import Matrix, Remainder
+from afmc.frontends.graph.export import export
+from afmc.frontends.graph.matrices import find_matrices, find_products
+from afmc.frontends.loaded import Loaded
+from afmc.program.model import Matrix, Remainder
 
 Tiny = Callable[[str], nn.Module]
 Exports = Callable[[str], tuple[nn.Module, ExportedProgram]]

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import afmc
-from afmc.compiled import CompiledModel
+from afmc.compiled_model import CompiledModel
+from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError
-from afmc.frontends import huggingface
-from afmc.frontends.huggingface import Weights, load
-from afmc.frontends.source import resolve
-from afmc.text import Text
+from afmc.frontends.find import resolve
+from afmc.frontends.huggingface.load import load
+from afmc.frontends.loaded import BYTES, Weights
 
 TEXT = Text("text", "the cat sat on the mat and the dog on the log " * 40)
 TOKENS = torch.randint(0, 60, (2, 16), generator=torch.Generator().manual_seed(3))
@@ -139,11 +139,11 @@ def test_what_does_not_fit_stays_on_disk_by_itself(
 ) -> None:
     source = saved("llama", tmp_path / "source")
     said: list[str] = []
-    monkeypatch.setattr("afmc.frontends.huggingface.available_bytes", lambda: 1000)
+    monkeypatch.setattr("afmc.frontends.huggingface.load.available_bytes", lambda: 1000)
     model = afmc.compile(source, text=TEXT, progress=lambda line, *_: said.append(line))
     assert "weights stay on disk: in memory they would take about 0.0 GiB" in said
     model.save(tmp_path / "out")
-    monkeypatch.setattr("afmc.compiled.available_bytes", lambda: 1000)
+    monkeypatch.setattr("afmc.compiled_model.available_bytes", lambda: 1000)
     again = afmc.load(tmp_path / "out")
     held = again.program.model.parameters
     on_tiles = sum(matrix.weights for matrix in again.program.analog)
@@ -168,7 +168,7 @@ def test_pickled_weights_do_not_stay_on_disk(
     torch.save(module.state_dict(), source / "pytorch_model.bin")
     with pytest.raises(ModelError, match="is read as a whole: weights stay on disk only in"):
         afmc.compile(source, "ideal-512", weights="disk")
-    monkeypatch.setattr("afmc.frontends.huggingface.available_bytes", lambda: 1000)
+    monkeypatch.setattr("afmc.frontends.huggingface.load.available_bytes", lambda: 1000)
     with pytest.raises(ModelError, match=r"takes about 0\.0 GiB of memory to compile, of which"):
         afmc.compile(source, "ideal-512")
     assert afmc.compile(source, "ideal-512", weights="memory").program.analog
@@ -250,6 +250,6 @@ def test_memory_is_that_of_some_tensors(tmp_path: Path) -> None:
     )  # fmt: skip
     peak = json.loads((tmp_path / "out" / "compile.json").read_text())["peak_rss_mb"] * 2**20
     alone = 650 * 2**20  # what imports take
-    assert peak < alone + huggingface.BYTES * parameters / 2
+    assert peak < alone + BYTES * parameters / 2
     written = sum(file.stat().st_size for file in (tmp_path / "out" / "model").iterdir())
     assert written == pytest.approx(2 * parameters, rel=0.01)  # bfloat16, as it was stored

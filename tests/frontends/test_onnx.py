@@ -13,12 +13,12 @@ from graphs import Array, graph, node, onnxruntime_says, weights, write
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from afmc.errors import ModelError
-from afmc.frontends import reasons
-from afmc.frontends.graph import parameters_in
-from afmc.frontends.huggingface import Loaded
-from afmc.frontends.matrices import Structure
+from afmc.frontends.graph import reasons
+from afmc.frontends.graph.matrices import Structure
+from afmc.frontends.loaded import Loaded
+from afmc.frontends.network import parameters_in
 from afmc.frontends.onnx.load import load
-from afmc.ir import Matrix
+from afmc.program.model import Matrix
 
 Nodes = Sequence[NodeProto]
 Constants = Mapping[str, Array]

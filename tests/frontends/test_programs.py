@@ -9,11 +9,11 @@ from torch import nn
 from torch.export import Dim
 
 from afmc.errors import ModelError
-from afmc.frontends import reasons
-from afmc.frontends.graph import parameters_in
-from afmc.frontends.huggingface import Loaded
-from afmc.frontends.matrices import Structure
-from afmc.frontends.programs import from_example, from_program
+from afmc.frontends.graph import reasons
+from afmc.frontends.graph.matrices import Structure
+from afmc.frontends.loaded import Loaded
+from afmc.frontends.network import parameters_in
+from afmc.frontends.programs.modules import from_example, from_program
 
 
 def structure(model: Loaded) -> Structure:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.export import Dim
 
 from afmc.errors import ModelError
-from afmc.frontends.programs import from_file
+from afmc.frontends.programs.modules import from_file
 
 Change = Callable[[Any], None]
 

@@ -13,10 +13,10 @@ from models import SIZES, tiny_model
 from torch import nn
 
 from afmc.errors import ModelError
-from afmc.frontends import huggingface
-from afmc.frontends.huggingface import Loaded
-from afmc.frontends.shapes import load_shapes, shapes_of
-from afmc.frontends.source import Source, resolve, sha256_of
+from afmc.frontends.find import Source, resolve, sha256_of
+from afmc.frontends.huggingface import hub
+from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
+from afmc.frontends.loaded import Loaded
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **SIZES}
@@ -82,7 +82,7 @@ def test_of_a_hub_id_the_configuration_alone_is_asked_for(
         (tmp_path / "config.json").write_text(json.dumps(LLAMA))
         return str(tmp_path)
 
-    monkeypatch.setattr(huggingface, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
     loaded = load_shapes(resolve("someone/llama", shapes_only=True), revision="v1")
     assert asked == {"name": "someone/llama", "files": ["config.json"], "revision": "v1"}
     whole = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES))

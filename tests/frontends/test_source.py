@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from afmc.errors import ModelError
 from afmc.frontends.cache import cache_dir
-from afmc.frontends.source import Source, resolve, sha256_of
+from afmc.frontends.find import Source, resolve, sha256_of
 
 READ_NOW = (
     "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
@@ -293,6 +293,6 @@ def test_cache_dir(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_neither_torch_nor_transformers_is_imported() -> None:
-    code = "import sys, afmc.frontends.source; print({'torch', 'transformers'} & set(sys.modules))"
+    code = "import sys, afmc.frontends.find; print({'torch', 'transformers'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"

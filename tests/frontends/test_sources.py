@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from afmc.frontends.export import export
-from afmc.frontends.matrices import find_matrices
+from afmc.frontends.graph.export import export
+from afmc.frontends.graph.matrices import find_matrices
 
 
 class Toy(nn.Module):

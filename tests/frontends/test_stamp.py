@@ -13,11 +13,11 @@ from models import SIZES, TOKENS
 from torch import nn
 from torch.export import ExportedProgram
 
-from afmc.frontends import loops, stamp
-from afmc.frontends.export import export
-from afmc.frontends.layers import Layers, find_layers, only_traced
-from afmc.frontends.matrices import account, find_matrices
-from afmc.frontends.stamp import find_structure
+from afmc.frontends.graph import loops, stamp
+from afmc.frontends.graph.alike import Layers, find_layers, only_traced
+from afmc.frontends.graph.export import export
+from afmc.frontends.graph.matrices import account, find_matrices
+from afmc.frontends.graph.stamp import find_structure
 
 DEEP: dict[str, Any] = {**SIZES, "num_hidden_layers": 4}
 LATENT: dict[str, Any] = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from profiles import examples
 from torch.nn import functional
 
-from afmc.frontends.windows import Windows, fold, same_padding, unfold
+from afmc.frontends.graph.windows import Windows, fold, same_padding, unfold
 
 SIZES = st.integers(1, 3)
 

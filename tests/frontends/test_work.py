@@ -10,11 +10,11 @@ import torch
 from models import tiny_model
 from torch import nn
 
-from afmc.frontends.export import export
-from afmc.frontends.matrices import find_matrices
-from afmc.frontends.sliding import with_sliding_windows
-from afmc.frontends.stamp import find_structure
-from afmc.ir import Work
+from afmc.frontends.graph.export import export
+from afmc.frontends.graph.matrices import find_matrices
+from afmc.frontends.graph.stamp import find_structure
+from afmc.frontends.huggingface.sliding import with_sliding_windows
+from afmc.program.model import Work
 
 
 def by_kind(work: tuple[Work, ...]) -> dict[str, tuple[float, float, float]]:

@@ -18,8 +18,8 @@ from safetensors import safe_open
 import afmc
 from afmc import CompiledModel
 from afmc.errors import ArtifactError, ModelError, OptionError
-from afmc.ir import Matrix, largest_over
 from afmc.mlir import export_mlir, lower
+from afmc.program.model import Matrix, largest_over
 
 ARCHITECTURES = ["llama", "gpt2", "mixtral"]
 UPSTREAM = {"affine", "arith", "cf", "func", "linalg", "math", "tensor"}

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from profiles import examples
 from programs import compiled, program_of
 
-from afmc.defects import ALL, DEAD, DEFECT, Defects, gather_defects
+from afmc.compiler.levers import fit_or_explain
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import CapacityError
-from afmc.ir import Matrix, Program
-from afmc.levers import fit_or_explain
-from afmc.passes.avoid import assign, move
-from afmc.passes.slots import SLOT, slots
-from afmc.pipeline import configure, load_passes, run_passes
-from afmc.problems import problems
+from afmc.hardware.crossbars import SLOT, slots
+from afmc.hardware.defects import ALL, DEAD, DEFECT, Defects, gather_defects
+from afmc.passes.placing.around_defects import assign, move
+from afmc.program.model import Matrix
+from afmc.program.program import Program
+from afmc.program.rules import problems
 from afmc.targets import load_target
 
 FOUR = load_target("ideal-512", {"chip.tiles": 4})

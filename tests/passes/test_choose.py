@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from programs import compiled, llama, program_of
 
+from afmc.compiler.pipeline import configure, load_passes, with_objective
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Program
 from afmc.passes import name_of, options_of
-from afmc.passes.choose import Company, ways
-from afmc.passes.cuts import STYLES
-from afmc.pipeline import configure, load_passes, with_objective
+from afmc.passes.cutting.choose import Company, ways
+from afmc.passes.cutting.cuts import STYLES
+from afmc.program.model import Matrix
+from afmc.program.program import Program
 from afmc.targets import Target, load_target
 
 

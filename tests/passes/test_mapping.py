@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from programs import compiled, llama, program_of, smollm2
 
+from afmc.compiler.pipeline import chips_used
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Program
-from afmc.pipeline import chips_used
+from afmc.program.model import Matrix
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 UNMERGED = {"merge.enabled": False}

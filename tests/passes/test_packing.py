@@ -14,17 +14,19 @@ from profiles import examples
 from programs import compiled, program_of
 from shapes import MODELS
 
-from afmc.ir import Matrix, Program, Rule
-from afmc.passes.any_layout import AnyLayout
-from afmc.passes.bounds import best, dual_feasible, dual_feasible_lines
-from afmc.passes.demand import Choice, Counts, Demand
-from afmc.passes.guillotine import Raster, most_valuable
-from afmc.passes.layouts import Layout, Seat, counts_of
-from afmc.passes.pack import pack
-from afmc.passes.packed import Limits, Packed
-from afmc.passes.plates import Plates
-from afmc.passes.turns import turns_of
-from afmc.problems import problems
+from afmc.fit import Rule
+from afmc.passes.packing.any_layout import AnyLayout
+from afmc.passes.packing.bounds import best, dual_feasible, dual_feasible_lines
+from afmc.passes.packing.demand import Choice, Counts, Demand
+from afmc.passes.packing.guillotine import Raster, most_valuable
+from afmc.passes.packing.guillotine_cuts import Plates
+from afmc.passes.packing.layouts import Layout, Seat, counts_of
+from afmc.passes.packing.pack import pack
+from afmc.passes.packing.packed import Limits, Packed
+from afmc.passes.packing.turns import turns_of
+from afmc.program.model import Matrix
+from afmc.program.program import Program
+from afmc.program.rules import problems
 from afmc.targets import load_target
 
 QUICK = Limits(time_limit_s=3.0)

@@ -13,21 +13,23 @@ from hypothesis import strategies as st
 from profiles import examples
 from programs import compiled, llama, program_of, smollm2
 
+from afmc.compiler.pipeline import run_passes
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Program, Routing
 from afmc.passes import Pass
 from afmc.passes.allocate import Allocate
-from afmc.passes.chips import cut_chain
-from afmc.passes.experts import longest_wait, samples_of, swapped
-from afmc.passes.flow import bytes_across, flow_of
 from afmc.passes.merge import Merge
-from afmc.passes.network import byte_hops, distances, gilmore_lawler, placed, snake
 from afmc.passes.place import Place
+from afmc.passes.placing.cut_into_chips import cut_chain
+from afmc.passes.placing.experts import longest_wait, samples_of, swapped
+from afmc.passes.placing.network import byte_hops, distances, gilmore_lawler, placed, snake
+from afmc.passes.placing.tiers import deal, spread, waiting
 from afmc.passes.replicate import Replicate
 from afmc.passes.split import Split
-from afmc.passes.tiers import deal, spread, waiting
-from afmc.pipeline import run_passes
-from afmc.problems import problems
+from afmc.program.flow import bytes_across, flow_of
+from afmc.program.model import Matrix
+from afmc.program.observed import Routing
+from afmc.program.program import Program
+from afmc.program.rules import problems
 from afmc.targets import Target, load_target
 from afmc.targets.tables import Links
 

@@ -10,9 +10,10 @@ from profiles import examples
 from programs import compiled, program_of
 from strategies import SETTINGS, programs, targets
 
-from afmc.ir import Matrix, Program
-from afmc.passes.patterns import maximal_patterns
-from afmc.problems import problems
+from afmc.passes.packing.patterns import maximal_patterns
+from afmc.program.model import Matrix
+from afmc.program.program import Program
+from afmc.program.rules import problems
 from afmc.targets import Target, load_target
 
 

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from profiles import examples
 from programs import compiled, llama, program_of, smollm2
 
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import OptionError
-from afmc.ir import Matrix, Program, Replication
 from afmc.passes import replicate
 from afmc.passes.merge import Merge
 from afmc.passes.replicate import Replicate
 from afmc.passes.split import Split
-from afmc.pipeline import configure, load_passes, run_passes
-from afmc.problems import problems
+from afmc.program.model import Matrix
+from afmc.program.program import Program, Replication
+from afmc.program.rules import problems
 from afmc.targets import load_target
 
 TARGET = load_target("ideal-512", {"crossbar.rows": 10, "crossbar.columns": 10})

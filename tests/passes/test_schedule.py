@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from profiles import examples
 from programs import compiled, program_of
 
-from afmc.ir import Matrix, Program, Work
-from afmc.passes.schedule import Duration, Durations, Schedule, schedule
+from afmc.costs.schedule import Duration, Durations, Schedule, schedule
+from afmc.program.model import Matrix, Work
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 READ = 10.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afmc.passes.cuts import cut
+from afmc.passes.cutting.cuts import cut
 
 
 def test_full_is_whole_tiles_and_a_remainder() -> None:

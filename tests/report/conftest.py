@@ -12,8 +12,9 @@ import written
 from browser import Browser, chromium
 from programs import compiled, program_of
 
-from afmc.artifact import Artifact
-from afmc.ir import Matrix, Program
+from afmc.program.compiled import Artifact
+from afmc.program.model import Matrix
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 if TYPE_CHECKING:

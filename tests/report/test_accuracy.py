@@ -9,11 +9,11 @@ from typing import Any
 import estimates
 import pytest
 
-from afmc.artifact import Artifact
 from afmc.errors import OptionError
+from afmc.evaluation.results import read_validation
+from afmc.program.compiled import Artifact
 from afmc.report import accuracy
 from afmc.report.accuracy import views_of
-from afmc.validations import read_validation
 
 
 def test_one_condition(by_hand: Artifact) -> None:

@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 import afmc
-from afmc.artifact import Artifact
+from afmc.program.compiled import Artifact
 from afmc.report import render
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"

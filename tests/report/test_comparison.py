@@ -13,10 +13,10 @@ import pytest
 import written
 from pages import EVIL, Tags
 
-from afmc.artifact import read
+from afmc.common.numbers import nanojoules
 from afmc.compare import Comparison, compare
 from afmc.costs import Part, Workload
-from afmc.numbers import nanojoules
+from afmc.program.folder import read_program
 from afmc.report import comparison_page
 from afmc.report.comparison import _energy, _glance
 
@@ -53,7 +53,7 @@ def test_what_differs_is_marked_in_words_and_sign() -> None:
 
 @pytest.mark.usefixtures("folders")
 def test_perplexities_are_in_a_table() -> None:
-    Path("v.json").write_text(json.dumps(estimates.validation(read(Path("p")))))
+    Path("v.json").write_text(json.dumps(estimates.validation(read_program(Path("p")))))
     page = comparison_page(compare(["p", "w"], validations=["v.json"]))
     [row] = cells(page, "letters.txt, 1,024 tokens in windows of 512: digital")
     assert row == ("", ["13.82", "-"])  # what was not measured is no difference
@@ -127,7 +127,7 @@ def attacked(folders: Path) -> Comparison:
     kept.edit(folder, "passes", to=[{"name": EVIL, "options": {EVIL: EVIL}}])
     lever = {"change": EVIL, "tiles": 1, "chips": 1, "needs": EVIL, "macs_lost": 0.0}
     kept.edit(folder, "summary", "levers", to=[lever])
-    value = estimates.validation(read(folder)) | {"text": EVIL, "defects": EVIL}
+    value = estimates.validation(read_program(folder)) | {"text": EVIL, "defects": EVIL}
     (folders / "v.json").write_text(json.dumps(value))
     found = compare(["p", folder], validations=[folders / "v.json"])
     title, costs = found.by_workload[0]

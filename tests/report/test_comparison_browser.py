@@ -17,8 +17,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
-from afmc.artifact import read
 from afmc.compare import compare
+from afmc.program.folder import read_program
 from afmc.report import comparison_page
 
 COLUMN = """return [...arguments[0].tBodies[0].rows].filter(row => !row.hidden)
@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kept.write(paths[0], "parallel")
     kept.write(paths[1], "serial")
     written.write(paths[2])
-    value = estimates.validation(read(paths[2]), 2)
+    value = estimates.validation(read_program(paths[2]), 2)
     (folder / "v.json").write_text(json.dumps(value))
     found = compare(paths, validations=[folder / "v.json"])
     file = folder / "page.html"

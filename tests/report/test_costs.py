@@ -7,8 +7,8 @@ from dataclasses import replace
 import estimates
 import pytest
 
+from afmc.common.numbers import nanojoules, si
 from afmc.costs import Workload
-from afmc.numbers import nanojoules, si
 from afmc.report import costs
 from afmc.report.costs import view_of
 from afmc.report.scale import Axis, ticks

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pages import blocks_of, name_of, unrun, unstep
 
-from afmc.artifact import Artifact
+from afmc.program.compiled import Artifact
 from afmc.report import floor
 from afmc.report.floor import floor_plan
 from afmc.report.names import Kinds, layer_of, numbers_of

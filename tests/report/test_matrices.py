@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pages import name_of
 
-from afmc.artifact import Artifact
+from afmc.program.compiled import Artifact
 from afmc.report import matrices
 from afmc.report.matrices import Figure, list_matrices, packed
 from afmc.report.names import Kinds

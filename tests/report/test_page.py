@@ -11,10 +11,12 @@ import pytest
 from distributed import with_distributions
 from pages import EVIL, Tags, data_of
 
-from afmc.artifact import Artifact
 from afmc.costs import Figure
 from afmc.errors import OptionError
-from afmc.ir import Applied, Lever, Remainder
+from afmc.fit import Lever
+from afmc.program.compiled import Artifact
+from afmc.program.model import Remainder
+from afmc.program.program import Applied
 from afmc.report import check_page, render, write_page
 from afmc.report.distributions import view_of
 from afmc.report.names import Kinds

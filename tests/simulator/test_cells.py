@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.conditions import Condition
-from afmc.defects import ALL, DEFECT, Defects
+from afmc.hardware.conditions import Condition
+from afmc.hardware.defects import ALL, DEFECT, Defects
 from afmc.simulator.cells import Perfect, Written, streams_of, weight_per_state, write
-from afmc.simulator.device import Device
 from afmc.simulator.devices import GaussianNoise, HermesPcm, PcmPolynomial
+from afmc.simulator.devices.base import Device
 from afmc.simulator.faults import Faults
-from afmc.simulator.random import Address
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece, Programmed, program
 from afmc.targets import Target, load_target
 

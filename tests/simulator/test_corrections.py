@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from afmc import TileLinear, load_target
-from afmc.conditions import Condition
-from afmc.simulator.device import device_of
+from afmc.hardware.conditions import Condition
 from afmc.simulator.devices import HermesPcm
-from afmc.simulator.layer import pieces_of
+from afmc.simulator.devices.base import device_of
+from afmc.simulator.tile_linear import pieces_of
 from afmc.simulator.tiles import Programmed, program
 from afmc.targets import Target
 

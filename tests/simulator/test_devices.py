@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from afmc.errors import TargetError
-from afmc.simulator.device import device_of, list_devices
 from afmc.simulator.devices import AfmScriptPcm, HermesPcm
+from afmc.simulator.devices.base import device_of, list_devices
 from afmc.targets import load_target
 
 
@@ -26,9 +26,9 @@ BAD: list[tuple[dict[str, object], str]] = [
         "No module named 'nowhere'.",
     ),
     (
-        {"device.noise": "afmc.simulator.device:Hermes"},
-        "hermes-64:device.noise names afmc.simulator.device:Hermes, "
-        "but afmc.simulator.device has no Hermes.",
+        {"device.noise": "afmc.simulator.devices.base:Hermes"},
+        "hermes-64:device.noise names afmc.simulator.devices.base:Hermes, "
+        "but afmc.simulator.devices.base has no Hermes.",
     ),
     (
         {"device.options.devices": 3},

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from afmc.conditions import Condition
-from afmc.defect_map import WORKS, DefectMap
-from afmc.defects import ALL, DEFECT, OFF, ON, Defects, parse_rates
+from afmc.hardware.conditions import Condition
+from afmc.hardware.defect_map import WORKS, DefectMap
+from afmc.hardware.defects import ALL, DEFECT, OFF, ON, Defects, parse_rates
 from afmc.simulator.cells import Perfect, streams_of, write
 from afmc.simulator.faults import Faults, Stuck
 from afmc.simulator.lines import Lines
-from afmc.simulator.random import Address
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece, program
 from afmc.targets import Target, load_target
 

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from afmc import TileLinear, load_target
-from afmc.conditions import Condition
 from afmc.errors import OptionError
+from afmc.hardware.conditions import Condition
 from afmc.simulator import reference
-from afmc.simulator.layer import pieces_of
+from afmc.simulator.tile_linear import pieces_of
 from afmc.simulator.tiles import program
 
 with contextlib.redirect_stdout(io.StringIO()):  # it prints that triton is missing

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.conditions import Condition
-from afmc.simulator.device import device_of
+from afmc.hardware.conditions import Condition
+from afmc.simulator.devices.base import device_of
 from afmc.simulator.lines import Lines
-from afmc.simulator.random import Address
+from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece, Programmed, program
 from afmc.targets import Target, load_target
 

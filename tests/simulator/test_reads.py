@@ -13,14 +13,14 @@ from scipy import constants
 from torch import Tensor, nn
 
 from afmc import TileLinear, load_target
-from afmc.conditions import Condition
+from afmc.hardware.conditions import Condition
 from afmc.simulator import nodal, reference
 from afmc.simulator.converters import ConverterErrors, codes, digits_of
-from afmc.simulator.device import device_of
+from afmc.simulator.devices.base import device_of
 from afmc.simulator.devices.polynomial import DAY_S
-from afmc.simulator.layer import pieces_of
-from afmc.simulator.random import Address
-from afmc.simulator.readout import read_noise_of
+from afmc.simulator.read_noise import read_noise_of
+from afmc.simulator.streams import Address
+from afmc.simulator.tile_linear import pieces_of
 from afmc.simulator.tiles import program
 from afmc.simulator.wires import Wires
 from afmc.targets import Target, list_targets, load_description

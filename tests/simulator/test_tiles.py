@@ -18,14 +18,14 @@ from device_plug_ins import (
 from torch import nn
 
 from afmc import TileLinear, load_target
-from afmc.conditions import Condition
 from afmc.errors import OptionError, TargetError
+from afmc.hardware.conditions import Condition
 from afmc.simulator import reference
 from afmc.simulator.converters import convert_input, convert_output
-from afmc.simulator.device import Device, device_of
 from afmc.simulator.devices import HermesPcm
-from afmc.simulator.layer import pieces_of
-from afmc.simulator.random import Address, generator_at
+from afmc.simulator.devices.base import Device, device_of
+from afmc.simulator.streams import Address, generator_at
+from afmc.simulator.tile_linear import pieces_of
 from afmc.simulator.tiles import Piece, program
 from afmc.targets import Target
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from afmc.simulator.device import Device
+from afmc.simulator.devices.base import Device
 
 
 class NotDerived:

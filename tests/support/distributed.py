@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from afmc.artifact import Artifact
-from afmc.ir import OCTAVES, Distribution, Distributions
+from afmc.program.compiled import Artifact
+from afmc.program.observed import OCTAVES, Distribution, Distributions
 
 
 def with_distributions(artifact: Artifact) -> Artifact:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from afmc.artifact import Artifact
 from afmc.costs import Costs, Efficiency, Figure, OfMatrix, Part, Workload
 from afmc.costs.parts import Where
-from afmc.passes.schedule import Kind, Schedule, Step
+from afmc.costs.schedule import Kind, Schedule, Step
+from afmc.program.compiled import Artifact
 
 
 def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:

@@ -11,7 +11,7 @@ import transformers as hf
 from models import ARCHITECTURES, SIZES, TOKENS, tiny_tokenizer
 
 import afmc
-from afmc.frontends.export import SEQUENCE
+from afmc.frontends.graph.export import SEQUENCE
 
 _OLDER: dict[str, Any] = {
     "vocab_size": 60,

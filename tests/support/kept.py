@@ -14,23 +14,21 @@ from typing import Any
 
 import numpy as np
 
-from afmc import artifact
+from afmc.fit import Rule
 from afmc.inspect import summarise
-from afmc.ir import (
+from afmc.program.folder import PROGRAM, TABLES, write_program
+from afmc.program.model import Matrix, Model, Remainder
+from afmc.program.observed import Routing
+from afmc.program.program import (
     ALLOCATION,
     BLOCK,
     PLACEMENT,
     Allocation,
     Applied,
     Group,
-    Matrix,
-    Model,
     Placing,
     Program,
-    Remainder,
     Replication,
-    Routing,
-    Rule,
     Table,
 )
 from afmc.targets import Target, load_target
@@ -143,13 +141,13 @@ def write(folder: Path, rule: Rule = "parallel") -> Path:
     mapped = program(rule)
     summary = summarise(mapped, target(rule), [])
     measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
-    artifact.write(folder, mapped, target(rule), summary, lambda: measured)
+    write_program(folder, mapped, target(rule), summary, lambda: measured)
     return folder
 
 
 def edit(folder: Path, *path: str | int, to: Any) -> None:
     """Sets one value of program.json."""
-    file = folder / artifact.PROGRAM
+    file = folder / PROGRAM
     data = json.loads(file.read_text())
     place = data
     for key in path[:-1]:
@@ -159,10 +157,10 @@ def edit(folder: Path, *path: str | int, to: Any) -> None:
 
 
 def read_tables(folder: Path) -> dict[str, Table]:
-    with np.load(folder / artifact.TABLES) as stored:
+    with np.load(folder / TABLES) as stored:
         return dict(stored)
 
 
 def write_tables(folder: Path, tables: Mapping[str, Any]) -> None:
-    with (folder / artifact.TABLES).open("wb") as file:
+    with (folder / TABLES).open("wb") as file:
         np.savez(file, **tables)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from afmc.ir import Program
+from afmc.program.program import Program
 
 Block = TypeVar("Block")
 

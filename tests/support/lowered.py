@@ -8,8 +8,8 @@ from models import tiny_model, tiny_tokenizer
 
 import afmc
 from afmc import CompiledModel, load_target
+from afmc.data.text import Text
 from afmc.mlir import lower
-from afmc.text import Text
 
 TEXT = Text("letters", "the quick brown fox jumps over the lazy dog. " * 40)
 NOISY = load_target("afm-512-projected", {"crossbar.rows": 20, "crossbar.columns": 32})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from afmc.ir import Table
+from afmc.program.program import Table
 
 Block = dict[str, int]
 

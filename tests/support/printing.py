@@ -7,7 +7,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from afmc.ir import Program
+from afmc.program.program import Program
 
 
 def lines(program: Program) -> Iterator[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from afmc.ir import Matrix, Model, Program
-from afmc.pipeline import configure, load_passes, run_passes
+from afmc.compiler.pipeline import configure, load_passes, run_passes
+from afmc.program.model import Matrix, Model
+from afmc.program.program import Program
 from afmc.targets import Target, load_target
 
 # name within a layer, rows, columns, the activation that it reads

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from programs import llama, program_of, smollm2
 
-from afmc.ir import Matrix, Program
+from afmc.program.model import Matrix
+from afmc.program.program import Program
 
 
 def gpt2(*, layers: int = 12, hidden: int = 768) -> Program:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from programs import program_of
 
-from afmc.ir import Matrix, Program
+from afmc.program.model import Matrix
+from afmc.program.program import Program
 from afmc.targets import Target, load_target
 
 SIZES = st.one_of(st.integers(1, 40), st.sampled_from([64, 96, 128, 160, 200]))

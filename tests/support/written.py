@@ -7,9 +7,11 @@ from pathlib import Path
 
 from programs import compiled, smollm2
 
-from afmc import artifact
 from afmc.inspect import summarise
-from afmc.ir import Calibration, Program, Remainder
+from afmc.program.folder import write_program
+from afmc.program.model import Remainder
+from afmc.program.observed import Calibration
+from afmc.program.program import Program
 from afmc.targets import load_target
 
 TARGET = load_target("afm-512-projected", {"tile.co_location": "parallel", "system.chips": 20})
@@ -27,5 +29,5 @@ def program() -> Program:
 def write(folder: Path) -> Path:
     mapped = program()
     measured = {"wall_s": 1.0, "peak_rss_mb": 2.0, "stages_s": {}}
-    artifact.write(folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: measured)
+    write_program(folder, mapped, TARGET, summarise(mapped, TARGET, []), lambda: measured)
     return folder

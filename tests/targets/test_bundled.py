@@ -11,7 +11,7 @@ import pytest
 
 import afmc.targets
 from afmc.errors import TargetError
-from afmc.simulator.device import device_of
+from afmc.simulator.devices.base import device_of
 from afmc.targets import (
     Baseline,
     Target,

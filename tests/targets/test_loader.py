@@ -13,7 +13,7 @@ import pytest
 from descriptions import DIGITAL, GOOD, LIGHT, MESH, MODES, OPTICS, SOURCED, changed
 
 from afmc.errors import TargetError
-from afmc.simulator.device import device_of, list_devices
+from afmc.simulator.devices.base import device_of, list_devices
 from afmc.targets import Baseline, Target, list_targets, load_description, load_target, loader
 
 

@@ -16,9 +16,9 @@ from profiles import examples
 from programs import compiled
 from strategies import SETTINGS, programs, targets
 
-from afmc import artifact
 from afmc.inspect import summarise
-from afmc.ir import Program
+from afmc.program.folder import write_program
+from afmc.program.program import Program
 from afmc.targets import Target
 from afmc.verifier import verify
 from afmc.verifier.claims import known_bounds
@@ -35,7 +35,7 @@ def test_whatever_the_passes_make_passes(
     mapped = compiled(shapes, hardware, options)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        artifact.write(out, mapped, hardware, summarise(mapped, hardware, []), dict)
+        write_program(out, mapped, hardware, summarise(mapped, hardware, []), dict)
         report = verify(out)
     assert report.problems == ()
     assert report["cover"].passed and report["co-location"].passed and report["bounds"].passed

@@ -14,7 +14,7 @@ from kept import read_tables, write, write_tables
 from painted import faults
 from profiles import examples
 
-from afmc.ir import Rule
+from afmc.fit import Rule
 from afmc.verifier import verify
 
 FIELDS = {

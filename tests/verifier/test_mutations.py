@@ -15,7 +15,8 @@ import pytest
 from kept import edit, read_tables, write, write_tables
 from numpy.typing import NDArray
 
-from afmc.ir import Rule, Table
+from afmc.fit import Rule
+from afmc.program.program import Table
 from afmc.verifier import verify
 
 Damage = Callable[[Path], None]

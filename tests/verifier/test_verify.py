@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 import afmc
 from afmc.errors import ArtifactError, TargetError
-from afmc.ir import Rule
+from afmc.fit import Rule
 from afmc.testing import verify
 
 VERIFIER = Path(afmc.__file__).parent / "verifier"

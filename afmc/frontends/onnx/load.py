@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
+from afmc.data.samples import Input, Samples, fitted
 from afmc.errors import ModelError
-from afmc.frontends.graph import Graph, tensors_of
-from afmc.frontends.huggingface import Loaded
-from afmc.frontends.matrices import Structure
+from afmc.frontends.graph.matrices import Structure
+from afmc.frontends.loaded import Loaded
+from afmc.frontends.network import Graph, tensors_of
 from afmc.frontends.onnx.file import read, write
 from afmc.frontends.onnx.module import OnnxModule
 from afmc.frontends.onnx.products import Constants, dtype_of, sizes_of
 from afmc.frontends.onnx.structure import find_products, structure_of
-from afmc.samples import Input, Samples, fitted
 
 FILE = "model.onnx"
 """Name of the file that is written."""

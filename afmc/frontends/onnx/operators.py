@@ -20,8 +20,8 @@ from onnx.reference.op_run import OpRun
 from torch import Tensor, nn
 from torch.nn import functional
 
+from afmc.frontends.graph.windows import Windows, fold, unfold
 from afmc.frontends.onnx.products import ONNX_DOMAINS, Product, attributes_of
-from afmc.frontends.windows import Windows, fold, unfold
 
 DOMAIN = "afmc"
 

@@ -11,9 +11,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from afmc.frontends import reasons
-from afmc.frontends.windows import Sizes, Windows, same_padding
-from afmc.ir import Stored
+from afmc.frontends.graph import reasons
+from afmc.frontends.graph.windows import Sizes, Windows, same_padding
+from afmc.program.model import Stored
 
 Array = NDArray[Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import NodeProto
 
-from afmc.frontends import reasons
+from afmc.frontends.graph import reasons
 from afmc.frontends.onnx.products import ONNX_DOMAINS
 
 _RULES = {

@@ -13,8 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from onnx import GraphProto, NodeProto
 
-from afmc.frontends import reasons
-from afmc.frontends.matrices import Row, Structure, remainder_of
+from afmc.frontends.graph import reasons
+from afmc.frontends.graph.matrices import Row, Structure, remainder_of
+from afmc.frontends.graph.upstream import SourceWalk
+from afmc.frontends.graph.windows import Sizes
+from afmc.frontends.graph.work import KINDS, total
 from afmc.frontends.onnx.products import (
     Constants,
     Product,
@@ -23,10 +26,7 @@ from afmc.frontends.onnx.products import (
     product_of,
 )
 from afmc.frontends.onnx.reasons import SUMS, reason
-from afmc.frontends.sources import SourceWalk
-from afmc.frontends.windows import Sizes
-from afmc.frontends.work import KINDS, total
-from afmc.ir import Matrix, Work
+from afmc.program.model import Matrix, Work
 
 LAYER = "torch.nn.modules.linear.Linear"
 

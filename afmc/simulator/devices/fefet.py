@@ -8,7 +8,7 @@ from math import log10
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
+from afmc.simulator.devices.base import Device
 from afmc.simulator.devices.polynomial import add_noise, require_not_negative, require_positive
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afmc.conditions import ROOM_C, format_time
-from afmc.simulator.device import Device
+from afmc.hardware.conditions import ROOM_C, format_time
+from afmc.simulator.devices.base import Device
 from afmc.simulator.devices.polynomial import (
     DAY_S,
     add_noise,

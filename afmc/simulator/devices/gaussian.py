@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
+from afmc.simulator.devices.base import Device
 from afmc.simulator.devices.polynomial import add_noise, require_not_negative, require_positive
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from afmc.conditions import ROOM_C
-from afmc.simulator.device import Device
+from afmc.hardware.conditions import ROOM_C
+from afmc.simulator.devices.base import Device
 from afmc.simulator.devices.polynomial import (
     add_noise,
     normal_like,

@@ -12,8 +12,8 @@ from math import pi
 import torch
 from torch import Tensor
 
-from afmc.conditions import ROOM_C
-from afmc.simulator.device import Device
+from afmc.hardware.conditions import ROOM_C
+from afmc.simulator.devices.base import Device
 from afmc.simulator.devices.polynomial import (
     normal_like,
     require_not_negative,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
 from afmc.simulator.devices import HermesPcm, PcmPolynomial, RramCmo, RramWan2022
+from afmc.simulator.devices.base import Device
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

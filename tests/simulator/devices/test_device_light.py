@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
 from afmc.simulator.devices import MachZehnder, Microring
+from afmc.simulator.devices.base import Device
 
 LINE = torch.linspace(0, 1, 1001, dtype=torch.float64).unsqueeze(1)
 """A column, so that no cell has a neighbour along the last dimension."""

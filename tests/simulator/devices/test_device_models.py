@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from afmc.simulator import devices
-from afmc.simulator.device import Device
 from afmc.simulator.devices import (
     AfmScriptPcm,
     FeFet,
@@ -24,6 +23,7 @@ from afmc.simulator.devices import (
     RramWan2022,
     Sonos,
 )
+from afmc.simulator.devices.base import Device
 
 DAY = 86_400.0
 SIGNED = (AfmScriptPcm, GaussianNoise, RelativeGaussian)

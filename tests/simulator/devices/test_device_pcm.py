@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
 from afmc.simulator.devices import AfmScriptPcm, HermesPcm, PcmPolynomial
+from afmc.simulator.devices.base import Device
 
 DRAWS = 400_000
 HOUR, DAY, YEAR = 3600.0, 86_400.0, 365 * 86_400.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from afmc.simulator.device import Device
 from afmc.simulator.devices import RramCmo, RramMilo, RramWan2022
+from afmc.simulator.devices.base import Device
 
 DAY = 86_400.0
 

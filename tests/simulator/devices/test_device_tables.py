@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from afmc.simulator.device import Device
 from afmc.simulator.devices import (
     HermesPcm,
     PcmPolynomial,
@@ -22,6 +21,7 @@ from afmc.simulator.devices import (
     RramWan2022,
     Sonos,
 )
+from afmc.simulator.devices.base import Device
 
 HOUR, DAY = 3600.0, 86400.0
 DRAWS = 100_000

@@ -1,0 +1,1 @@
+"""From a model and a target to a program."""

@@ -1,0 +1,205 @@
+"""Input ranges from text, for models that bring none along, and where their routers send it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from afmc.errors import OptionError
+from afmc.program.observed import OCTAVES
+
+Drive = tuple[object, ...]
+"""What row drivers are set to, `Matrix.drive`."""
+
+Given = Tensor | tuple[Tensor, ...]
+"""What a module is given: its only input, or all of them."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a range follows from the activations that a matrix reads.
+
+    ``std:K``: K standard deviations, the initialisation of analog foundation models, K = 18
+    (Büchel et al., NeurIPS 2025, released configuration). ``percentile:P``: the P-th percentile of
+    the absolute values; 100 is the largest.
+    """
+
+    kind: Literal["std", "percentile"]
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Method:
+        kind, _, number = text.partition(":")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if kind == "std" and 0 < value < math.inf:
+            return cls("std", value)
+        if kind == "percentile" and 0 < value <= 100:
+            return cls("percentile", value)
+        raise OptionError(
+            f"calibration {text!r} is not 'std:K' with K above 0 or 'percentile:P' with P above 0 "
+            f"and at most 100, for instance std:18 or percentile:99.99."
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a text shows of a model."""
+
+    ranges: Mapping[str, float]
+    """By activation, half width of the input converters' range."""
+    experts: Mapping[str, NDArray[np.int32]]
+    """By experts' module, [tokens, experts of a token]: which ones the router chose."""
+
+
+def look_at(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    experts: Iterable[str],
+    windows: Iterable[Given],
+    method: Method,
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> Seen:
+    """Range of every input that the matrices read, and where the routers send the tokens.
+
+    `readers` maps the name of an activation to the path of one module that reads it; `experts` are
+    paths of modules that are given hidden states and the experts of each token; `windows` are what
+    the module is given, token tensors [batch, sequence] for instance. The statistic is taken over
+    each window and averaged, so that memory is bounded by one window. Rounded to six digits, which
+    is far below what a converter can tell and keeps programs equal between machines.
+    """
+    found: dict[str, list[float]] = {name: [] for name in readers}
+    chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
+
+    def look(name: str, x: Tensor) -> None:
+        found[name].append(_statistic(x.float(), method))
+
+    def note(path: str, of_tokens: Tensor) -> None:
+        chosen[path].append(of_tokens.to(torch.int32))
+
+    looks = [
+        *(_Look(path, 0, partial(look, name)) for name, path in readers.items()),
+        *(_Look(path, 1, partial(note, path)) for path in chosen),
+    ]
+    _watch(module, looks, windows, observe)
+    return Seen(
+        {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v},
+        {path: torch.cat(tables).numpy() for path, tables in chosen.items()},
+    )
+
+
+def mean_squares(
+    module: nn.Module,
+    readers: Mapping[str, str],
+    windows: Iterable[Given],
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> dict[str, Tensor]:
+    """The mean square of every input that the matrices read, [rows], by activation.
+
+    Arguments as for `look_at`. Rounded to eight bits, so that programs are equal between machines.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = dict.fromkeys(readers, 0)
+
+    def look(name: str, x: Tensor) -> None:
+        rows = x.float().reshape(-1, x.shape[-1])
+        sums[name] = sums.get(name, 0.0) + rows.square().sum(dim=0)
+        counts[name] += len(rows)
+
+    looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
+    _watch(module, looks, windows, observe)
+    return {name: _rounded(total / counts[name]) for name, total in sums.items()}
+
+
+def sizes_of_inputs(
+    module: nn.Module,
+    readers: Mapping[Drive, str],
+    ranges: Mapping[Drive, Tensor],
+    windows: Iterable[Given],
+    observe: Callable[[int], None] = lambda tokens: None,
+) -> dict[Drive, Tensor]:
+    """How many values of every input are of which size against their converters' range, as `sizes`
+    counts them, by what row drivers are set to.
+
+    `readers` has the path of one module that reads it, `ranges` half widths, [] or [rows]; other
+    arguments as for `look_at`.
+    """
+    found: dict[Drive, Tensor] = {}
+
+    def look(drive: Drive, x: Tensor) -> None:
+        counts = sizes(x.reshape(-1, x.shape[-1]), ranges[drive]).sum(dim=0)
+        found[drive] = found.get(drive, 0) + counts
+
+    looks = [_Look(path, 0, partial(look, drive)) for drive, path in readers.items()]
+    _watch(module, looks, windows, observe)
+    return found
+
+
+def sizes(values: Tensor, full: Tensor) -> Tensor:
+    """How many values of each row are of which size against full scale, [rows, OCTAVES + 2] for
+    [rows, values]: above it, from there down to more than a half of it, to more than a quarter, and
+    so on, and the rest. `full` broadcasts to the values."""
+    size = values.abs()
+    above = [(size > full * 2.0**-octave).sum(dim=1) for octave in range(OCTAVES + 1)]
+    counts = torch.stack([*above, torch.full_like(above[0], values.shape[1])], dim=1)
+    return counts.diff(dim=1, prepend=torch.zeros_like(counts[:, :1]))
+
+
+def _rounded(x: Tensor) -> Tensor:
+    fraction, exponent = torch.frexp(x)
+    return torch.ldexp((fraction * 2**8).round() / 2**8, exponent)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """At one of the arguments that a module is given."""
+
+    path: str
+    argument: int
+    look: Callable[[Tensor], None]
+
+
+def _watch(
+    module: nn.Module,
+    looks: Iterable[_Look],
+    windows: Iterable[Given],
+    observe: Callable[[int], None],
+) -> None:
+    """Runs the windows and looks at what modules are given."""
+    handles = []
+    for each in looks:
+
+        def hook(_: nn.Module, args: tuple[Tensor, ...], each: _Look = each) -> None:
+            each.look(args[each.argument].detach())
+
+        handles.append(module.get_submodule(each.path).register_forward_pre_hook(hook))
+    try:
+        with torch.inference_mode():
+            for window in windows:
+                inputs = window if isinstance(window, tuple) else (window,)
+                module(*inputs)
+                observe(inputs[0].numel())
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _statistic(x: Tensor, method: Method) -> float:
+    if method.kind == "std":
+        return method.value * float(x.std())
+    magnitudes = x.abs().flatten()
+    rank = max(1, math.ceil(len(magnitudes) * method.value / 100))
+    return float(magnitudes.kthvalue(rank).values)

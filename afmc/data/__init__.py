@@ -1,0 +1,1 @@
+"""Texts and samples that models are calibrated and measured on."""

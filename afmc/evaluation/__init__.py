@@ -1,0 +1,1 @@
+"""How accurate a model is on noisy tiles, against itself in digital arithmetic."""

@@ -1,0 +1,1 @@
+"""A mapping as a configuration of AIHWKIT."""

@@ -1,0 +1,1 @@
+"""A compiled model as a Hugging Face folder with its mapping."""

@@ -1,0 +1,1 @@
+"""A mapping as graphs for Model Explorer."""

@@ -1,0 +1,1 @@
+"""A mapping and its costs as tables: CSV, JSON, JSON lines, Parquet."""

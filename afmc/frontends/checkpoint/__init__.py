@@ -1,0 +1,1 @@
+"""Folders of weights, read without running anything that they bring."""

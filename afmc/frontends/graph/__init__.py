@@ -1,0 +1,1 @@
+"""From an exported graph to its matrices, what reads what, and the work besides."""

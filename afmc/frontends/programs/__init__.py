@@ -1,0 +1,1 @@
+"""Exported programs and modules that are no language model."""

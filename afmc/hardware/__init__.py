@@ -1,0 +1,1 @@
+"""What is true of chips besides their target: conditions, defects, crossbars."""

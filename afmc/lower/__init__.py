@@ -1,0 +1,1 @@
+"""The compiled model as something that runs: the module, or the exported graph, on tiles."""

@@ -1,0 +1,1 @@
+"""The program: everything the compiler decided, as plain data."""

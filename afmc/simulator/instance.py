@@ -1,0 +1,211 @@
+"""One manufactured chip: every draw that is made once, written to the tiles of a program."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from afmc.hardware.conditions import Condition
+from afmc.hardware.defect_map import Crossbar, DefectMap
+from afmc.hardware.defects import Defects
+from afmc.program.model import names_in_tiles
+from afmc.program.program import Program
+from afmc.simulator.correction import Correction
+from afmc.simulator.devices.base import device_of
+from afmc.simulator.faults import Faults
+from afmc.simulator.lines import Lines
+from afmc.simulator.replicas import Tiles, replicas_of
+from afmc.simulator.streams import Address, generator_at
+from afmc.simulator.tiles import FRESH, Piece, program
+from afmc.targets import Target
+
+Weights = Mapping[str, Tensor]
+"""What tiles are to hold, [outputs, inputs], by name in `Tiles`."""
+
+
+# Numbers of a group, a copy and a replica, as in the table of blocks.
+Owner = tuple[int, int, int]
+
+
+def write_instance(
+    program_: Program,
+    target: Target,
+    tiles: Tiles,
+    *,
+    seed: int,
+    instance: int,
+    condition: Condition = FRESH,
+    defects: Defects | None = None,
+) -> None:
+    """Programs one manufactured instance and lets time pass: every draw that is made once.
+
+    `defects` have come up since the program was made for those that it knows. With probes in the
+    condition, columns are measured just after programming and corrected.
+    """
+    writer = _Writer(program_, target, tiles, seed, instance, defects)
+    corrections: dict[tuple[str, int], Correction] = {}
+    if condition.probes:
+        writer.write(FRESH, {})
+        for name, layer in tiles.items():
+            for number, replica in enumerate(replicas_of(layer)):
+                draws = writer.generator(name, number, "probes")
+                corrections[name, number] = replica.measure(condition.probes, draws)
+    writer.write(condition, corrections)
+
+
+class _Writer:
+    """One instance of a program's tiles."""
+
+    def __init__(
+        self,
+        program_: Program,
+        target: Target,
+        tiles: Tiles,
+        seed: int,
+        instance: int,
+        defects: Defects | None,
+    ) -> None:
+        self.program, self.target, self.tiles = program_, target, tiles
+        self.seed, self.instance = seed, instance
+        self.device = device_of(target)
+        self.faults = faults_of(program_, target, defects)
+        self.pieces = pieces_of(program_, target)
+        ideal = {name: layer.ideal for name, layer in tiles.items()}
+        self.maxima = crossbar_maxima(program_, target, ideal, self.pieces)
+        self.place = {
+            (name, replica): pieces[0].address
+            for (group, copy_, replica), pieces in self.pieces.items()
+            for name in members_of(program_, group, copy_)
+        }
+
+    def generator(self, layer: str, replica: int, purpose: str) -> torch.Generator:
+        """For draws that belong to a replica of a layer as a whole, at its first block."""
+        place = self.place[layer, replica]
+        return generator_at(self.seed, self.instance, place, f"{purpose} {layer}")
+
+    def write(
+        self, condition: Condition, corrections: Mapping[tuple[str, int], Correction]
+    ) -> None:
+        """All replicas of all copies of all groups, the largest first, one a core at a time."""
+        largest_first = sorted(self.pieces, key=lambda which: -len(self.pieces[which]))
+        cores = torch.get_num_threads()
+
+        def write(owner: Owner) -> None:
+            self._write(owner, condition, corrections)
+
+        try:
+            # Blocks are too small to share: each thread works by itself, on a replica.
+            with ThreadPoolExecutor(cores, "tiles", torch.set_num_threads, (1,)) as pool:
+                deque(pool.map(write, largest_first), maxlen=0)
+        finally:
+            torch.set_num_threads(cores)
+
+    def _write(
+        self,
+        owner: Owner,
+        condition: Condition,
+        corrections: Mapping[tuple[str, int], Correction],
+    ) -> None:
+        group, copy_, replica = owner
+        names = members_of(self.program, group, copy_)
+        layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
+        written = program(
+            side_by_side([layer.ideal for _, layer in layers]),
+            self.pieces[owner],
+            self.target,
+            self.device,
+            seed=self.seed,
+            instance=self.instance,
+            condition=condition,
+            crossbar_max=self.maxima,
+            faults=self.faults,
+        )
+        first = 0
+        for name, layer in layers:
+            last = first + layer.out_features
+            part = written.columns(slice(first, last))
+            # Not by the correction: with and without it the same noise is read.
+            moment = f"{condition.at_s!r} {condition.temperature_C!r}"
+            reads = self.generator(name, replica, f"reads {moment}")
+            layer.write(part, reads, corrections.get((name, replica)))
+            first = last
+
+
+def members_of(program_: Program, group: int, copy_: int) -> list[str]:
+    """Names in `Tiles` of the layers that share the blocks of a group's copy."""
+    members = program_.groups[group].members
+    return [names_in_tiles(program_.matrix(member))[copy_] for member in members]
+
+
+def side_by_side(weights: list[Tensor]) -> Tensor:
+    """[cols, rows]: what tiles that several layers share are to hold."""
+    return weights[0] if len(weights) == 1 else torch.cat(weights)
+
+
+def faults_of(program_: Program, target: Target, new: Defects | None = None) -> Faults:
+    """The stuck cells that a program was made for, and those that came up since."""
+    device = device_of(target)
+    cells = len(target.device.cells(1 if device is None else device.devices))
+    pair = program_.repair is not None and "pair" in program_.repair.methods
+    return Faults(target, cells, program_.defects, new, pair=pair)
+
+
+def pieces_of(program_: Program, target: Target) -> dict[Owner, list[Piece]]:
+    """The pieces of every replica of every copy of a group, from the tables."""
+    placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
+    blocks = program_.blocks[placed["block"]]
+    lines_of = _lines_of(program_, target)
+    pieces: dict[Owner, list[Piece]] = {}
+    for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
+        group, copy_, replica, row, col, rows, cols = block
+        address, order = Address(*place[1:]), None
+        crossbar = (address.chip, address.tile, address.tier)
+        lines = lines_of(crossbar)
+        if lines is not None:
+            order = Lines(
+                lines[0][address.row : address.row + rows],
+                lines[1][address.col : address.col + cols],
+            )
+            first = (int(order.rows.min()), int(order.cols.min()))
+            address = Address(*crossbar, *first)
+        piece = Piece(row, col, rows, cols, address, order)
+        pieces.setdefault((group, copy_, replica), []).append(piece)
+    return pieces
+
+
+def _lines_of(
+    program_: Program, target: Target
+) -> Callable[[Crossbar], tuple[NDArray[np.int32], NDArray[np.int32]] | None]:
+    """The physical rows and columns of a crossbar, in the order in which it is filled; None for
+    all of them as they are."""
+    if program_.defects is None:
+        return lambda crossbar: None
+    broken, order_of = DefectMap(program_.defects, target), program_.order_of
+
+    @cache
+    def lines_of(crossbar: Crossbar) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
+        return order_of.get(crossbar) or broken.live_lines(crossbar)
+
+    return lines_of
+
+
+def crossbar_maxima(
+    program_: Program, target: Target, weights: Weights, pieces: Mapping[Owner, list[Piece]]
+) -> dict[Crossbar, float] | None:
+    """The largest weight on each crossbar, where the target scales by the crossbar."""
+    if target.device.scale == "column" and target.output.range == "column":
+        return None
+    maxima: dict[Crossbar, float] = {}
+    for (group, copy_, _), mine in pieces.items():
+        weight = side_by_side([weights[name] for name in members_of(program_, group, copy_)])
+        for piece in mine:
+            largest = float(piece.of(weight).abs().amax())
+            maxima[piece.crossbar] = max(maxima.get(piece.crossbar, 0.0), largest)
+    return maxima

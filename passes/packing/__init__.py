@@ -1,0 +1,1 @@
+"""Blocks into as few tiles as can be proven."""

@@ -1,0 +1,1 @@
+"""Tiles onto chips."""
