@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command_line import run
 from graphs import digits, images, onnxruntime_says
+from in_process import run
 from torch.export import Dim
 
 import afmc

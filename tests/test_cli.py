@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import Ran, run
 from compiled_once import Shared
+from in_process import Ran, run
 from jsonschema import Draft202012Validator
 from models import tiny_model, tiny_tokenizer
 

@@ -19,8 +19,8 @@ from strategies import SETTINGS, programs, targets
 
 from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import AfmcError, OptionError
-from afmc.export import ENDINGS, export, mapping_schema
-from afmc.export.tables import mapping, table
+from afmc.export import ENDINGS, export, mapping, mapping_schema
+from afmc.export.tables import table
 from afmc.export.tables.mapping import COLUMNS
 from afmc.program.program import Group, Program
 from afmc.targets import Target

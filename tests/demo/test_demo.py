@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import run
+from in_process import run
 from robustness import measure
 from safetensors import safe_open
 
