@@ -35,15 +35,16 @@ def off(model: afmc.CompiledModel, block: int) -> Defects:
     return Defects(np.array([where], dtype=DEFECT), name=f"block {block}")
 
 
-def test_maps_of_defects_that_are_gone_are_not_taken_for_new_ones(
-    model: afmc.CompiledModel,
-) -> None:
-    """Each map goes before the next one is made, which may then be where it was in memory."""
-    wanted = [logits(model.without_noise(), off(model, block)) for block in range(4)]
-    assert not any(torch.equal(wanted[0], other) for other in wanted[1:])
-    for block, expected in enumerate(wanted):
-        assert torch.equal(logits(model, off(model, block)), expected)
-    assert not torch.equal(logits(model), wanted[-1])
+def test_what_is_written_holds_its_map_of_defects(model: afmc.CompiledModel) -> None:
+    """As long as it is held no other map can get its place in memory, and with that its `id`."""
+    first, second = off(model, 0), off(model, 1)
+    with_first, with_second = logits(model, first), logits(model, second)
+    assert not torch.equal(with_first, with_second)
+    assert torch.equal(logits(model, first), with_first)
+    assert not torch.equal(logits(model), with_first)
+    written = model.on_tiles.write(defects=second)
+    assert written.defects is second
+    assert model.on_tiles.write(defects=off(model, 1)) is not written
 
 
 def test_twins_have_the_graph_too(model: afmc.CompiledModel) -> None:
