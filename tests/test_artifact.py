@@ -114,7 +114,7 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         from pathlib import Path
         sys.path[:0] = sys.argv[2:]
         from written import write
-        import afmc.files
+        import afmc.common.files
         afmc.common.files._take_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         write(Path(sys.argv[1]) / "out")
         """

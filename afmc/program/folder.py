@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.common.files import check_folder, put_back, written_folder
-from afmc.common.manifest import NAME, Made
+from afmc.common.manifest import NAME, Made, Manifest, read_manifest
+from afmc.common.unchanged import difference, difference_within
 from afmc.common.unfinished import is_unfinished
 from afmc.common.version import VERSION
 from afmc.errors import ArtifactError, OptionError
@@ -213,7 +214,49 @@ def read_program(directory: Path) -> Artifact:
     broken = next(problems(program, target), None)
     if broken:
         raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
+    _check_unchanged(directory, program, target)
     return Artifact(program, target, levers, measured, version)
+
+
+def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
+    """Raises ArtifactError unless what was read is what the manifest lists."""
+    manifest = _manifest(directory)
+    if manifest.made != (made := made_of("compile", program.model.name, target)):
+        raise ArtifactError(
+            f"{directory / NAME} is of {manifest.made}, but {PROGRAM} is {made}; compile again."
+        )
+    read = [PROGRAM, TABLES, MEASURED, *([ROUTING] if program.routing is not None else [])]
+    try:
+        reason = difference(directory, manifest, read)
+    except OSError as error:
+        raise ArtifactError(f"{directory} cannot be read: {error.strerror}.") from error
+    if reason:
+        raise ArtifactError(f"{reason}; compile again.")
+
+
+def check_model(directory: Path, log: Callable[[str], None] = lambda line: None) -> Path:
+    """The folder of the model in a compile, with every file as it was saved and no other.
+
+    Large files are hashed once, and `log` is called before. Raises ArtifactError in one sentence.
+    """
+    folder = directory / MODEL_FOLDER
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is missing; compile again.")
+    try:
+        reason = difference_within(directory, _manifest(directory), MODEL_FOLDER, log)
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be read: {error.strerror}.") from error
+    if reason:
+        remedy = "remove it" if reason.endswith(f"is not in {NAME}") else "compile again"
+        raise ArtifactError(f"{reason}; {remedy}.")
+    return folder
+
+
+def _manifest(directory: Path) -> Manifest:
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise ArtifactError(f"{directory / NAME} is damaged; compile again.")
+    return manifest
 
 
 def require_weights(program: Program, purpose: str) -> None:
