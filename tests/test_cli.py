@@ -578,7 +578,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
      "exist."),
     (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
-     "file of arrays of integers."),
+     "file of arrays of integers (File is not a zip file)."),
     (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
      "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
@@ -678,8 +678,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      f"-o, or replace it with --force."),
     (("report", f"tiny.{AFM}", "--validation", "none.json"), "the validation none.json cannot be "
      "read: No such file or directory."),
-    (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON; "
-     "make it with 'afmc validate DIR --json > text.txt'."),
+    (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON "
+     "(Expecting value: line 1 column 1 (char 0)); make it with "
+     "'afmc validate DIR --json > text.txt'."),
     (("report", f"tiny.{AFM}", "--validation", "config.json"), "the validation config.json is not "
      "what 'afmc validate DIR --json' prints."),
     (("report", f"tiny.{AFM}", "--validation", "other.json"), "the validation other.json is of "
