@@ -305,20 +305,21 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     right = afmc("verify", f"tiny.{AFM}")
     assert right.returncode == 0 and right.stderr == ""
     assert right.stdout.splitlines()[-1] == (
-        f"tiny.{AFM} on {AFM}: 22 checks, 20 passed, 0 failed, 2 skipped."
+        f"tiny.{AFM} on {AFM}: 24 checks, 22 passed, 0 failed, 2 skipped."
     )
     assert "summary: not verified: blocks_moved, bound_is_over" in right.stdout
     data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
-    assert data["passed"] and len(data["checks"]) == 22
+    assert data["passed"] and len(data["checks"]) == 24
 
     shutil.copytree(workplace / f"tiny.{AFM}", workplace / "wrong")
     program = workplace / "wrong" / "program.json"
     program.write_text(program.read_text().replace('"tiles_used": 68', '"tiles_used": 67'))
     wrong = afmc("verify", "wrong")
     assert wrong.returncode == 1 and wrong.stderr == ""
-    assert wrong.stdout.splitlines()[-2:] == [
+    assert wrong.stdout.splitlines()[-3:] == [
+        "WRONG, unchanged: 'program.json' has another SHA-256 than in afmc_manifest.json.",
         "WRONG, summary: summary.tiles_used is 67, but 68 is what follows.",
-        f"wrong on {AFM}: 22 checks, 19 passed, 1 failed, 2 skipped.",
+        f"wrong on {AFM}: 24 checks, 20 passed, 2 failed, 2 skipped.",
     ]
     as_json = afmc("verify", "wrong", "--json")
     assert as_json.returncode == 1 and not json.loads(as_json.stdout)["passed"]

@@ -308,7 +308,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _check_measured(path: Path, measured: Mapping[str, Any]) -> None:
     """Raises ArtifactError unless it has seconds, also by stage, and megabytes."""
     stages = measured.get("stages_s")
-    numbers = [measured.get("wall_s"), measured.get("peak_rss_mb")]
+    numbers: list[Any] = [measured.get("wall_s"), measured.get("peak_rss_mb")]
     if isinstance(stages, dict):
         numbers += stages.values()
     whole = all(type(each) in (int, float) and 0 <= each < 1e15 for each in numbers)

@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ HOSTILE: list[tuple[bytes, str]] = [
 
 
 def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         "a": np.arange(6).reshape(2, 3),
         "f": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
         "s": STRUCTURED,
@@ -82,7 +83,7 @@ def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
         "text": np.array(["a", "bc"]),
     }
     for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "x.npz", **arrays)  # type: ignore[operator]
+        save(tmp_path / "x.npz", **arrays)
         found = read_arrays(tmp_path / "x.npz")
         assert list(found) == list(arrays)
         for name, array in arrays.items():

@@ -105,7 +105,7 @@ def program(rule: Rule) -> Program:
     for (tile, _, _), uses in zip(layout, USES, strict=True):
         load[tile // 2] += uses
     turns, mean_turns = (3, 2.0) if rule == "serial" else (1, 1.0)
-    bounds = {"blocks": 9} if rule == "exclusive" else {"area": 3, "solver": 2}
+    bounds = {"blocks": 9} if rule == "exclusive" else {"area": 3, "set cover": 2}
     lower = max(bounds.values())
     return Program(
         model=Model("kept", "Kept", "0" * 64, sum(m.weights for m in MATRICES) + 6 + 7, True),
