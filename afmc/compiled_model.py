@@ -31,7 +31,14 @@ from afmc.inspect import inspect_json, summarise
 from afmc.lower.graph import save_graph
 from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
 from afmc.program.compiled import Artifact
-from afmc.program.folder import GRAPH, MODEL_FOLDER, read_program, require_weights, write_program
+from afmc.program.folder import (
+    GRAPH,
+    MODEL_FOLDER,
+    check_model,
+    read_program,
+    require_weights,
+    write_program,
+)
 from afmc.program.program import Program
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
@@ -333,13 +340,18 @@ class CompiledModel:
         return directory
 
 
-def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:
-    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
+def load(
+    directory: str | Path, *, trust_remote_code: bool = False, progress: Progress = silent
+) -> CompiledModel:
+    """A compiled model from disk, as it was written.
+
+    Raises ArtifactError where a file of it was changed, or ModelError, in one sentence.
+    """
     directory = Path(directory)
     kept = read_program(directory)
     loaded = None
     if not kept.program.model.shapes_only:
-        loaded = _load_saved(directory, trust_remote_code)
+        loaded = _load_saved(directory, trust_remote_code, progress)
     return CompiledModel(
         kept.program,
         kept.target,
@@ -350,8 +362,8 @@ def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledM
     )
 
 
-def _load_saved(directory: Path, trust_remote_code: bool) -> Loaded:
-    folder = (directory / MODEL_FOLDER).absolute()
+def _load_saved(directory: Path, trust_remote_code: bool, progress: Progress) -> Loaded:
+    folder = check_model(directory, lambda line: progress(line, 0, 0)).absolute()
     files = (folder / name for name in _GRAPH_FILES)
     place = next((file for file in files if file.is_file()), folder)
     if place == folder and not (folder / "config.json").is_file():

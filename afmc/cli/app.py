@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from afmc.cli import targets
+from afmc.cli import output, targets
 from afmc.cli.compare import compare
 from afmc.cli.compile import compile
 from afmc.cli.costs import costs
@@ -58,10 +60,16 @@ def root(
 
 def main() -> None:
     """Runs a command. The user's mistakes are one sentence on stderr and exit status 2."""
+    if sys.stdout is None:
+        output.error("the standard output is closed: give one, for instance /dev/null.")
+        sys.exit(2)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except AfmcError as error:
-        print(f"error: {error}", file=sys.stderr)
+        output.error(str(error))
         sys.exit(2)
     except MemoryError:
         print("error: this takes more memory than the machine has.", file=sys.stderr)
@@ -69,3 +77,9 @@ def main() -> None:
     except BrokenPipeError:  # the reader, `head` for instance, has seen enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG):
+            raise
+        output.error(f"the standard output cannot be written: {error.strerror}.")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still has to write
+        sys.exit(2)

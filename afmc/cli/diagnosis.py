@@ -7,9 +7,9 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from afmc.common.cache import cache_dir
 from afmc.common.version import VERSION
 from afmc.demo import MODELS
-from afmc.frontends.cache import cache_dir
 from afmc.frontends.find import PACKAGED
 from afmc.program.program import SCHEMA_VERSION
 from afmc.targets import list_targets

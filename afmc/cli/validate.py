@@ -117,7 +117,7 @@ def validate(
         from afmc.cli.validation_tables import render, render_classification
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code)
+        model = load(directory, trust_remote_code=trust_remote_code, progress=progress)
         if overrides:
             model = model.on(overrides)
         if without_noise:
