@@ -34,7 +34,7 @@ from afmc.inspect import (
 from afmc.inspect.picture import draw
 from afmc.inspect.selection import select
 from afmc.program.compiled import Artifact
-from afmc.program.layout import parts_of
+from afmc.program.layout import layout_of
 from afmc.program.model import Matrix
 from afmc.program.program import LINE, ORDER, Program
 from afmc.targets import Target
@@ -217,7 +217,7 @@ def test_parts_cover_every_matrix_once(
     program: Program, target: Target, options: dict[str, Any]
 ) -> None:
     mapped = run_passes(program, target, configure(load_passes(), options))
-    parts = parts_of(mapped, mapped.matrices)
+    parts = layout_of(mapped, target).parts
     assert set(parts["block"].tolist()) == set(range(len(mapped.blocks)))
     for index, matrix in enumerate(mapped.matrices):
         mine = parts[parts["matrix"] == index]

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 
-from afmc.program.layout import crossbars_of
+from afmc.program.layout import layout_of
 from afmc.program.model import Remainder
 from afmc.program.program import Program, Table
 from afmc.targets import Target
@@ -28,7 +28,7 @@ def kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     each = number_of[program.blocks["group"][program.placements["block"]]]
     by_kind = np.argsort(each, kind="stable")
     ends = np.cumsum(np.bincount(each, minlength=len(members)))
-    of_kind = np.split(crossbars_of(program, target)[by_kind], ends[:-1])
+    of_kind = np.split(layout_of(program, target).crossbars[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
     for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
         used = int(np.count_nonzero(np.bincount(mine)))

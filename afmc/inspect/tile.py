@@ -13,7 +13,7 @@ from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.inspect.layer import span
 from afmc.inspect.picture import draw, letters
 from afmc.inspect.tables import Listing, count, facts
-from afmc.program.layout import parts_on
+from afmc.program.layout import layout_of
 from afmc.program.program import SCHEMA_VERSION, Program
 from afmc.targets import Target
 
@@ -27,14 +27,12 @@ def tile_json(artifact: Artifact, place: str) -> dict[str, Any]:
     """``inspect --tile CHIP/TILE[/TIER] --json``: every crossbar that is asked for."""
     program, target = artifact.program, artifact.target
     chip, tile, tier = _parse(program, target, place)
-    found = program.placements
-    here = np.flatnonzero((found["chip"] == chip) & (found["tile"] == tile))
+    layout = layout_of(program, target)
     if tier is not None:
         tiers = [tier]
-        here = here[found["tier"][here] == tier]
     else:
-        tiers = np.unique(found["tier"][here]).tolist() or [0]
-    parts = parts_on(program, found[here])
+        of_tile = (program.placements["chip"] == chip) & (program.placements["tile"] == tile)
+        tiers = np.unique(program.placements["tier"][of_tile]).tolist() or [0]
     return {
         "schema_version": SCHEMA_VERSION,
         "model": program.model.name,
@@ -43,7 +41,7 @@ def tile_json(artifact: Artifact, place: str) -> dict[str, Any]:
         "tile": tile,
         "tiers": target.tile.tiers,
         "crossbars": [
-            _crossbar(program, target, (chip, tile, each), parts[parts["tier"] == each])
+            _crossbar(program, target, (chip, tile, each), layout.on((chip, tile, each)))
             for each in tiers
         ],
     }
@@ -56,7 +54,7 @@ def _parse(program: Program, target: Target, place: str) -> tuple[int, int, int 
             f"--tile {place!r} is not CHIP/TILE or CHIP/TILE/TIER, for instance 0/12 or 0/12/3."
         )
     chip, tile, *rest = map(int, place.split("/"))
-    used = int(program.placements["chip"].max(initial=-1)) + 1
+    used = layout_of(program, target).chips
     chips = target.system.chips
     if chip >= (used if chips is None else chips):
         has = f"{program.model.name} uses" if chips is None else "the system has"

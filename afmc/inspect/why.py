@@ -17,7 +17,7 @@ from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
 from afmc.inspect.tables import count, facts, listed
 from afmc.passes.cutting.cuts import STYLES, cut
-from afmc.program.layout import crossbars_of, sorted_set
+from afmc.program.layout import layout_of, sorted_set
 from afmc.program.model import ONE, Matrix, matches
 from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
 from afmc.targets import Target
@@ -89,7 +89,7 @@ class _Explainer:
         if reason is not None:
             yield "digital", f"{reason}."
         else:
-            number = self._group_of[matrix.name]
+            number = layout_of(self.program, self.target).group_of[matrix.name]
             yield "analog", self._analog(matrix)
             yield self._merge(matrix, self.program.groups[number], called)
             yield "cut", self._cut(number)
@@ -101,14 +101,6 @@ class _Explainer:
         for lever in self.levers:
             if self._is_about(lever, matrix):
                 yield "lever", f"{lever}."
-
-    @cached_property
-    def _group_of(self) -> dict[str, int]:
-        return {
-            member: number
-            for number, group in enumerate(self.program.groups)
-            for member in group.members
-        }
 
     @cached_property
     def _options(self) -> dict[str, dict[str, Any]]:
@@ -252,7 +244,7 @@ class _Explainer:
         """Crossbars that several groups are on, each with each of them."""
         groups = len(self.program.groups)
         of_place = self.program.blocks["group"][self.program.placements["block"]]
-        pairs = sorted_set(crossbars_of(self.program, self.target) * groups + of_place)
+        pairs = sorted_set(layout_of(self.program, self.target).crossbars * groups + of_place)
         crossbar, group = divmod(pairs, groups)
         alone = np.ones(len(pairs), np.bool_)
         same = crossbar[1:] == crossbar[:-1]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.program.layout import chips_used
 from afmc.program.program import Program, Table
 from afmc.report.names import Kinds, layer_of
 from afmc.report.pack import runs, steps
@@ -109,7 +110,7 @@ class _Held:
         self.square = self.weights * _squares(program, error)[self.group]
         """Of the relative error, times the weights that it counts for."""
         self.chip = placed["chip"].astype(np.int64)
-        self.chips = int(self.chip.max(initial=-1)) + 1
+        self.chips = chips_used(placed)
         self.tile = self.chip * target.chip.tiles + placed["tile"]
         new = np.diff(self.tile, prepend=-1) != 0
         self.starts = np.flatnonzero(new)

@@ -22,6 +22,7 @@ from afmc.export.aihwkit.notes import notes_on
 from afmc.export.exported import Exported
 from afmc.program.compiled import Artifact
 from afmc.program.folder import read_program
+from afmc.program.layout import layout_of
 from afmc.targets import Target
 
 CONFIGURATION = Kind(
@@ -42,7 +43,7 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
         raise OptionError(f"-o {file}: name a file that ends in .py, as AIHWKIT is configured.")
     check_file(file, CONFIGURATION)
     kept = read_program(Path(directory))
-    layers, elsewhere = layers_of(kept.program)
+    layers, elsewhere = layers_of(layout_of(kept.program, kept.target))
     if not layers:
         raise OptionError(
             f"{kept.program.model.name} has no matrix on tiles in a layer that AIHWKIT has: it has "

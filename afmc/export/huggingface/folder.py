@@ -36,6 +36,7 @@ from afmc.frontends.huggingface.stored import stored_pieces
 from afmc.hardware.defect_map import DefectMap
 from afmc.program.compiled import Artifact
 from afmc.program.folder import PROGRAM, made_of, read_program, require_weights
+from afmc.program.layout import layout_of
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 
@@ -69,7 +70,7 @@ def export_huggingface(
     made = made_of("Hugging Face folder", kept.program.model.name, kept.target)
     check_folder(folder, made, (MAPPING, _CONFIG), force=force)
     pieces = stored_pieces(model, kept.program.analog)
-    table = tensor_table(kept.program, pieces)
+    table = tensor_table(layout_of(kept.program, kept.target), pieces)
     with written_folder(folder, made, VERSION, force=force) as unfinished:
         for file in sorted(model.iterdir()):
             if file.is_file():
