@@ -16,10 +16,10 @@ from afmc.errors import AfmcError, CapacityError, OptionError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
-    ToJson = Callable[[Artifact, str], dict[str, Any]]
-    Render = Callable[[Artifact, str, int], RenderableType]
+    ToJson = Callable[[CompiledProgram, str], dict[str, Any]]
+    Render = Callable[[CompiledProgram, str, int], RenderableType]
 
 app = typer.Typer(
     name="afmc",
@@ -264,7 +264,7 @@ def compile(
             raise
         progress("save", 0, 0)
         result.save(directory, force=force)
-    kept = result.as_artifact()
+    kept = result.compiled_program
     if json:
         output.print_json(inspect_json(kept))
     else:

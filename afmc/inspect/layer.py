@@ -11,28 +11,28 @@ import numpy as np
 from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
 from afmc.inspect.tables import Listing, count, facts, listed
-from afmc.program.layout import Layout, layout_of, sorted_set
+from afmc.program.layout import Layout, sorted_set
 from afmc.program.model import Matrix
 from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 MOST_BLOCKS = 10_000  # in JSON; `afmc export` has all
 PLACE = ("chip", "tile", "tier")
 
 
-def layer_json(artifact: Artifact, name: str) -> dict[str, Any]:
+def layer_json(compiled: CompiledProgram, name: str) -> dict[str, Any]:
     """``inspect --layer NAME --json``: the matrices of that name, at most `MOST_BLOCKS` blocks."""
-    return _layer(artifact, name, MOST_BLOCKS)
+    return _layer(compiled, name, MOST_BLOCKS)
 
 
-def _layer(artifact: Artifact, name: str, most: int) -> dict[str, Any]:
-    program, target = artifact.program, artifact.target
+def _layer(compiled: CompiledProgram, name: str, most: int) -> dict[str, Any]:
+    program, target = compiled.program, compiled.target
     matrices = select(program, name, "--layer")
-    layout = layout_of(program, target)
+    layout = compiled.layout
     parts = layout.of_all([matrix.name for matrix in matrices])
     rows = list(_matrices(program, layout, matrices, parts))
     return {
@@ -157,18 +157,17 @@ def _neighbours(
     ]
 
 
-def render_layer(artifact: Artifact, name: str, lines: int) -> RenderableType:
+def render_layer(compiled: CompiledProgram, name: str, lines: int) -> RenderableType:
     """The same for a person, no table longer than so many lines."""
     from rich.console import Group as Several
 
-    found = _layer(artifact, name, lines)
+    found = _layer(compiled, name, lines)
     matrices, total = found["matrices"], found["blocks_total"]
     analog = [row for row in matrices if row["side"] == "analog"]
     parts: list[RenderableType] = [facts(_facts(found, analog)), _table(matrices, lines)]
     if total:
         fits = sum(row["blocks"] for row in analog) <= lines
-        layout = layout_of(artifact.program, artifact.target)
-        parts.append(_blocks(found, layout) if fits else _by_chip(found, lines))
+        parts.append(_blocks(found, compiled.layout) if fits else _by_chip(found, lines))
     return Several(*parts)
 
 

@@ -6,20 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from afmc.program.layout import layout_of, sorted_set
+from afmc.program.compiled import CompiledProgram
+from afmc.program.layout import sorted_set
 from afmc.program.model import Matrix, largest_over
-from afmc.program.program import Program
-from afmc.targets import Target
 
 Fact = str | int | Sequence[int] | Sequence[float]
 
 
-def facts_of(matrix: Matrix, program: Program, target: Target) -> dict[str, Fact]:
+def facts_of(matrix: Matrix, compiled: CompiledProgram) -> dict[str, Fact]:
     """By name of the attribute. What is not so, or not known, is left out.
 
     The names are part of the format, as the README has them.
     """
-    layout = layout_of(program, target)
+    layout, target = compiled.layout, compiled.target
     parts = layout.of(matrix.name)
     first = parts[(parts["copy"] == 0) & (parts["replica"] == 0)]
     slices = np.unique(first[["row", "rows"]])
@@ -27,7 +26,7 @@ def facts_of(matrix: Matrix, program: Program, target: Target) -> dict[str, Fact
         "matrix": matrix.name,
         "rows": matrix.rows,
         "cols": matrix.cols,
-        "group": program.groups[layout.group_of[matrix.name]].name,
+        "group": compiled.program.groups[layout.group_of[matrix.name]].name,
         "first_column": layout.first_column[matrix.name],
         "row_slices": slices["rows"].tolist(),
         "blocks": len(parts),

@@ -18,7 +18,7 @@ from afmc.program.trained_for import notes
 from afmc.targets import Target
 
 if TYPE_CHECKING:
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 
 # How the frontend ends the reason of a product that could go to tiles one day.
@@ -185,16 +185,16 @@ def _defects(program: Program, target: Target) -> dict[str, Any] | None:
     }
 
 
-def inspect_json(artifact: Artifact) -> dict[str, Any]:
+def inspect_json(compiled: CompiledProgram) -> dict[str, Any]:
     """``inspect --json`` and ``compile --json``: the summary, and what was measured compiling."""
-    program = artifact.program
+    program = compiled.program
     assert program.digital is not None
     return {
         "schema_version": SCHEMA_VERSION,
-        **summarise(program, artifact.target, artifact.levers),
-        "wall_s": artifact.measured["wall_s"],
-        "peak_rss_mb": artifact.measured["peak_rss_mb"],
-        "stages_s": artifact.measured["stages_s"],
+        **compiled.summary,
+        "wall_s": compiled.measured["wall_s"],
+        "peak_rss_mb": compiled.measured["peak_rss_mb"],
+        "stages_s": compiled.measured["stages_s"],
         "passes": [{"name": a.name, "options": dict(a.options)} for a in program.applied],
         "digital": dict(program.digital),
         "remainder": [

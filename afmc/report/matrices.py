@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.common.numbers import nanojoules, percent, short
-from afmc.program.layout import layout_of, sorted_set
+from afmc.program.compiled import CompiledProgram
+from afmc.program.layout import sorted_set
 from afmc.program.model import Matrix
-from afmc.program.program import Group, Program
+from afmc.program.program import Group
 from afmc.report.names import Kinds
-from afmc.targets import Target
 
 LISTED = 3_000
 """Matrices that the page lists one by one, at most."""
@@ -84,9 +84,10 @@ class Listing:
 
 
 def list_matrices(
-    program: Program, target: Target, kinds: Kinds, figures: Sequence[Figure] = ()
+    compiled: CompiledProgram, kinds: Kinds, figures: Sequence[Figure] = ()
 ) -> Listing:
-    digital, held = program.digital or {}, _held(program, target)
+    program, target = compiled.program, compiled.target
+    digital, held = program.digital or {}, _held(compiled)
     size = target.crossbar.rows * target.crossbar.columns
     rows, alike = [], dict[tuple[Any, ...], list[int]]()
     for index, matrix in enumerate(program.matrices):
@@ -147,9 +148,9 @@ def list_matrices(
     return Listing(rows, summed, kind_of_row)
 
 
-def _held(program: Program, target: Target) -> dict[str, _Held]:
+def _held(compiled: CompiledProgram) -> dict[str, _Held]:
     """What each analog matrix takes, by name."""
-    layout, found = layout_of(program, target), {}
+    program, layout, found = compiled.program, compiled.layout, {}
     crossbars = layout.crossbar_of(layout.parts)
     for group in program.groups:
         for name in group.members:
