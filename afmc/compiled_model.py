@@ -27,10 +27,10 @@ from afmc.frontends.load import load_source
 from afmc.frontends.loaded import Loaded
 from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
-from afmc.inspect import inspect_json, summarise
+from afmc.inspect import inspect_json
 from afmc.lower.graph import save_graph
 from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
     GRAPH,
     MODEL_FOLDER,
@@ -88,15 +88,17 @@ class CompiledModel:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        return summarise(self.program, self.target, self.levers)
+        return dict(self.compiled_program.summary)
 
     def inspect(self) -> dict[str, Any]:
         """The figures of ``afmc inspect --json``."""
-        return inspect_json(self.as_artifact())
+        return inspect_json(self.compiled_program)
 
-    def as_artifact(self) -> Artifact:
+    @property
+    def compiled_program(self) -> CompiledProgram:
+        """Everything but tensors: what inspect, compare, report and export read."""
         measured = self._measured or self._clock_json()
-        return Artifact(self.program, self.target, self.levers, measured, self._afmc_version)
+        return CompiledProgram(self.program, self.target, self.levers, measured, self._afmc_version)
 
     def _clock_json(self) -> dict[str, Any]:
         return self._clock.to_json({"torch": torch.__version__, "threads": torch.get_num_threads()})
@@ -116,7 +118,7 @@ class CompiledModel:
         check_page(Path(path))
         given = [each.to_json() if isinstance(each, Validation) else each for each in validations]
         costs = [estimate(self.program, self.target, each) for each in workloads]
-        return write_page(Path(path), render(self.as_artifact(), costs, given))
+        return write_page(Path(path), render(self.compiled_program, costs, given))
 
     # on tiles
 
@@ -358,7 +360,7 @@ def load(
         loaded,
         kept.levers,
         measured=kept.measured,
-        afmc_version=kept.afmc_version,
+        afmc_version=kept.version,
     )
 
 

@@ -194,7 +194,7 @@ def compile(
             raise
         progress("save", 0, 0)
         result.save(directory, force=force)
-    kept = result.as_artifact()
+    kept = result.compiled_program
     if json:
         output.print_json(inspect_json(kept))
     else:

@@ -14,10 +14,10 @@ from afmc.errors import OptionError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
-    ToJson = Callable[[Artifact, str], dict[str, Any]]
-    Render = Callable[[Artifact, str, int], RenderableType]
+    ToJson = Callable[[CompiledProgram, str], dict[str, Any]]
+    Render = Callable[[CompiledProgram, str, int], RenderableType]
 
 
 def inspect(
