@@ -136,58 +136,45 @@ def compile(
     """
     from afmc.cli.settings import parse_settings
     from afmc.common.files import kept_beside
+    from afmc.compiler.options import Options
+    from afmc.compiler.pipeline import load_passes
     from afmc.data.samples import read_samples
     from afmc.data.text import read_text
     from afmc.frontends.find import resolve
-    from afmc.hardware.defects import gather_defects
     from afmc.inspect import inspect_json, misfit_json, render
-    from afmc.program.folder import check_writable, read_program
-    from afmc.program.routing import read_routing
-    from afmc.targets import load_target
+    from afmc.program.folder import check_writable
 
     # What may be wrong is looked at before anything that takes long.
-    pairs = parse_settings(settings or [])
-    hardware = load_target(
-        target, {k.removeprefix("target."): v for k, v in pairs.items() if k.startswith("target.")}
-    )
-    gather_defects(defects, hardware)
-    if keep is not None:
-        read_program(keep)
+    checked = Options(
+        target=target,
+        digital=digital or (),
+        text=None if text is None else read_text(text, "calibration", model),
+        calibration=calibration,
+        routing=routing,
+        objective=objective,
+        defects=defects,
+        repair=repair,
+        keep=keep,
+        settings=parse_settings(settings or []),
+        passes=load_passes(passes.split(",")) if passes else None,
+        shapes_only=shapes_only,
+        weights=weights,
+    ).checked()
     name = Path(target).name.replace(".toml", "").replace(":", "-")
     stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
     directory = directory or Path(f"{stem}.{name}")
     found = resolve(model, shapes_only=shapes_only)
-    _, earlier = check_writable(directory, found.name, hardware, force=force)
-    source = None if text is None else read_text(text, "calibration", model)
+    _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
-    sample = None if routing is None else read_routing(routing)
 
     with output.progress() as progress:
         progress("import", 0, 0)
-        from afmc.compiler.compile import compile as compile_model
-        from afmc.compiler.pipeline import load_passes
+        from afmc.compiler.compile import compile_checked
+        from afmc.compiler.steps import Source
 
+        source = Source(model, samples, revision=revision, trust_remote_code=trust_remote_code)
         try:
-            result = compile_model(
-                model,
-                target,
-                example_inputs=samples,
-                digital=digital or (),
-                text=source,
-                calibration=calibration,
-                routing=sample,
-                defects=defects,
-                repair=repair,
-                keep=keep,
-                objective=objective,
-                settings=pairs,
-                passes=load_passes(passes.split(",")) if passes else None,
-                shapes_only=shapes_only,
-                revision=revision,
-                trust_remote_code=trust_remote_code,
-                weights=weights,
-                progress=progress,
-            )
+            result = compile_checked(source, checked, progress)
         except CapacityError as error:
             if json and error.report is not None:
                 output.print_json(misfit_json(error))

@@ -22,9 +22,9 @@ import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError
-from afmc.frontends.find import resolve
+from afmc.frontends.find import Weights, resolve
 from afmc.frontends.huggingface.load import load
-from afmc.frontends.loaded import BYTES, Weights
+from afmc.frontends.loaded import BYTES
 
 TEXT = Text("text", "the cat sat on the mat and the dog on the log " * 40)
 TOKENS = torch.randint(0, 60, (2, 16), generator=torch.Generator().manual_seed(3))
