@@ -57,6 +57,7 @@ from afmc.program.folder import (
 )
 from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
+from afmc.program.summary import Summary
 from afmc.program.trained_for import notes as training_notes
 from afmc.report import check_page, render, write_page
 from afmc.simulator.devices.base import device_of
@@ -130,8 +131,9 @@ class CompiledModel:
     # what went where
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        return dict(self.compiled_program.summary)
+    def summary(self) -> Summary:
+        """The figures that follow from the program alone."""
+        return self.compiled_program.summary
 
     def inspect(self) -> dict[str, Any]:
         """The figures of ``afmc inspect --json``."""

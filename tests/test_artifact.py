@@ -100,8 +100,9 @@ def test_a_failed_write_leaves_the_older_program(tmp_path: Path) -> None:
     def fail(_: Path) -> None:
         raise RuntimeError("disk full")
 
+    mapped = program()
     with pytest.raises(RuntimeError):
-        write_program(folder, program(), TARGET, {}, dict, fail)
+        write_program(folder, mapped, TARGET, summarise(mapped, TARGET, []), dict, fail)
     assert (folder / PROGRAM).read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
@@ -114,7 +115,7 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         from pathlib import Path
         sys.path[:0] = sys.argv[2:]
         from written import write
-        import afmc.files
+        import afmc.common.files
         afmc.common.files._take_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         write(Path(sys.argv[1]) / "out")
         """
