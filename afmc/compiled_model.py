@@ -40,6 +40,7 @@ from afmc.program.folder import (
     write_program,
 )
 from afmc.program.program import Program
+from afmc.program.summary import Summary
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
@@ -87,8 +88,9 @@ class CompiledModel:
     # what went where
 
     @cached_property
-    def summary(self) -> dict[str, Any]:
-        return dict(self.compiled_program.summary)
+    def summary(self) -> Summary:
+        """The figures that follow from the program alone."""
+        return self.compiled_program.summary
 
     def inspect(self) -> dict[str, Any]:
         """The figures of ``afmc inspect --json``."""

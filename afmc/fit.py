@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Rule = Literal["exclusive", "parallel", "serial"]
@@ -12,14 +12,17 @@ Rule = Literal["exclusive", "parallel", "serial"]
 class Lever:
     """A change that takes fewer tiles or fits, checked by running the passes with it."""
 
-    change: str
-    """As one would type it."""
-    tiles: int
-    chips: int
-    needs: str = ""
-    """What the hardware would have to be able to do besides."""
-    macs_lost: float = 0.0
-    """Share of the multiply-accumulates of all matrices that it moves off the tiles."""
+    change: str = field(metadata={"meaning": "As one would type it."})
+    tiles: int = field(metadata={"meaning": "Tiles that it would take."})
+    chips: int = field(metadata={"meaning": "Chips that it would take."})
+    needs: str = field(
+        default="",
+        metadata={"meaning": "What the hardware would have to be able to do; empty: nothing."},
+    )
+    macs_lost: float = field(
+        default=0.0,
+        metadata={"meaning": "Share of all matrices' multiply-accumulates that goes digital."},
+    )
 
     def __str__(self) -> str:
         lost = (

@@ -29,7 +29,7 @@ def main() -> None:
     partition, *rest = load_passes()
     model = afmc.compile("smollm2-135m", "ideal-512", passes=[partition, SkipSmall(0.5), *rest])
     for field in ("matrices_analog", "matrices_digital", "tiles_used", "utilization"):
-        print(f"{field}: {model.summary[field]}")
+        print(f"{field}: {getattr(model.summary, field)}")
 
 
 if __name__ == "__main__":

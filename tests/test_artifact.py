@@ -100,8 +100,9 @@ def test_a_failed_write_leaves_the_older_program(tmp_path: Path) -> None:
     def fail(_: Path) -> None:
         raise RuntimeError("disk full")
 
+    mapped = program()
     with pytest.raises(RuntimeError):
-        write_program(folder, program(), TARGET, {}, dict, fail)
+        write_program(folder, mapped, TARGET, summarise(mapped, TARGET, []), dict, fail)
     assert (folder / PROGRAM).read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 

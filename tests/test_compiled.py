@@ -121,7 +121,7 @@ def test_merging_changes_the_tiles_but_not_a_noiseless_product(ids: torch.Tensor
         calibration_tokens=256,
         settings={"merge.enabled": False},
     )
-    assert merged.summary["blocks"] < apart.summary["blocks"]
+    assert merged.summary.blocks < apart.summary.blocks
     assert torch.equal(logits(merged.write(), ids), logits(apart.write(), ids))
 
 
@@ -591,7 +591,7 @@ def test_converters_need_a_tokenizer_to_calibrate() -> None:
         "LlamaForCausalLM has no tokenizer, so its input ranges cannot be calibrated on text; "
         "save one beside the model or pass tokenizer=..."
     )
-    assert afmc.compile(tiny_model("llama"), TARGETS["ideal"]).summary["blocks"] > 0
+    assert afmc.compile(tiny_model("llama"), TARGETS["ideal"]).summary.blocks > 0
 
 
 @pytest.mark.parametrize("method", ["std", "std:0", "std:x", "percentile:101", "max:1", ""])

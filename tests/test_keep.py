@@ -68,8 +68,9 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
     kept = afmc.load(tmp_path / "again")
     assert kept.program.defects is not None and kept.program.repair == again.program.repair
     assert kept.program.defects.name == f"{STUCK} + map.csv"
-    assert kept.summary["defects"]["dead_crossbars"] == 1
-    assert kept.summary["blocks_moved"] == kept.program.moved == on_tile.sum()
+    broken = kept.summary.defects
+    assert broken is not None and broken.dead_crossbars == 1
+    assert kept.summary.blocks_moved == kept.program.moved == on_tile.sum()
     options["settings"] = {**options["settings"], "split.style": "balanced"}
     with pytest.raises(OptionError) as caught:
         afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options)

@@ -20,7 +20,7 @@ from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.fit import Rule
 from afmc.hardware.defect_map import Crossbar
 from afmc.program.layout import Layout, layout_of
-from afmc.program.program import Program, Table
+from afmc.program.program import BLOCK, PLACEMENT, Program, Table
 from afmc.targets import Target
 
 Cell = tuple[int, ...]
@@ -159,3 +159,14 @@ def test_nobody_can_change_it() -> None:
 
 def _with(program: Program, placements: Table) -> Program:
     return replace(program, placements=placements)
+
+
+def test_a_block_that_holds_columns_of_several_matrices() -> None:
+    """Ten of the columns of q and k, which are eight and four, in a block that is not at 0."""
+    program, target = kept.program("serial"), kept.target("serial")
+    blocks = np.array([(0, 0, 0, 0, 0, 16, 2), (0, 0, 0, 0, 2, 16, 10)], BLOCK)
+    placements = np.array([(0, 0, 0, 0, 0, 0), (1, 0, 0, 1, 0, 1)], PLACEMENT)
+    mapped = replace(program, blocks=blocks, placements=placements)
+    check(mapped, target)
+    columns = layout_of(mapped, target).of("k.weight")[["block", "col", "cols", "at_col"]]
+    assert columns.tolist() == [(1, 0, 4, 7)]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from string import ascii_letters
+from typing import Any, Literal
 
 import kept
 import pytest
 import written
 from jsonschema import Draft202012Validator
 
+from afmc.common.described import described, fields_of, plain
 from afmc.common.json_schema import choice, number, of, record, whole
 from afmc.fit import Lever
 from afmc.hardware.defects import gather_defects
@@ -24,6 +28,7 @@ from afmc.inspect import (
 )
 from afmc.program.folder import read_program, write_program
 from afmc.program.program import Repair
+from afmc.program.summary import Broken, Left, Popularity, Replicas, Summary
 
 
 def with_defects(folder: Path) -> Path:
@@ -87,3 +92,37 @@ def test_every_value_that_may_be_unknown_may_be_null() -> None:
         assert not validator.is_valid({**known, **wrong})
     assert not validator.is_valid({"n": 1, "c": "a"})
     assert record(fields)["properties"]["n"]["unit"] == "nJ"
+
+
+@dataclass(frozen=True)
+class Inner:
+    word: Literal["a", "b"] = described("One of two.")
+
+
+@dataclass(frozen=True)
+class Outer:
+    energy: float | None = described("What it takes.", "nJ")
+    inner: Inner | None = described("May be missing.")
+    several: tuple[Inner, ...] = described("Any number.")
+    counts: Mapping[str, int] = described("By name.")
+
+
+def test_a_dataclass_describes_its_own_json() -> None:
+    validator = Draft202012Validator(record(fields_of(Outer)))
+    full = plain(Outer(1.5, Inner("a"), (Inner("b"),), {"x": 1}))
+    assert full == {"energy": 1.5, "inner": {"word": "a"}, "several": [{"word": "b"}],
+                    "counts": {"x": 1}}  # fmt: skip
+    validator.validate(full)
+    validator.validate(plain(Outer(None, None, (), {})))
+    for wrong in ({"inner": {"word": "c"}}, {"several": None}, {"counts": {"x": -1}}):
+        assert not validator.is_valid({**full, **wrong})
+    [energy, *_] = fields_of(Outer)
+    assert energy.to_json() == {
+        "type": ["number", "null"], "description": "What it takes.", "unit": "nJ"
+    }  # fmt: skip
+
+
+def test_every_figure_of_a_summary_is_a_sentence() -> None:
+    for kind in (Summary, Left, Replicas, Popularity, Broken):
+        for each in fields_of(kind):
+            assert each.meaning.endswith(".") and each.meaning[0] in "(" + ascii_letters

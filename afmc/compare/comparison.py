@@ -122,19 +122,19 @@ def compare(
 def _figures(compiled: CompiledProgram) -> dict[str, Any]:
     program = compiled.program
     summary = compiled.summary
-    replication, placing = summary["replication"], program.placing
+    replication, placing = summary.replication, program.placing
     best = min(compiled.levers, key=lambda lever: lever.tiles, default=None)
     more = {
         "weights": program.model.parameters,
-        "macs_digital_fraction": 1 - summary["macs_analog_fraction"],
-        "replicas": replication["replicas"] if replication else 0,
+        "macs_digital_fraction": 1 - summary.macs_analog_fraction,
+        "replicas": replication.replicas if replication else 0,
         "reads": placing.reads if placing else None,
         "border_bytes": placing.border_bytes if placing else None,
         "calibration": program.calibration.method if program.calibration else None,
         "defects": program.defects.name if program.defects else None,
         "lever": None if best is None else f"{best.change} ({best.tiles:,} tiles)",
     }
-    every = {**summary, **more}
+    every = {**summary.to_json(), **more}
     return {name: every[name] for name in FIGURES}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from afmc.fit import Lever
 from afmc.inspect.kinds import kinds, not_analog
 from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
+from afmc.program.summary import Broken, Popularity, Replicas, Summary
 from afmc.program.trained_for import described
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def render(compiled: CompiledProgram) -> RenderableType:
 
     summary = compiled.summary
     parts: list[RenderableType] = [
-        facts(facts_of(compiled, summary)),
+        facts(facts_of(compiled)),
         Listing(
             "analog: matrices by kind",
             ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells"),
@@ -36,109 +38,108 @@ def render(compiled: CompiledProgram) -> RenderableType:
             not_analog(compiled.program),
         ),
     ]
-    if summary["levers"]:
+    if summary.levers:
         parts.append(
             Listing(
                 "levers: changes that need fewer tiles, each checked",
                 ("option", "tiles", "chips", "digital MACs", "if"),
-                map(_lever, summary["levers"]),
+                map(_lever, summary.levers),
                 left=("if",),
             )
         )
     return Group(*parts)
 
 
-def _lever(lever: Mapping[str, Any]) -> tuple[str, ...]:
-    lost = f"{100 * lever['macs_lost']:.1f} %" if lever["macs_lost"] else ""
-    return (lever["change"], f"{lever['tiles']:,}", f"{lever['chips']:,}", lost, lever["needs"])
+def _lever(lever: Lever) -> tuple[str, ...]:
+    lost = f"{100 * lever.macs_lost:.1f} %" if lever.macs_lost else ""
+    return (lever.change, f"{lever.tiles:,}", f"{lever.chips:,}", lost, lever.needs)
 
 
-def facts_of(compiled: CompiledProgram, s: Mapping[str, Any]) -> list[tuple[str, str]]:
-    program, target = compiled.program, compiled.target
-    both = s["weights_on_both_sides"]
-    rows = [
-        (
-            "model",
-            f"{s['model']} ({s['architecture']}), {program.model.parameters:,} weights"
-            + ("; shapes only, no weights were read" if program.model.shapes_only else ""),
-        ),
-        ("target", f"{target.name}: {target.title}"),
-        (
-            "on tiles",
-            f"{s['weights_analog']:,} weights of {s['matrices_analog']} matrices; "
-            f"{100 * s['macs_analog_fraction']:.1f} % of the multiply-accumulates of all matrices"
-            + (
-                f", besides {s['weights_not_lowered']:,} weights in products not lowered yet"
-                if s["weights_not_lowered"]
-                else ""
-            ),
-        ),
-        (
-            "digital",
-            f"{s['weights_digital']:,} weights; {s['matrices_digital']} matrices"
-            + (f"; {both:,} tied weights are on both sides" if both else ""),
-        ),
-        (
-            "tiles",
-            f"{s['tiles_used']:,} of {target.crossbar.rows} x {target.crossbar.columns} for "
-            f"{s['blocks']:,} blocks, rule {s['rule']}; at least {s['tiles_lower_bound']:,}: "
-            f"{s['solver_status']}, gap {100 * s['gap']:.2f} %",
-        ),
-        ("chips", f"{s['chips_used']:,} of {target.chip.tiles} tiles; {_left(s)}"),
-        (
-            "turns",
-            f"{s['turns']} on the tile with most, {s['mean_turns']:.3f} on average, if all blocks "
-            "of a tile are wanted at once"
-            + (f"; objective {s['objective']}" if s["objective"] else ""),
-        ),
-        *_placing(program.placing, program.model.unit),
-        ("cells used", f"{100 * s['utilization']:.1f} % of those on the tiles used"),
-        ("input ranges", _ranges(program)),
-        (
-            "compiled",
-            f"in {compiled.measured['wall_s']:.1f} s, at most "
-            f"{compiled.measured['peak_rss_mb']:,.0f} MB (measured)",
-        ),
-    ]
-    if s["defects"] is not None:
-        rows[6:6] = _broken(s["defects"])
-    if s["blocks_moved"] is not None:
-        stay = f"{s['blocks'] - s['blocks_moved']:,} of {s['blocks']:,} blocks"
-        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
-        rows.insert(place, ("kept", f"{stay} are where they were, {s['blocks_moved']:,} moved"))
-    if s["replication"] is not None:
-        place = next(i for i, (name, _) in enumerate(rows) if name == "chips")
-        rows.insert(place, ("replicas", _replicas(s["replication"])))
-    if s["routing"] is not None:
-        rows.insert(-1, ("routing", _routing_line(s["routing"])))
-    if program.training is not None:
-        rows.insert(-1, ("trained for", described(program.training)))
-    for note in s["notes"]:
-        rows.insert(-1, ("note", note))
+def facts_of(compiled: CompiledProgram) -> list[tuple[str, str]]:
+    """Names and sentences, in the order in which they are read."""
+    return [*_mapping(compiled), *_quality(compiled)]
+
+
+def _mapping(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
+    """What is mapped, and onto how much hardware."""
+    program, target, s = compiled.program, compiled.target, compiled.summary
+    only = "; shapes only, no weights were read" if s.shapes_only else ""
+    yield "model", f"{s.model} ({s.architecture}), {program.model.parameters:,} weights{only}"
+    yield "target", f"{target.name}: {target.title}"
     if target.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in target.overrides.items())
-        rows.insert(2, ("overridden", f"{changed}: set by the user, not the target's own"))
-    return rows
+        yield "overridden", f"{changed}: set by the user, not the target's own"
+    later = f", besides {s.weights_not_lowered:,} weights in products not lowered yet"
+    yield (
+        "on tiles",
+        f"{s.weights_analog:,} weights of {s.matrices_analog} matrices; "
+        f"{100 * s.macs_analog_fraction:.1f} % of the multiply-accumulates of all matrices"
+        f"{later if s.weights_not_lowered else ''}",
+    )
+    both = f"; {s.weights_on_both_sides:,} tied weights are on both sides"
+    yield (
+        "digital",
+        f"{s.weights_digital:,} weights; {s.matrices_digital} matrices"
+        f"{both if s.weights_on_both_sides else ''}",
+    )
+    yield (
+        "tiles",
+        f"{s.tiles_used:,} of {target.crossbar.rows} x {target.crossbar.columns} for "
+        f"{s.blocks:,} blocks, rule {s.rule}; at least {s.tiles_lower_bound:,}: "
+        f"{s.solver_status}, gap {100 * s.gap:.2f} %",
+    )
+    if s.blocks_moved is not None:
+        stay = f"{s.blocks - s.blocks_moved:,} of {s.blocks:,} blocks"
+        yield "kept", f"{stay} are where they were, {s.blocks_moved:,} moved"
+    if s.replication is not None:
+        yield "replicas", _replicas(s.replication)
+    yield "chips", f"{s.chips_used:,} of {target.chip.tiles} tiles; {_left(s)}"
+    if s.defects is not None:
+        yield from _broken(s.defects)
 
 
-def _left(s: Mapping[str, Any]) -> str:
-    """What a limited system has left."""
-    if not s["limits"]:
-        return "the system sets no limit"
-    left = {limit["of"]: limit for limit in s["limits"]}
-    return (
-        f"the system has {left['chips']['supply']:,}: {left['chips']['left']:,} chips and "
-        f"{left['crossbars']['left']:,} of its {left['crossbars']['supply']:,} crossbars are left"
+def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
+    """How good the mapping is, what it was made from, and what it took to make."""
+    program, s = compiled.program, compiled.summary
+    yield (
+        "turns",
+        f"{s.turns} on the tile with most, {s.mean_turns:.3f} on average, if all blocks "
+        f"of a tile are wanted at once{f'; objective {s.objective}' if s.objective else ''}",
+    )
+    yield from _placing(s.placing, program.model.unit)
+    yield "cells used", f"{100 * s.utilization:.1f} % of those on the tiles used"
+    yield "input ranges", _ranges(program)
+    if s.routing is not None:
+        yield "routing", _routing_line(s.routing)
+    if s.training is not None:
+        yield "trained for", described(s.training)
+    for note in s.notes:
+        yield "note", note
+    yield (
+        "compiled",
+        f"in {compiled.measured['wall_s']:.1f} s, at most "
+        f"{compiled.measured['peak_rss_mb']:,.0f} MB (measured)",
     )
 
 
-def _replicas(r: dict[str, Any]) -> str:
-    """The proof of the replicas, and what they are good for."""
-    waiting = f", {r['replicas_waiting']:,} of which wait for one" if r["replicas_waiting"] else ""
+def _left(s: Summary) -> str:
+    """What a limited system has left."""
+    if not s.limits:
+        return "the system sets no limit"
+    left = {limit.of: limit for limit in s.limits}
     return (
-        f"{r['replicas']:,} blocks{waiting} ({r['crossbars']:,} of at most {r['budget']:,} "
-        f"crossbars), for {r['objective']} at replicate.tokens={r['tokens']}: {r['gain']}; at "
-        f"least {r['lower_bound']:,}: {r['status']}"
+        f"the system has {left['chips'].supply:,}: {left['chips'].left:,} chips and "
+        f"{left['crossbars'].left:,} of its {left['crossbars'].supply:,} crossbars are left"
+    )
+
+
+def _replicas(r: Replicas) -> str:
+    """The proof of the replicas, and what they are good for."""
+    waiting = f", {r.replicas_waiting:,} of which wait for one" if r.replicas_waiting else ""
+    return (
+        f"{r.replicas:,} blocks{waiting} ({r.crossbars:,} of at most {r.budget:,} "
+        f"crossbars), for {r.objective} at replicate.tokens={r.tokens}: {r.gain}; at "
+        f"least {r.lower_bound:,}: {r.status}"
     )
 
 
@@ -179,26 +180,26 @@ def _placing(placing: Placing | None, unit: Unit) -> list[tuple[str, str]]:
     return rows
 
 
-def _broken(defects: dict[str, Any]) -> list[tuple[str, str]]:
+def _broken(defects: Broken) -> list[tuple[str, str]]:
     lines = [
         (
             "defects",
-            f"{defects['map']}: {defects['dead_crossbars']:,} dead crossbars passed by, "
-            f"{defects['crossbars_with_dead_lines_used']:,} of "
-            f"{defects['crossbars_with_dead_lines']:,} with dead lines used, "
-            f"{defects['crossbars_spare']:,} crossbars of these chips spare",
+            f"{defects.map}: {defects.dead_crossbars:,} dead crossbars passed by, "
+            f"{defects.crossbars_with_dead_lines_used:,} of "
+            f"{defects.crossbars_with_dead_lines:,} with dead lines used, "
+            f"{defects.crossbars_spare:,} crossbars of these chips spare",
         )
     ]
-    repair = defects["repair"]
+    repair = defects.repair
     if repair is not None:
-        methods = " and ".join(repair["methods"]) or "nothing done"
-        inputs = f"inputs as on {repair['inputs']}" if repair["inputs"] else "all inputs alike"
+        methods = " and ".join(repair.methods) or "nothing done"
+        inputs = f"inputs as on {repair.inputs}" if repair.inputs else "all inputs alike"
         lines.append(
             (
                 "stuck cells",
-                f"{repair['devices']:,} devices under weights, {methods}: squared error of a "
-                f"product {100 * repair['error_without']:.3g} % without, "
-                f"{100 * repair['error']:.3g} % now (mean over matrices, {inputs})",
+                f"{repair.devices:,} devices under weights, {methods}: squared error of a "
+                f"product {100 * repair.error_without:.3g} % without, "
+                f"{100 * repair.error:.3g} % now (mean over matrices, {inputs})",
             )
         )
     return lines
@@ -219,9 +220,9 @@ def _ranges(program: Program) -> str:
     return "none: the target's converters are perfect"
 
 
-def _routing_line(r: dict[str, Any]) -> str:
+def _routing_line(r: Popularity) -> str:
     return (
-        f"{r['source']}: the most popular expert takes {100 * r['most_popular_share']:.1f} %, the "
-        f"least popular {100 * r['least_popular_share']:.1f} % of its bank's uses (even: "
-        f"{100 * r['even_share']:.1f} %)"
+        f"{r.source}: the most popular expert takes {100 * r.most_popular_share:.1f} %, the "
+        f"least popular {100 * r.least_popular_share:.1f} % of its bank's uses (even: "
+        f"{100 * r.even_share:.1f} %)"
     )

@@ -11,7 +11,7 @@ from afmc.common.version import VERSION
 from afmc.fit import Lever
 from afmc.program.layout import Layout, layout_of
 from afmc.program.program import Program
-from afmc.program.summary import summarise
+from afmc.program.summary import Summary, summarise
 from afmc.targets import Target
 
 
@@ -34,6 +34,6 @@ class CompiledProgram:
         return layout_of(self.program, self.target)
 
     @cached_property
-    def summary(self) -> Mapping[str, Any]:
+    def summary(self) -> Summary:
         """The figures that follow from the program alone."""
         return summarise(self.program, self.target, self.levers)

@@ -42,6 +42,7 @@ from afmc.program.program import (
     Table,
 )
 from afmc.program.rules import problems
+from afmc.program.summary import Summary
 from afmc.targets import Target, load_target
 
 PROGRAM = "program.json"
@@ -61,7 +62,7 @@ _TABLES = {
 }
 
 
-def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dict[str, Any]:
+def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any]:
     """``program.json`` as plain values; the tables are apart, in ``blocks.npz``."""
     defects = program.defects
     return {
@@ -73,7 +74,7 @@ def to_json(program: Program, target: Target, summary: Mapping[str, Any]) -> dic
         "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
-        "summary": dict(summary),
+        "summary": summary.to_json(),
         "replication": asdict(program.replication) if program.replication else None,
         "allocation": asdict(program.allocation) if program.allocation else None,
         "placing": asdict(program.placing) if program.placing else None,
@@ -95,7 +96,7 @@ def write_program(
     directory: Path,
     program: Program,
     target: Target,
-    summary: Mapping[str, Any],
+    summary: Summary,
     measured: Callable[[], Mapping[str, Any]],
     write_more: Callable[[Path], None] = lambda folder: None,
     *,

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.common.described import described
 from afmc.program.model import Matrix
 
 Scope = Literal["column", "tile"]
@@ -22,33 +23,39 @@ class Training:
     the target, whatever is said here.
     """
 
-    source: str
-    """What says so."""
-    input_steps: float | None
-    """Across the input converters' range, 254 for 8 bits; None: perfect ones."""
-    output_steps: float | None
-    """Across the output converters' range; None: perfect ones."""
-    output_bound: float | None
-    """Full scale of the output, in units of input range x w_max; None: nothing is clipped."""
-    output_range: Scope
-    """Over what w_max, the largest absolute weight, is taken."""
-    ranges: Literal["static", "dynamic", "none"]
-    """Of inputs: one for all tokens, one a token, or no clipping at all."""
-    max_rows: int | None
-    """Of a row slice, into as few of which a matrix was cut; None: matrices were not cut."""
-    clip: Literal["none", "matrix", "column", "learned"]
-    """What the weights were clipped by: standard deviations of the whole matrix or of each column,
-    or a learned limit of each column of a slice."""
-    clip_sigma: float | None
-    """So many standard deviations."""
-    weight_noise: float
-    """Standard deviation that was added while training, as a share of w_max; 0: none."""
-    weight_noise_of: Scope
-    weight_steps: float | None
-    """Of quantised weights, from -w_max to w_max; None: not quantised."""
-    weight_steps_of: Scope
-    output_noise: float
-    """Standard deviation that was added while training, in units of input range x w_max."""
+    source: str = described("What says so.")
+    input_steps: float | None = described(
+        "Steps across the input converters' range, 254 for 8 bits; null: perfect converters."
+    )
+    output_steps: float | None = described(
+        "Steps across the output converters' range; null: perfect converters."
+    )
+    output_bound: float | None = described(
+        "Full scale of the output, in units of input range x w_max; null: nothing is clipped."
+    )
+    output_range: Scope = described("Over what w_max, the largest absolute weight, is taken.")
+    ranges: Literal["static", "dynamic", "none"] = described(
+        "Ranges of inputs: one for all tokens, one a token, or no clipping at all."
+    )
+    max_rows: int | None = described(
+        "Rows of a slice, into as few of which a matrix was cut; null: matrices were not cut."
+    )
+    clip: Literal["none", "matrix", "column", "learned"] = described(
+        "What the weights were clipped by: standard deviations of the whole matrix or of each "
+        "column, or a learned limit of each column of a slice."
+    )
+    clip_sigma: float | None = described("So many standard deviations.")
+    weight_noise: float = described(
+        "Standard deviation that was added while training, as a share of w_max; 0: none."
+    )
+    weight_noise_of: Scope = described("Over what that w_max is taken.")
+    weight_steps: float | None = described(
+        "Steps of quantised weights, from -w_max to w_max; null: not quantised."
+    )
+    weight_steps_of: Scope = described("Over what that w_max is taken.")
+    output_noise: float = described(
+        "Standard deviation that was added while training, in units of input range x w_max."
+    )
 
 
 @dataclass(frozen=True)

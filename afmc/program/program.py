@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.common.described import described
 from afmc.fit import Rule
 from afmc.hardware.defects import Defects
 from afmc.program.model import Matrix, Model, Remainder, Work
@@ -122,38 +123,46 @@ class ExpertWaits:
     """The longest wait for experts: the most reads that one tile does for a bank and a token, as
     the mean over tokens, and as the sum over the stages that hold a bank."""
 
-    source: str
-    """Where the tokens are from, in words."""
-    tokens: int
-    """Held out: the placement has not seen them."""
-    reads: float
-    bound: float
-    """No placement onto the same chips has less on these tokens."""
-    in_order: float
-    """Of crossbars filled one after the other, on the same chips."""
-    at_random: float
+    source: str = described("Where the tokens are from, in words.")
+    tokens: int = described("Held out: the placement has not seen them.")
+    reads: float = described(
+        "Reads of one tile for a bank and a token, the longest wait, summed over stages.", "reads"
+    )
+    bound: float = described("No placement onto the same chips has less on these tokens.", "reads")
+    in_order: float = described(
+        "Reads if crossbars were filled one after the other, on the same chips.", "reads"
+    )
+    at_random: float = described("Reads if crossbars were filled at random.", "reads")
 
 
 @dataclass(frozen=True)
 class Placing:
     """What the placement achieved, and what no placement could undercut."""
 
-    strategy: str
-    chips: int
-    """The fewest that hold the tiles."""
-    border_bytes: float
-    """Bytes a token across the borders of chips, one after the other; by an exact search."""
-    reads: float
-    """Reads of tiles one after the other for a token: for each stage the most of one tile."""
-    reads_bound: float
-    load: float
-    """Reads a token of the busiest tile."""
-    load_bound: float
-    byte_hops: float | None = None
-    """Bytes a token times the links between tiles of a chip that they pass; None: no network."""
-    byte_hops_bound: float | None = None
-    experts: ExpertWaits | None = None
-    """None without banks of experts."""
+    strategy: str = described("Strategy of the pass place.")
+    chips: int = described("The fewest chips that hold the tiles.")
+    border_bytes: float = described(
+        "Bytes a token across the borders of chips, one after the other; by an exact search.",
+        "bytes",
+    )
+    reads: float = described(
+        "Sequential reads for a token: for each stage the most of one tile.", "reads"
+    )
+    reads_bound: float = described("No placement has fewer sequential reads.", "reads")
+    load: float = described("Reads of the busiest tile for a token.", "reads")
+    load_bound: float = described("No placement has fewer of these.", "reads")
+    byte_hops: float | None = described(
+        "Bytes of a token times the links between tiles of a chip that they pass; null without a "
+        "network.",
+        "bytes",
+        default=None,
+    )
+    byte_hops_bound: float | None = described(
+        "No placement has fewer of these.", "bytes", default=None
+    )
+    experts: ExpertWaits | None = described(
+        "The longest wait for experts; null without banks of them.", default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -164,21 +173,19 @@ class Replication:
     replicas share `n` uses, these take `n / r` turns, rounded up.
     """
 
-    objective: Pace
-    """``throughput``: turns of the group that takes most of them. ``latency``: of all groups, one
-    after the other; the experts of a bank work at the same time."""
-    tokens: int
-    """That run through at once."""
-    budget: int
-    """Crossbars, one for each block."""
-    crossbars: int
-    """Of these used: fewer tiles where blocks share tiles."""
-    turns: int
-    turns_alone: int
-    """Without replicas."""
-    lower_bound: int
-    """No choice within the budget takes fewer turns."""
-    status: SolverStatus
+    objective: Pace = described(
+        "What replicas save. throughput: turns of the group that takes most of them. latency: of "
+        "all groups, one after the other; the experts of a bank work at the same time."
+    )
+    tokens: int = described("Tokens that run through at once.")
+    budget: int = described("Crossbars that may be used, one for each block.")
+    crossbars: int = described(
+        "Crossbars of the budget that are used: fewer tiles where blocks share tiles."
+    )
+    turns: int = described("Turns with replicas.")
+    turns_alone: int = described("Turns without replicas.")
+    lower_bound: int = described("No choice within the budget takes fewer turns.")
+    status: SolverStatus = described("How far the proof came.")
 
 
 @dataclass(frozen=True)
@@ -197,16 +204,19 @@ class Repair:
     squared products, for inputs that are independent of one another: derived from the weights.
     """
 
-    methods: tuple[RepairMethod, ...]
-    """``permute``: the lines of crossbars are filled in `Program.orders`. ``pair``: the working
-    devices of a weight are programmed to make up for its stuck ones."""
-    inputs: str
-    """Name of the text on which the size of each input was measured; empty: all alike."""
-    devices: int
-    """Stuck devices under weights."""
-    error_without: float
-    """With neither method."""
-    error: float
+    methods: tuple[RepairMethod, ...] = described(
+        "permute: the lines of crossbars are filled in an order of their own. pair: the working "
+        "devices of a weight are programmed to make up for its stuck ones."
+    )
+    inputs: str = described(
+        "The text on which the size of each input was measured; empty: all alike."
+    )
+    devices: int = described("Stuck devices under weights.")
+    error_without: float = described(
+        "Squared error of products that stuck cells cause, as a share of their square, with "
+        "neither method."
+    )
+    error: float = described("What is left of that error.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,20 +124,20 @@ def _in_words(
 
 def _glance(found: Comparison) -> list[Glance]:
     summaries = [kept.summary for kept in found.compiles]
-    most = max(summary["tiles_used"] for summary in summaries) or 1
+    most = max(summary.tiles_used for summary in summaries) or 1
     first = found.by_workload[0][1] if found.by_workload else (None,) * len(summaries)
     return [
         Glance(
             name=str(name),
-            model=summary["model"],
-            target=summary["target"],
-            tiles=summary["tiles_used"],
-            width=_per_cent(summary["tiles_used"], most),
-            at_least=summary["tiles_lower_bound"],
-            at_least_width=_per_cent(summary["tiles_lower_bound"], most),
-            gap=summary["gap"],
-            proof=summary["solver_status"],
-            chips=summary["chips_used"],
+            model=summary.model,
+            target=summary.target,
+            tiles=summary.tiles_used,
+            width=_per_cent(summary.tiles_used, most),
+            at_least=summary.tiles_lower_bound,
+            at_least_width=_per_cent(summary.tiles_lower_bound, most),
+            gap=summary.gap,
+            proof=summary.solver_status,
+            chips=summary.chips_used,
             tokens_per_s=-1.0 if costs is None else costs.tokens_per_s,
             speed=per_second(None if costs is None else costs.tokens_per_s),
             energy_nJ=-1.0 if costs is None else costs.energy_nJ,

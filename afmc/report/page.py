@@ -12,6 +12,7 @@ from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
 from afmc.program.compiled import CompiledProgram
 from afmc.program.program import Program
+from afmc.program.summary import Summary
 from afmc.report import html, provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
 from afmc.report.costs import CostView, view_of
@@ -62,7 +63,7 @@ def render(
         .get_template("page.html.j2")
         .render(
             summary=summary,
-            facts=facts_of(compiled, summary),
+            facts=facts_of(compiled),
             cards=_cards(summary, cost_views, accuracy),
             costs=cost_views,
             accuracy=accuracy,
@@ -112,31 +113,28 @@ def _figures(
         yield Figure("error of products", "share", error)
 
 
-def _cards(
-    s: Mapping[str, Any], costs: Sequence[CostView], accuracy: Sequence[AccuracyView]
-) -> list[Card]:
-    limits = {limit["of"]: limit for limit in s["limits"]}
+def _cards(s: Summary, costs: Sequence[CostView], accuracy: Sequence[AccuracyView]) -> list[Card]:
+    limits = {limit.of: limit for limit in s.limits}
     if limits:
         left = ", ".join(
-            f"{limits[of]['left']:,} of {limits[of]['supply']:,} {of}"
-            for of in ("chips", "crossbars")
+            f"{limits[of].left:,} of {limits[of].supply:,} {of}" for of in ("chips", "crossbars")
         )
         fits = Card("fits", "yes", f"left: {left}")
     else:
         fits = Card("fits", "yes", "the system sets no limit")
-    proof = "no mapping needs fewer" if s["solver_status"] == "OPTIMAL" else "fewer may do"
+    proof = "no mapping needs fewer" if s.solver_status == "OPTIMAL" else "fewer may do"
     cards = [
         fits,
-        Card("tiles", f"{s['tiles_used']:,}", f"for {s['blocks']:,} blocks, rule {s['rule']}"),
+        Card("tiles", f"{s.tiles_used:,}", f"for {s.blocks:,} blocks, rule {s.rule}"),
         Card(
             "bound and gap",
-            f"{100 * s['gap']:.2f} %",
-            f"at least {s['tiles_lower_bound']:,} tiles: {s['solver_status']}, {proof}",
+            f"{100 * s.gap:.2f} %",
+            f"at least {s.tiles_lower_bound:,} tiles: {s.solver_status}, {proof}",
         ),
-        Card("chips", f"{s['chips_used']:,}", f"cells used: {percent(s['utilization'])} of tiles"),
+        Card("chips", f"{s.chips_used:,}", f"cells used: {percent(s.utilization)} of tiles"),
         Card(
             "on tiles",
-            percent(s["macs_analog_fraction"]),
+            percent(s.macs_analog_fraction),
             "of the multiply-accumulates of all matrices",
         ),
     ]
@@ -157,6 +155,6 @@ def _cards(
             )
         )
     else:
-        note = "the weights were not read" if s["shapes_only"] else "afmc validate DIR --json"
+        note = "the weights were not read" if s.shapes_only else "afmc validate DIR --json"
         cards.append(Card("accuracy", "not validated", note, known=False))
     return cards

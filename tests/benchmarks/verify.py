@@ -100,7 +100,7 @@ def mapped(options: argparse.Namespace, rule: Rule) -> tuple[Program, Target]:
 def write(folder: Path, program: Program, target: Target) -> None:
     assert program.allocation is not None
     worded = replace(program, allocation=replace(program.allocation, rule="parallel"))
-    summary = {**summarise(worded, target, []), "rule": program.allocation.rule}
+    summary = replace(summarise(worded, target, []), rule=program.allocation.rule)
     write_program(folder, program, target, summary, dict)
 
 

@@ -79,7 +79,7 @@ def test_logits_are_the_librarys(tmp_path: Path, kind: Kind, rows: int) -> None:
     assert model.program.calibration is None
     slices = [len(matrix.slice_ranges) for matrix in model.program.matrices]
     assert set(slices) == ({0} if rows < 0 else {2, 3})
-    assert model.summary["notes"] == []
+    assert list(model.summary.notes) == []
 
 
 def test_output_ranges_by_tensor(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_output_ranges_by_tensor(tmp_path: Path) -> None:
     assert_equal_but_for_ties(logits(by_tile.write()), logits(theirs))
     by_column = on_tiles(folder, 20)
     assert (logits(by_column.write()) - logits(theirs)).abs().max() > 0.05
-    assert by_column.summary["notes"] == [
+    assert list(by_column.summary.notes) == [
         f"trained for output ranges by the largest weight of a whole row slice, but those of {AFM} "
         f"go by a column's (--set target.output.range=tile for the model's)"
     ]
@@ -182,7 +182,7 @@ def test_rows_that_are_cut_elsewhere_take_the_largest_range(tmp_path: Path) -> N
     tiles: Any = model.tiles[name]
     model.write()
     assert tiles.row_range.tolist() == [max(model.program.matrix(name).slice_ranges)] * 32
-    assert model.summary["notes"] == [
+    assert list(model.summary.notes) == [
         "15 matrices have input ranges for row slices that are cut at other rows here: a block "
         "that has rows of several of them takes the largest of their ranges"
     ]
@@ -192,7 +192,7 @@ def test_rows_that_are_cut_elsewhere_take_the_largest_range(tmp_path: Path) -> N
     assert tiles.row_range.tolist() == [
         each for each in finer.program.matrix(name).slice_ranges for _ in range(16)
     ]
-    assert finer.summary["notes"] == []
+    assert list(finer.summary.notes) == []
 
 
 def test_what_it_was_trained_for_is_said(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_what_it_was_trained_for_is_said(tmp_path: Path) -> None:
         modifier__std_dev=0.03,
     )
     model = on_tiles(save(converted(config), config, tmp_path / "m"), target__input__bits=6)
-    assert model.summary["notes"] == [
+    assert list(model.summary.notes) == [
         f"trained for inputs of 8 bits, but those of {AFM} are of 6 bits (--set "
         f"target.input.bits=8 for the model's)",
         f"trained for outputs of 10 bits, but those of {AFM} are of 8 bits (--set "
@@ -224,7 +224,7 @@ def test_what_it_was_trained_for_is_said(tmp_path: Path) -> None:
     assert "weight noise 0.03 of the largest weight of each column" in page
     text = Text("words", "words " * 400)
     notes = model.validate(text, tokens=32, window=16, instances=1).notes
-    assert set(model.summary["notes"]) <= set(notes)
+    assert set(model.summary.notes) <= set(notes)
 
 
 def test_ranges_of_row_slices_are_shown(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_dynamic_ranges_are_calibrated(tmp_path: Path) -> None:
     assert model.program.calibration is not None
     assert (
         "trained with an input range for each token, but here every matrix has a fixed one"
-        in model.summary["notes"]
+        in model.summary.notes
     )
 
 

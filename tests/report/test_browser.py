@@ -277,7 +277,7 @@ def test_the_page_of_a_real_model(
     assert page.stat().st_size < 1_000_000
     browser.open(page)
     text = browser["summary"].text
-    assert f"{compiled.summary['tiles_used']:,}" in text and "tokens a second" in text
+    assert f"{compiled.summary.tiles_used:,}" in text and "tokens a second" in text
     assert "not known" not in text.split("energy of a token")[1][:40]
     browser["floor-search"].send_keys("model.layers.4.", Keys.ENTER)
     assert browser["floor-found"].text.endswith("hold it")

@@ -137,9 +137,9 @@ def look_at(family: str) -> Found:
     graph = graph if isinstance(graph, torch.Tensor) else next(iter(graph.values()))
     graph_error = float((graph - expected).abs().max() / expected.abs().max())
     summary = model.summary
-    analog, digital = summary["matrices_analog"], summary["matrices_digital"]
+    analog, digital = summary.matrices_analog, summary.matrices_digital
     reasons = "; ".join(dict.fromkeys((model.program.digital or {}).values()))
-    share = f"{100 * summary['macs_analog_fraction']:.1f} %"
+    share = f"{100 * summary.macs_analog_fraction:.1f} %"
     row = (family, str(analog + digital), str(analog), share, reasons)
     return Found(row, module_error, graph_error)
 
