@@ -333,10 +333,15 @@ class CompiledModel:
         return directory
 
 
-def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:
-    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
+def load(
+    directory: str | Path, *, trust_remote_code: bool = False, kept: Artifact | None = None
+) -> CompiledModel:
+    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence.
+
+    `kept` is what `read_program` gave for this directory: it is not read and checked again.
+    """
     directory = Path(directory)
-    kept = read_program(directory)
+    kept = read_program(directory) if kept is None else kept
     loaded = None
     if not kept.program.model.shapes_only:
         loaded = _load_saved(directory, trust_remote_code)

@@ -669,7 +669,7 @@ def validate(
         from afmc.cli.validation import render, render_classification
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept)
         if overrides:
             model = model.on(overrides)
         if without_noise:
@@ -767,7 +767,7 @@ def run(
         progress("load", 0, 0)
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept)
         progress("generate", 0, 0)
         answer = model.run(
             prompt,
