@@ -17,10 +17,12 @@ from afmc.costs import Workload, estimate
 from afmc.data.samples import Samples
 from afmc.data.text import Text
 from afmc.errors import ArtifactError
-from afmc.evaluation.accuracy import Classification, classify
+from afmc.evaluation.accuracy import classify
 from afmc.evaluation.asked import Asked, DefectSources
 from afmc.evaluation.generation import generate
-from afmc.evaluation.perplexity import Validation, validate
+from afmc.evaluation.perplexity import validate
+from afmc.evaluation.reading import validation_of
+from afmc.evaluation.results import Classification, Validation
 from afmc.fit import Lever
 from afmc.frontends.find import resolve
 from afmc.frontends.load import load_source
@@ -107,9 +109,13 @@ class CompiledModel:
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
         check_page(Path(path))
-        given = [each.to_json() if isinstance(each, Validation) else each for each in validations]
+        kept = self.as_artifact()
+        given = [
+            each if isinstance(each, Validation) else validation_of(kept, each)
+            for each in validations
+        ]
         costs = [estimate(self.program, self.target, each) for each in workloads]
-        return write_page(Path(path), render(self.as_artifact(), costs, given))
+        return write_page(Path(path), render(kept, costs, given))
 
     # on tiles
 

@@ -683,16 +683,8 @@ def validate(
             "progress": progress,
         }
         if labelled is not None:
-            name = model.program.model.name
             counted = model.classify(labelled, samples=samples, **asked)
-            table = render_classification(counted, name, model.target)
-            found = {
-                **counted.to_json(),
-                "noise": not model.target.is_perfect,
-                "model": name,
-                "model_sha256": model.program.model.sha256,
-                "target": model.target.name,
-            }
+            found, table = counted.to_json(), render_classification(counted, model.target)
         else:
             result = model.validate(
                 source, tokens=tokens, window=window, by_matrix=by_matrix, **asked
@@ -724,7 +716,7 @@ def report(
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.cli import costing
-    from afmc.evaluation.results import read_validation
+    from afmc.evaluation.reading import read_validation
     from afmc.program.folder import read_program
     from afmc.report import check_page, render, write_page
 
