@@ -29,11 +29,18 @@ from afmc.frontends.load import load_source
 from afmc.frontends.loaded import Loaded
 from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
-from afmc.inspect import inspect_json, summarise
+from afmc.inspect import inspect_json
 from afmc.lower.graph import save_graph
 from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
-from afmc.program.compiled import Artifact
-from afmc.program.folder import GRAPH, MODEL_FOLDER, read_program, require_weights, write_program
+from afmc.program.compiled import CompiledProgram
+from afmc.program.folder import (
+    GRAPH,
+    MODEL_FOLDER,
+    check_model,
+    read_program,
+    require_weights,
+    write_program,
+)
 from afmc.program.program import Program
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
@@ -83,15 +90,17 @@ class CompiledModel:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        return summarise(self.program, self.target, self.levers)
+        return dict(self.compiled_program.summary)
 
     def inspect(self) -> dict[str, Any]:
         """The figures of ``afmc inspect --json``."""
-        return inspect_json(self.as_artifact())
+        return inspect_json(self.compiled_program)
 
-    def as_artifact(self) -> Artifact:
+    @property
+    def compiled_program(self) -> CompiledProgram:
+        """Everything but tensors: what inspect, compare, report and export read."""
         measured = self._measured or self._clock_json()
-        return Artifact(self.program, self.target, self.levers, measured, self._afmc_version)
+        return CompiledProgram(self.program, self.target, self.levers, measured, self._afmc_version)
 
     def _clock_json(self) -> dict[str, Any]:
         return self._clock.to_json({"torch": torch.__version__, "threads": torch.get_num_threads()})
@@ -109,13 +118,13 @@ class CompiledModel:
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
         check_page(Path(path))
-        kept = self.as_artifact()
+        compiled = self.compiled_program
         given = [
-            each if isinstance(each, Validation) else validation_of(kept, each)
+            each if isinstance(each, Validation) else validation_of(compiled, each)
             for each in validations
         ]
         costs = [estimate(self.program, self.target, each) for each in workloads]
-        return write_page(Path(path), render(kept, costs, given))
+        return write_page(Path(path), render(compiled, costs, given))
 
     # on tiles
 
@@ -340,29 +349,34 @@ class CompiledModel:
 
 
 def load(
-    directory: str | Path, *, trust_remote_code: bool = False, kept: Artifact | None = None
+    directory: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    kept: CompiledProgram | None = None,
+    progress: Progress = silent,
 ) -> CompiledModel:
-    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence.
+    """A compiled model from disk, as it was written.
 
-    `kept` is what `read_program` gave for this directory: it is not read and checked again.
+    `kept` is what `read_program` gave for this directory: it is not read and checked again. Raises
+    ArtifactError where a file of it was changed, or ModelError, in one sentence.
     """
     directory = Path(directory)
     kept = read_program(directory) if kept is None else kept
     loaded = None
     if not kept.program.model.shapes_only:
-        loaded = _load_saved(directory, trust_remote_code)
+        loaded = _load_saved(directory, trust_remote_code, progress)
     return CompiledModel(
         kept.program,
         kept.target,
         loaded,
         kept.levers,
         measured=kept.measured,
-        afmc_version=kept.afmc_version,
+        afmc_version=kept.version,
     )
 
 
-def _load_saved(directory: Path, trust_remote_code: bool) -> Loaded:
-    folder = (directory / MODEL_FOLDER).absolute()
+def _load_saved(directory: Path, trust_remote_code: bool, progress: Progress) -> Loaded:
+    folder = check_model(directory, lambda line: progress(line, 0, 0)).absolute()
     files = (folder / name for name in _GRAPH_FILES)
     place = next((file for file in files if file.is_file()), folder)
     if place == folder and not (folder / "config.json").is_file():

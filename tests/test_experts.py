@@ -347,7 +347,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {EXPERTS: np.array([[{}, {}]])},
-        "the routing {folder}/r.npz is no .npz file of arrays of integers.",
+        f"the routing {{folder}}/r.npz is no .npz file of arrays of integers ({EXPERTS} in it "
+        f"holds objects, which are not read).",
     ),
 ]
 
@@ -374,7 +375,8 @@ def test_a_routing_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(OptionError) as caught:
         read_routing(tmp_path / "r.npz")
     assert str(caught.value) == (
-        f"the routing {tmp_path / 'r.npz'} is no .npz file of arrays of integers."
+        f"the routing {tmp_path / 'r.npz'} is no .npz file of arrays of integers (File is not a "
+        f"zip file)."
     )
     with pytest.raises(OptionError) as caught:
         read_routing(tmp_path / "nothing.npz")

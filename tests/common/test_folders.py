@@ -302,7 +302,7 @@ KILLS = textwrap.dedent(
     import json, os, signal, sys
     from pathlib import Path
     from afmc.common.manifest import NAME, Made, read_manifest
-    from afmc import files
+    from afmc.common import files
     from afmc.common.files import put_back, written_folder
 
     place, exchanged = Path(sys.argv[1]), sys.argv[2] == "exchange"

@@ -26,7 +26,7 @@ from afmc.common.json_schema import (
     whole,
 )
 from afmc.common.version import VERSION
-from afmc.errors import ArtifactError, OptionError
+from afmc.errors import OptionError
 from afmc.export.exported import Exported
 from afmc.export.huggingface.tensors import COLUMNS, tensor_table
 from afmc.export.tables.lines import json_array
@@ -34,13 +34,12 @@ from afmc.frontends.checkpoint.folder import MAPPING, headers, sha256_of_files, 
 from afmc.frontends.huggingface.pieces import Pieces
 from afmc.frontends.huggingface.stored import stored_pieces
 from afmc.hardware.defect_map import DefectMap
-from afmc.program.compiled import Artifact
-from afmc.program.folder import PROGRAM, made_of, read_program, require_weights
+from afmc.program.compiled import CompiledProgram
+from afmc.program.folder import PROGRAM, check_model, made_of, read_program, require_weights
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 
 SCHEMA_VERSION = 1
-MODEL = "model"
 _CONFIG = "config.json"
 
 
@@ -58,9 +57,7 @@ def export_huggingface(
     directory, folder = Path(directory), Path(folder)
     kept = read_program(directory)
     require_weights(kept.program, "a Hugging Face folder")
-    model = directory / MODEL
-    if not model.is_dir():
-        raise ArtifactError(f"{model} is missing; compile again.")
+    model = check_model(directory)
     if not (model / _CONFIG).is_file():
         raise OptionError(
             f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "
@@ -69,7 +66,7 @@ def export_huggingface(
     made = made_of("Hugging Face folder", kept.program.model.name, kept.target)
     check_folder(folder, made, (MAPPING, _CONFIG), force=force)
     pieces = stored_pieces(model, kept.program.analog)
-    table = tensor_table(kept.program, pieces)
+    table = tensor_table(kept.layout, pieces)
     with written_folder(folder, made, VERSION, force=force) as unfinished:
         for file in sorted(model.iterdir()):
             if file.is_file():
@@ -85,7 +82,7 @@ def export_huggingface(
     return Exported(folder, what, size, {"placements": table.rows})
 
 
-def _head(kept: Artifact, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:
+def _head(kept: CompiledProgram, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:
     """All of the mapping but the placements."""
     program, target = kept.program, kept.target
     held = headers(folder)
@@ -142,7 +139,7 @@ def _matrix(matrix: Matrix, program: Program) -> dict[str, Any]:
     }
 
 
-def _lines(kept: Artifact) -> Iterator[dict[str, Any]]:
+def _lines(kept: CompiledProgram) -> Iterator[dict[str, Any]]:
     """Of crossbars that are not filled from line 0 on, in order."""
     program = kept.program
     if program.defects is None:

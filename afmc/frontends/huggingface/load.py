@@ -18,10 +18,10 @@ from transformers import (
     GenerationConfig,
 )
 
+from afmc.common.cache import cache_dir
 from afmc.common.memory import GIB, available_bytes
 from afmc.errors import ModelError
 from afmc.frontends.aihwkit_lightning.learned import fit, fits, read_learned, say_loose
-from afmc.frontends.cache import cache_dir
 from afmc.frontends.checkpoint.folder import (
     INPUT_RANGE,
     PICKLED,
