@@ -17,8 +17,9 @@ from afmc.program.compiled import CompiledProgram
 def load(path: Path) -> dict[str, Any]:
     """The JSON of a validation. Raises OptionError in one sentence for anything else."""
     what = f"the validation {path}"
-    if not path.exists():
-        raise OptionError(f"{what} cannot be read: No such file or directory.")
+    if path.is_dir() or not path.exists():
+        reason = "Is a directory" if path.is_dir() else "No such file or directory"
+        raise OptionError(f"{what} cannot be read: {reason}.")
     try:
         value = read_object(path)
     except OSError as error:
