@@ -17,10 +17,12 @@ from afmc.costs import Workload, estimate
 from afmc.data.samples import Samples
 from afmc.data.text import Text
 from afmc.errors import ArtifactError
-from afmc.evaluation.accuracy import Classification, classify
+from afmc.evaluation.accuracy import classify
 from afmc.evaluation.asked import Asked, DefectSources
 from afmc.evaluation.generation import generate
-from afmc.evaluation.perplexity import Validation, validate
+from afmc.evaluation.perplexity import validate
+from afmc.evaluation.reading import validation_of
+from afmc.evaluation.results import Classification, Validation
 from afmc.fit import Lever
 from afmc.frontends.find import resolve
 from afmc.frontends.load import load_source
@@ -118,9 +120,13 @@ class CompiledModel:
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
         check_page(Path(path))
-        given = [each.to_json() if isinstance(each, Validation) else each for each in validations]
+        compiled = self.compiled_program
+        given = [
+            each if isinstance(each, Validation) else validation_of(compiled, each)
+            for each in validations
+        ]
         costs = [estimate(self.program, self.target, each) for each in workloads]
-        return write_page(Path(path), render(self.compiled_program, costs, given))
+        return write_page(Path(path), render(compiled, costs, given))
 
     # on tiles
 
@@ -345,14 +351,19 @@ class CompiledModel:
 
 
 def load(
-    directory: str | Path, *, trust_remote_code: bool = False, progress: Progress = silent
+    directory: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    kept: CompiledProgram | None = None,
+    progress: Progress = silent,
 ) -> CompiledModel:
     """A compiled model from disk, as it was written.
 
-    Raises ArtifactError where a file of it was changed, or ModelError, in one sentence.
+    `kept` is what `read_program` gave for this directory: it is not read and checked again. Raises
+    ArtifactError where a file of it was changed, or ModelError, in one sentence.
     """
     directory = Path(directory)
-    kept = read_program(directory)
+    kept = read_program(directory) if kept is None else kept
     loaded = None
     if not kept.program.model.shapes_only:
         loaded = _load_saved(directory, trust_remote_code, progress)

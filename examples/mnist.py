@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import afmc
-from afmc.evaluation.accuracy import Classification
+from afmc.evaluation.results import Classification
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]

@@ -18,7 +18,7 @@ from pathlib import Path
 import afmc
 from afmc.data.text import Text
 from afmc.errors import AfmcError
-from afmc.evaluation.perplexity import Estimate
+from afmc.evaluation.results import Estimate
 
 MODELS = ("demo-teacher", "demo")
 TARGETS = ("hermes-64", "afm-512-projected")

@@ -9,7 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from in_process import Ran, run
 from jsonschema import Draft202012Validator
 from models import tiny_model, tiny_tokenizer
 
-from afmc.targets import list_targets
+from afmc.program.program import Program
+from afmc.program.rules import problems
+from afmc.targets import Target, list_targets
 
 AFMC = Path(sys.executable).with_name("afmc")
 TEXT = "the quick brown fox jumps over the lazy dog. " * 100
@@ -432,6 +434,29 @@ def test_report(afmc: Run, workplace: Path) -> None:
     assert "not validated" in (workplace / f"tiny.{AFM}" / "report.html").read_text()
     assert afmc("verify", f"tiny.{AFM}").returncode == 0
     (workplace / f"tiny.{AFM}" / "report.html").unlink()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("validate", f"tiny.{AFM}", "--text", "text.txt", "--tokens", "64", "--instances", "1"),
+        ("run", f"tiny.{AFM}", "quick", "--max-tokens", "1"),
+    ],
+    ids=lambda each: each[0],
+)
+def test_the_rules_run_once_a_command(
+    afmc: Run, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[str] = []
+
+    def counted(program: Program, target: Target) -> Iterator[str]:
+        runs.append(program.model.name)
+        return problems(program, target)
+
+    monkeypatch.setattr("afmc.program.folder.problems", counted)
+    result = afmc(*command)
+    assert result.returncode == 0, result.stderr
+    assert runs == ["tiny"]
 
 
 def test_run_prints_text(afmc: Run) -> None:

@@ -30,7 +30,7 @@ def report(
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.cli.workloads import estimates
-    from afmc.evaluation.results import read_validation
+    from afmc.evaluation.reading import read_validation
     from afmc.program.folder import read_program
     from afmc.report import check_page, render, write_page
 

@@ -38,7 +38,7 @@ def run(
         progress("load", 0, 0)
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code, progress=progress)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=progress)
         progress("generate", 0, 0)
         answer = model.run(
             prompt,

@@ -117,7 +117,7 @@ def validate(
         from afmc.cli.validation_tables import render, render_classification
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code, progress=progress)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=progress)
         if overrides:
             model = model.on(overrides)
         if without_noise:
@@ -131,16 +131,8 @@ def validate(
             "progress": progress,
         }
         if labelled is not None:
-            name = model.program.model.name
             counted = model.classify(labelled, samples=samples, **asked)
-            table = render_classification(counted, name, model.target)
-            found = {
-                **counted.to_json(),
-                "noise": not model.target.is_perfect,
-                "model": name,
-                "model_sha256": model.program.model.sha256,
-                "target": model.target.name,
-            }
+            found, table = counted.to_json(), render_classification(counted, model.target)
         else:
             result = model.validate(
                 source, tokens=tokens, window=window, by_matrix=by_matrix, **asked

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afmc.common.numbers import percent
-from afmc.evaluation.accuracy import Classification
-from afmc.evaluation.asked import CalibrationCost
-from afmc.evaluation.perplexity import Estimate, Validation
+from afmc.evaluation.results import CalibrationCost, Classification, Estimate, Validation
 from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
 
@@ -31,7 +29,7 @@ def render(result: Validation, target: Target) -> RenderableType:
     return Group(table, *more, where + _besides(result))
 
 
-def render_classification(result: Classification, model: str, target: Target) -> RenderableType:
+def render_classification(result: Classification, target: Target) -> RenderableType:
     """A row for each condition."""
     from rich import box
     from rich.console import Group
@@ -58,7 +56,7 @@ def render_classification(result: Classification, model: str, target: Target) ->
             f"{outcome.top1_agreement.mean:.2%}",
         )
     where = (
-        f"{model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
+        f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
     )
     return Group(table, where + _besides(result))
@@ -103,8 +101,8 @@ def _one(result: Validation, target: Target) -> RenderableType:
         ("same likeliest token", "", result.top1_agreement, "{:.2%}"),
         (
             "tokens a second, this machine",
-            f"{result.digital_tokens_per_s:.0f}",
-            Estimate((result.analog_tokens_per_s,)),
+            f"{result.tokens_per_s.digital:.0f}",
+            Estimate(mean=result.tokens_per_s.analog),
             "{:.0f}",
         ),
     ):

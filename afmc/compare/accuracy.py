@@ -10,7 +10,8 @@ from typing import Any
 
 from afmc.compare.rows import Row, rows_of
 from afmc.errors import OptionError
-from afmc.evaluation.results import Condition, Identity, Validation, check, load, mismatch, parse
+from afmc.evaluation.reading import load, mismatch, parse, validation_of
+from afmc.evaluation.results import Identity, Outcome, Validation
 from afmc.program.compiled import CompiledProgram
 
 
@@ -58,14 +59,14 @@ def _assigned(
     named, _, path = file.partition("=")
     if path and Path(named) in by_directory:
         what = f"the validation {path}"
-        found = check(by_directory[Path(named)], load(Path(path)), what)
+        found = validation_of(by_directory[Path(named)], load(Path(path)), what)
         return Path(named), path, found
     what = f"the validation {file}"
     value = load(Path(file))
     identity = parse(Identity, value, what)
     fitting = [each for each, kept in by_directory.items() if not mismatch(kept, identity)]
     if len(fitting) == 1:
-        return fitting[0], file, check(by_directory[fitting[0]], value, what)
+        return fitting[0], file, validation_of(by_directory[fitting[0]], value, what)
     if fitting:
         raise OptionError(
             f"{what} is of {identity.model} on {identity.target}, which are compiled in "
@@ -87,15 +88,15 @@ def _of(
     origin: dict[str, str] = {}
     for path, each in validations:
         text = _text(each, every)
-        found.setdefault(f"{text}: digital", Perplexity(each.digital.perplexity))
-        for condition in each.conditions:
+        found.setdefault(f"{text}: digital", Perplexity(each.digital_perplexity))
+        for condition in each.outcomes:
             name = f"{text}: {_setting(each, condition)}"
             if name in origin:
                 raise OptionError(
                     f"{origin[name]} and {path} both validate {directory} on {name}; give one."
                 )
             origin[name] = path
-            estimate = condition.analog.perplexity
+            estimate = condition.perplexity
             found[name] = Perplexity(
                 estimate.mean, estimate.std, estimate.interval_95, each.instances
             )
@@ -109,7 +110,7 @@ def _text(found: Validation, every: Sequence[Validation]) -> str:
     return f"{found.text}{which}, {found.tokens:,} tokens in windows of {found.window:,}"
 
 
-def _setting(found: Validation, condition: Condition) -> str:
+def _setting(found: Validation, condition: Outcome) -> str:
     parts = [condition.text]
     if not found.noise:
         parts.append("without noise")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +13,19 @@ from torch import Tensor, nn
 from afmc.common.progress import Progress, silent
 from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import ModelError, OptionError, SampleError, TargetError
-from afmc.evaluation.asked import Asked, CalibrationCost
-from afmc.evaluation.perplexity import Estimate
+from afmc.evaluation.asked import Asked
+from afmc.evaluation.results import (
+    AnalogAccuracy,
+    Classification,
+    DigitalAccuracy,
+    Result,
+    Speeds,
+)
+from afmc.evaluation.statistics import estimate
 from afmc.frontends.graph.export import first_tensor
 from afmc.frontends.network import tensors_of
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
-from afmc.program.program import SCHEMA_VERSION
 
 BATCH = 500
 """Samples at once, where the model takes any number."""
@@ -36,96 +41,15 @@ class Hits:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Result:
-    """The instances under one condition."""
-
-    condition: Condition
-    accuracy: Estimate
-    """Share of samples whose likeliest class is the label's."""
-    top1_agreement: Estimate
-    """Share of samples for which both say the same class."""
-
-    @classmethod
-    def of(cls, condition: Condition, hits: Sequence[Hits]) -> Result:
-        return cls(
-            condition,
-            Estimate(tuple(each.right / each.samples for each in hits)),
-            Estimate(tuple(each.agree / each.samples for each in hits)),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "at_s": self.condition.at_s,
-            "temperature_C": self.condition.temperature_C,
-            "compensation": self.condition.compensation,
-            "calibration_probes": self.condition.probes,
-            "analog": {"accuracy": self.accuracy.to_json()},
-            "top1_agreement": self.top1_agreement.to_json(),
-        }
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Digital and analog on the same samples. All figures are measured, in simulation."""
-
-    digital_accuracy: float
-    outcomes: tuple[Result, ...]
-    """One for each condition, in the order in which they were asked for."""
-    samples: int
-    data: str
-    data_sha256: str
-    seed: int
-    digital_samples_per_s: float
-    analog_samples_per_s: float
-    programming_s: float
-    """To write one instance onto the tiles, on average."""
-    wall_s: float
-    calibration: CalibrationCost | None = None
-    defects: str | None = None
-    notes: tuple[str, ...] = ()
-    """What a reader should know: what the devices do not do, for instance."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Figures of the target that were set for this alone."""
-
-    @property
-    def accuracy(self) -> Estimate:
-        """Under the first condition."""
-        return self.outcomes[0].accuracy
-
-    @property
-    def top1_agreement(self) -> Estimate:
-        """Under the first condition."""
-        return self.outcomes[0].top1_agreement
-
-    @property
-    def instances(self) -> int:
-        return len(self.accuracy.values)
-
-    def to_json(self) -> dict[str, Any]:
-        """With the first condition's figures at the top."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "digital": {"accuracy": self.digital_accuracy},
-            **self.outcomes[0].to_json(),
-            "conditions": [outcome.to_json() for outcome in self.outcomes],
-            "samples": self.samples,
-            "instances": self.instances,
-            "seed": self.seed,
-            "defects": self.defects,
-            "overrides": dict(self.overrides),
-            "notes": list(self.notes),
-            "calibration": None if self.calibration is None else asdict(self.calibration),
-            "data": self.data,
-            "data_sha256": self.data_sha256,
-            "samples_per_s": {
-                "digital": self.digital_samples_per_s,
-                "analog": self.analog_samples_per_s,
-                "ratio": self.analog_samples_per_s / self.digital_samples_per_s,
-            },
-            "programming_s": self.programming_s,
-            "wall_s": self.wall_s,
-        }
+def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
+    return Result(
+        at_s=condition.at_s,
+        temperature_C=condition.temperature_C,
+        compensation=condition.compensation,
+        calibration_probes=condition.probes,
+        analog=AnalogAccuracy(accuracy=estimate(each.right / each.samples for each in hits)),
+        top1_agreement=estimate(each.agree / each.samples for each in hits),
+    )
 
 
 def classify(
@@ -165,19 +89,26 @@ def classify(
     )
     every = [hits for of_instances in analog for hits in of_instances]
     return Classification(
-        digital_accuracy=digital.right / digital.samples,
-        outcomes=tuple(map(Result.of, conditions, analog)),
+        model=name,
+        model_sha256=on_tiles.program.model.sha256,
+        target=on_tiles.target.name,
+        noise=not on_tiles.target.is_perfect,
+        digital=DigitalAccuracy(accuracy=digital.right / digital.samples),
+        conditions=tuple(map(_result, conditions, analog)),
         samples=digital.samples,
         data=given.name,
         data_sha256=given.sha256,
         seed=asked.seed,
-        digital_samples_per_s=digital.samples / digital.seconds,
-        analog_samples_per_s=sum(h.samples for h in every) / sum(h.seconds for h in every),
+        instances=asked.instances,
+        samples_per_s=Speeds.of(
+            digital.samples / digital.seconds,
+            sum(h.samples for h in every) / sum(h.seconds for h in every),
+        ),
         programming_s=measurement.programming_s,
         wall_s=measurement.wall_s,
         calibration=measurement.calibration_cost,
         defects=measurement.defects_named,
-        overrides=on_tiles.target.overrides,
+        overrides=dict(on_tiles.target.overrides),
         notes=measurement.notes,
     )
 

@@ -11,27 +11,13 @@ import numpy as np
 
 from afmc.errors import OptionError
 from afmc.evaluation.preflight import check_conditions, check_defects
+from afmc.evaluation.results import CalibrationCost
 from afmc.hardware.conditions import Condition, conditions_of
 from afmc.hardware.defects import Defects, gather_defects
 from afmc.lower.on_tiles import OnTiles, Written
 from afmc.program.trained_for import notes as training_notes
 
 DefectSources = str | Path | Defects | Sequence[str | Path | Defects] | None
-
-
-@dataclass(frozen=True)
-class CalibrationCost:
-    """What measuring every column of one instance takes. Derived from the mapping."""
-
-    probes: int
-    reads: int
-    """Of all tiles together, one block at a time."""
-    tile_time_ns: float | None
-    """Of the reads of the busiest tile, at the target's read latency; None where it has none."""
-    digital_macs: int
-    """For the products that should come out."""
-    digital_operations_per_token: int
-    """In use: one more addition for each output of a row slice; its factor is there anyway."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +112,7 @@ class Measurement:
         serving = blocks["replica"] == 0  # a token goes to one replica
         groups = -(-blocks["rows"] // (target.crossbar.active_rows or target.crossbar.rows))
         return CalibrationCost(
-            probes,
+            probes=probes,
             reads=probes * len(places),
             tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
             digital_macs=probes * int(blocks["rows"].astype(np.int64) @ blocks["cols"]),

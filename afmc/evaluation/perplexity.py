@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,13 +16,21 @@ from afmc.common.progress import Progress, silent
 from afmc.data.text import Text, read_text
 from afmc.data.tokens import tokenise, windows_of
 from afmc.errors import ModelError, OptionError, TargetError
-from afmc.evaluation.asked import Asked, CalibrationCost
+from afmc.evaluation.asked import Asked
 from afmc.evaluation.language import check_length, require_tokenizer
+from afmc.evaluation.results import (
+    AnalogPerplexity,
+    DigitalPerplexity,
+    OfMatrix,
+    Outcome,
+    Speeds,
+    Validation,
+)
+from afmc.evaluation.statistics import estimate
 from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
 from afmc.program.model import names_in_tiles
-from afmc.program.program import SCHEMA_VERSION
 from afmc.simulator.product_errors import watched
 
 # Digital log-probabilities are kept while all instances are compared with them.
@@ -47,165 +53,16 @@ class Score:
         return math.exp(min(self.nll / self.scored, 700.0))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """Over instances: mean, standard deviation (n - 1) and Student's 95 % interval of the mean."""
-
-    values: tuple[float, ...]
-    mean: float = field(init=False)
-    std: float | None = field(init=False)
-    interval_95: tuple[float, float] | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        n = len(self.values)
-        mean = math.fsum(self.values) / n
-        std = (
-            math.sqrt(math.fsum((v - mean) ** 2 for v in self.values) / (n - 1)) if n > 1 else None
-        )
-        half = None if std is None else float(special.stdtrit(n - 1, 0.975)) * std / math.sqrt(n)
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "std", std)
-        object.__setattr__(
-            self, "interval_95", None if half is None else (mean - half, mean + half)
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "mean": self.mean,
-            "std": self.std,
-            "interval_95": list(self.interval_95) if self.interval_95 else None,
-            "values": list(self.values),
-        }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The instances under one condition."""
-
-    condition: Condition
-    perplexity: Estimate
-    kl_divergence: Estimate
-    """Nats per token, of the analog model's distribution from the digital one's."""
-    top1_agreement: Estimate
-    """Share of tokens for which both predict the same next token."""
-
-    @classmethod
-    def of(cls, condition: Condition, scores: Sequence[Score]) -> Outcome:
-        return cls(
-            condition,
-            Estimate(tuple(s.perplexity for s in scores)),
-            Estimate(tuple(s.kl / s.scored for s in scores)),
-            Estimate(tuple(s.agree / s.scored for s in scores)),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "at_s": self.condition.at_s,
-            "temperature_C": self.condition.temperature_C,
-            "compensation": self.condition.compensation,
-            "calibration_probes": self.condition.probes,
-            "analog": {"perplexity": self.perplexity.to_json()},
-            "kl_divergence": self.kl_divergence.to_json(),
-            "top1_agreement": self.top1_agreement.to_json(),
-        }
-
-
-@dataclass(frozen=True)
-class OfMatrix:
-    """How wrong the products of one matrix are on the tiles."""
-
-    name: str
-    relative_error: Estimate
-    """The root of the summed squares of the error, by that of the digital products of the same
-    inputs: 0 for perfect hardware, 1 where nothing is left."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "relative_error": self.relative_error.to_json()}
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Digital and analog on the same tokens. All figures are measured, in simulation."""
-
-    model: str
-    model_sha256: str
-    target: str
-    noise: bool
-    """Whether anything is imperfect but the bits of converters."""
-    digital_perplexity: float
-    outcomes: tuple[Outcome, ...]
-    """One for each condition, in the order in which they were asked for."""
-    tokens: int
-    scored_tokens: int
-    window: int
-    text: str
-    text_sha256: str
-    seed: int
-    digital_tokens_per_s: float
-    analog_tokens_per_s: float
-    programming_s: float
-    """To write one instance onto the tiles, on average."""
-    wall_s: float
-    calibration: CalibrationCost | None = None
-    defects: str | None = None
-    notes: tuple[str, ...] = ()
-    """What a reader should know: what the devices do not do, for instance."""
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    """Figures of the target that were set for this validation alone."""
-    matrices: tuple[OfMatrix, ...] = ()
-    """Under the first condition, on the first window, in dataflow order; empty where nobody asked.
-    """
-
-    @property
-    def instances(self) -> int:
-        return len(self.perplexity.values)
-
-    @property
-    def perplexity(self) -> Estimate:
-        """Under the first condition."""
-        return self.outcomes[0].perplexity
-
-    @property
-    def kl_divergence(self) -> Estimate:
-        """Under the first condition."""
-        return self.outcomes[0].kl_divergence
-
-    @property
-    def top1_agreement(self) -> Estimate:
-        """Under the first condition."""
-        return self.outcomes[0].top1_agreement
-
-    def to_json(self) -> dict[str, Any]:
-        """With the first condition's figures at the top."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "digital": {"perplexity": self.digital_perplexity},
-            **self.outcomes[0].to_json(),
-            "conditions": [outcome.to_json() for outcome in self.outcomes],
-            "tokens": self.tokens,
-            "scored_tokens": self.scored_tokens,
-            "window": self.window,
-            "instances": self.instances,
-            "seed": self.seed,
-            "defects": self.defects,
-            "overrides": dict(self.overrides),
-            "notes": list(self.notes),
-            "calibration": None if self.calibration is None else asdict(self.calibration),
-            "matrices": [each.to_json() for each in self.matrices],
-            "text": self.text,
-            "text_sha256": self.text_sha256,
-            "tokens_per_s": {
-                "digital": self.digital_tokens_per_s,
-                "analog": self.analog_tokens_per_s,
-                "ratio": self.analog_tokens_per_s / self.digital_tokens_per_s,
-            },
-            "programming_s": self.programming_s,
-            "wall_s": self.wall_s,
-            "noise": self.noise,
-            "model": self.model,
-            "model_sha256": self.model_sha256,
-            "target": self.target,
-        }
+def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
+    return Outcome(
+        at_s=condition.at_s,
+        temperature_C=condition.temperature_C,
+        compensation=condition.compensation,
+        calibration_probes=condition.probes,
+        analog=AnalogPerplexity(perplexity=estimate(s.perplexity for s in scores)),
+        kl_divergence=estimate(s.kl / s.scored for s in scores),
+        top1_agreement=estimate(s.agree / s.scored for s in scores),
+    )
 
 
 def validate(
@@ -265,24 +122,30 @@ def validate(
         model_sha256=model.sha256,
         target=on_tiles.target.name,
         noise=not on_tiles.target.is_perfect,
-        digital_perplexity=digital.perplexity,
-        outcomes=tuple(map(Outcome.of, conditions, analog)),
+        digital=DigitalPerplexity(perplexity=digital.perplexity),
+        conditions=tuple(map(_outcome, conditions, analog)),
         tokens=digital.tokens,
         scored_tokens=digital.scored,
         window=window,
         text=source.name,
         text_sha256=source.sha256,
         seed=asked.seed,
-        digital_tokens_per_s=digital.tokens / digital.seconds,
-        analog_tokens_per_s=sum(s.tokens for s in every) / sum(s.seconds for s in every),
+        instances=asked.instances,
+        tokens_per_s=Speeds.of(
+            digital.tokens / digital.seconds,
+            sum(s.tokens for s in every) / sum(s.seconds for s in every),
+        ),
         programming_s=measurement.programming_s,
         wall_s=measurement.wall_s,
         calibration=measurement.calibration_cost,
         defects=measurement.defects_named,
-        overrides=on_tiles.target.overrides,
+        overrides=dict(on_tiles.target.overrides),
         notes=measurement.notes,
         matrices=tuple(
-            OfMatrix(m.name, Estimate(tuple(each[m.name] for each in of_matrices.values())))
+            OfMatrix(
+                name=m.name,
+                relative_error=estimate(each[m.name] for each in of_matrices.values()),
+            )
             for m in on_tiles.program.analog
             if of_matrices
         ),
@@ -335,7 +198,7 @@ def compare(
                     write(index, condition)
                     for window, log_p in zip(chunk, expected, strict=True):
                         _score(analog, window, score, log_p)
-                        if not math.isfinite(score.nll):
+                        if not math.isfinite(score.nll + score.kl):
                             raise TargetError(
                                 f"on the tiles the model's outputs are no finite numbers (instance "
                                 f"{index}, {condition}); look at the target with 'afmc targets "

@@ -1,52 +1,50 @@
-"""What `afmc validate DIR --json` printed: read, checked, and held against a compile."""
+"""Results of measurements on noisy tiles: what is written is what is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from afmc.common.strict_json import read_object
-from afmc.errors import OptionError
-from afmc.hardware.conditions import format_time
-from afmc.program.compiled import CompiledProgram
+from afmc.hardware.conditions import Condition, format_time
+from afmc.program.program import SCHEMA_VERSION
+from afmc.targets.tables import Compensation
 
 
-class Given(BaseModel):
-    """Keys that nobody shows are not looked at."""
+class Shape(BaseModel):
+    """One shape of the JSON; keys that it does not name are not looked at."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Estimate(Given):
+class Estimate(Shape):
+    """Statistics over manufactured instances."""
+
     mean: float
     std: float | None = None
+    """Standard deviation (n - 1); None for one instance."""
     interval_95: tuple[float, float] | None = None
+    """Student's 95 % confidence interval of the mean; None for one instance."""
     values: tuple[float, ...] = ()
+    """One for each instance."""
 
     @property
     def ends(self) -> tuple[float, float]:
         return self.interval_95 or (self.mean, self.mean)
 
 
-class Perplexity(Given):
-    perplexity: Estimate
+class UnderCondition(Shape):
+    """Instances under one condition."""
 
-
-class Digital(Given):
-    perplexity: float
-
-
-class Condition(Given):
     at_s: float
     temperature_C: float
-    compensation: str
+    compensation: Compensation
     calibration_probes: int = 0
-    analog: Perplexity
-    kl_divergence: Estimate
-    top1_agreement: Estimate
+
+    @property
+    def condition(self) -> Condition:
+        return Condition(self.at_s, self.temperature_C, self.compensation, self.calibration_probes)
 
     @property
     def temperature(self) -> str:
@@ -63,98 +61,196 @@ class Condition(Given):
         return f"{format_time(self.at_s)}, {self.temperature}, {self.correction}"
 
 
-class OfMatrix(Given):
+class AnalogPerplexity(Shape):
+    perplexity: Estimate
+
+
+class Outcome(UnderCondition):
+    """A language model under one condition."""
+
+    analog: AnalogPerplexity
+    kl_divergence: Estimate
+    """Nats per token, of the analog model's distribution from the digital one's."""
+    top1_agreement: Estimate
+    """Share of tokens for which both predict the same next token."""
+
+    @property
+    def perplexity(self) -> Estimate:
+        return self.analog.perplexity
+
+
+class AnalogAccuracy(Shape):
+    accuracy: Estimate
+
+
+class Result(UnderCondition):
+    """A classifier under one condition."""
+
+    analog: AnalogAccuracy
+    """Share of samples whose likeliest class is the label's."""
+    top1_agreement: Estimate
+    """Share of samples for which both say the same class."""
+
+    @property
+    def accuracy(self) -> Estimate:
+        return self.analog.accuracy
+
+
+class OfMatrix(Shape):
+    """How wrong the products of one matrix are on the tiles."""
+
     name: str
     relative_error: Estimate
+    """The root of the summed squares of the error, by that of the digital products of the same
+    inputs: 0 for perfect hardware, 1 where nothing is left."""
 
 
-class Identity(Given):
-    """Of which model a validation is, and on what."""
+class CalibrationCost(Shape):
+    """What measuring every column of one instance takes. Derived from the mapping."""
+
+    probes: int
+    reads: int
+    """Reads by all tiles together, one block at a time."""
+    tile_time_ns: float | None
+    """Time that the reads of the busiest tile take at the target's read latency; None where it has
+    none."""
+    digital_macs: int
+    """For the products that should come out."""
+    digital_operations_per_token: int
+    """In use: one more addition for each output of a row slice; its factor is there anyway."""
+
+
+class Speeds(Shape):
+    """How fast this machine computes, per second; measured."""
+
+    digital: float
+    analog: float
+    ratio: float
+    """Analog by digital."""
+
+    @classmethod
+    def of(cls, digital: float, analog: float) -> Speeds:
+        return cls(digital=digital, analog=analog, ratio=analog / digital)
+
+
+class Identity(Shape):
+    """Model and target of a measurement."""
 
     model: str
     model_sha256: str | None = None
     target: str
 
 
-class Validation(Given):
+class Measured(Identity):
+    """What is told of every measurement. All figures are measured, in simulation."""
+
+    order: ClassVar[tuple[str, ...]] = ()
+    """Keys of the JSON between those of the first condition and the last seven."""
+
+    instances: int
+    seed: int
+    defects: str | None = None
+    """Maps of defects, by name."""
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Figures of the target that were set for this measurement alone."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know: what the devices do not do, for instance."""
+    calibration: CalibrationCost | None = None
+    programming_s: float
+    """Time to program one instance onto the tiles, on average."""
+    wall_s: float
     noise: bool = True
-    digital: Digital
-    conditions: tuple[Condition, ...]
+    """Whether anything is imperfect but the bits of converters."""
+
+    def to_json(self) -> dict[str, Any]:
+        """With the first condition's figures at the top."""
+        found = self.model_dump(mode="json", by_alias=True)
+        first = found["conditions"][0]
+        keys = (*self.order, "programming_s", "wall_s", "noise", *Identity.model_fields)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "digital": found["digital"],
+            **first,
+            "conditions": found["conditions"],
+            **{key: found[key] for key in keys},
+        }
+
+
+_COMMON = ("instances", "seed", "defects", "overrides", "notes", "calibration")
+
+
+class DigitalPerplexity(Shape):
+    perplexity: float
+
+
+class Validation(Measured):
+    """A language model, digital and analog, on the same tokens."""
+
+    order = (
+        "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
+        "tokens_per_s",
+    )  # fmt: skip
+
+    digital: DigitalPerplexity
+    outcomes: tuple[Outcome, ...] = Field(alias="conditions")
+    """One for each condition, in the order in which they were asked for."""
     tokens: int
     scored_tokens: int
     window: int
-    instances: int
-    seed: int
+    matrices: tuple[OfMatrix, ...] = ()
+    """Under the first condition, on the first window, in dataflow order; empty where nobody asked.
+    """
     text: str
     text_sha256: str = ""
-    defects: str | None = None
-    overrides: dict[str, Any] = Field(default_factory=dict)
-    matrices: tuple[OfMatrix, ...] = ()
-    notes: tuple[str, ...] = ()
+    tokens_per_s: Speeds
+
+    @property
+    def digital_perplexity(self) -> float:
+        return self.digital.perplexity
+
+    @property
+    def perplexity(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].perplexity
+
+    @property
+    def kl_divergence(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].kl_divergence
+
+    @property
+    def top1_agreement(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].top1_agreement
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The JSON of a validation. Raises OptionError in one sentence for anything else."""
-    what = f"the validation {path}"
-    if not path.exists():
-        raise OptionError(f"{what} cannot be read: No such file or directory.")
-    try:
-        value = read_object(path)
-    except OSError as error:
-        raise OptionError(f"{what} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise OptionError(
-            f"{what} is no JSON ({error}); make it with 'afmc validate DIR --json > {path}'."
-        ) from error
-    if "conditions" not in value or "digital" not in value:
-        raise OptionError(f"{what} is not what 'afmc validate DIR --json' prints.")
-    if isinstance(value["digital"], dict) and "accuracy" in value["digital"]:
-        raise OptionError(f"{what} is of a classifier, whose accuracy the page does not show yet.")
-    return value
+class DigitalAccuracy(Shape):
+    accuracy: float
 
 
-def read_validation(path: Path, compiled: CompiledProgram) -> dict[str, Any]:
-    """The JSON of a validation of this very model on this very target.
+class Classification(Measured):
+    """A classifier, digital and analog, on the same samples."""
 
-    Raises OptionError in one sentence for anything else.
-    """
-    value = load(path)
-    check(compiled, value, f"the validation {path}")
-    return value
+    order = ("samples", *_COMMON, "data", "data_sha256", "samples_per_s")
 
+    digital: DigitalAccuracy
+    outcomes: tuple[Result, ...] = Field(alias="conditions")
+    """One for each condition, in the order in which they were asked for."""
+    samples: int
+    data: str
+    data_sha256: str
+    samples_per_s: Speeds
 
-def check(
-    compiled: CompiledProgram, value: Mapping[str, Any], what: str = "the validation"
-) -> Validation:
-    """Raises OptionError unless it is one of this model on this target."""
-    if wrong := mismatch(compiled, parse(Identity, value, what)):
-        raise OptionError(f"{what} {wrong}")
-    validation = parse(Validation, value, what)
-    if not validation.conditions:
-        raise OptionError(f"{what} has no conditions.")
-    return validation
+    @property
+    def digital_accuracy(self) -> float:
+        return self.digital.accuracy
 
+    @property
+    def accuracy(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].accuracy
 
-def mismatch(compiled: CompiledProgram, found: Identity) -> str:
-    """Why a validation is not of this compile; empty if it is of its model on its target."""
-    model, target = compiled.program.model, compiled.target
-    other = found.model_sha256 is not None and found.model_sha256 != model.sha256
-    if found.model != model.name or other:
-        how = " with other weights" if found.model == model.name else ""
-        return f"is of {found.model}{how}, not of {model.name} as compiled here."
-    if found.target != target.name:
-        return f"is on {found.target}, but this compile is for {target.name}."
-    return ""
-
-
-Shape = TypeVar("Shape", bound=Given)
-
-
-def parse(shape: type[Shape], value: Mapping[str, Any], what: str) -> Shape:
-    """Raises OptionError with the first thing that is wrong."""
-    try:
-        return shape.model_validate(dict(value))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise OptionError(f"{what}: {where or 'the file'}: {first['msg'].lower()}.") from error
+    @property
+    def top1_agreement(self) -> Estimate:
+        """Under the first condition."""
+        return self.outcomes[0].top1_agreement

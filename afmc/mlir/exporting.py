@@ -30,8 +30,9 @@ def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "lin
     check_dialect(dialect)
     check_file(file, CODE)
     require("torch_mlir", "--as mlir")
-    require_weights(read_program(directory).program, "MLIR")
-    text = lower(load(directory), dialect)
+    kept = read_program(directory)
+    require_weights(kept.program, "MLIR")
+    text = lower(load(directory, kept=kept), dialect)
     with written(file, CODE) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     counts = {

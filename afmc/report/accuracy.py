@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from afmc.common.numbers import percent
-from afmc.evaluation.results import Condition, Estimate, Validation, check
+from afmc.evaluation.results import Estimate, Outcome, Validation
 from afmc.hardware.conditions import format_time
-from afmc.program.compiled import CompiledProgram
 from afmc.report.scale import Axis
 
 ROWS = 60
@@ -87,8 +85,8 @@ HEADINGS = (
 
 
 def view_of(found: Validation) -> AccuracyView:
-    first = found.conditions[0]
-    estimate = first.analog.perplexity
+    first = found.outcomes[0]
+    estimate = first.perplexity
     overrides = ", ".join(f"{key} = {value}" for key, value in found.overrides.items())
     about = (
         f"Measured in simulation on {found.tokens:,} tokens of {found.text} in windows of "
@@ -102,7 +100,7 @@ def view_of(found: Validation) -> AccuracyView:
         title=f"{found.text}, {found.instances} instances, seed {found.seed}"
         + ("" if found.noise else ", without noise"),
         about=about,
-        rows=tuple(_row(condition) for condition in found.conditions),
+        rows=tuple(_row(condition) for condition in found.outcomes),
         strip=_strip(found),
         lines=tuple(
             lines
@@ -120,15 +118,15 @@ def view_of(found: Validation) -> AccuracyView:
         ),
         notes=found.notes,
         headline=f"{estimate.mean:,.4g}",
-        digital=f"{found.digital.perplexity:,.4g}",
+        digital=f"{found.digital_perplexity:,.4g}",
         interval=f"95 %: {_interval(estimate)}" if estimate.interval_95 else "one instance",
         first=first.text,
         errors={each.name: each.relative_error.mean for each in found.matrices},
     )
 
 
-def _row(condition: Condition) -> tuple[tuple[str, str | float], ...]:
-    estimate = condition.analog.perplexity
+def _row(condition: Outcome) -> tuple[tuple[str, str | float], ...]:
+    estimate = condition.perplexity
     kl, top1 = condition.kl_divergence.mean, condition.top1_agreement.mean
     probes = condition.calibration_probes
     return (
@@ -152,9 +150,9 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _axis(found: Validation) -> Axis:
-    values = [found.digital.perplexity]
-    for condition in found.conditions:
-        estimate = condition.analog.perplexity
+    values = [found.digital_perplexity]
+    for condition in found.outcomes:
+        estimate = condition.perplexity
         values += [estimate.mean, *estimate.values]
         values += [end for end in estimate.ends if end > 0]
     return Axis(values)
@@ -168,8 +166,8 @@ def _at(axis: Axis, value: float) -> float:
     return round(100 * axis.at(value), 2)
 
 
-def _point(condition: Condition, label: str, axis: Axis, place: float = 0.0) -> Point:
-    estimate = condition.analog.perplexity
+def _point(condition: Outcome, label: str, axis: Axis, place: float = 0.0) -> Point:
+    estimate = condition.perplexity
     low, high = estimate.ends
     interval = _interval(estimate)
     return Point(
@@ -186,31 +184,31 @@ def _point(condition: Condition, label: str, axis: Axis, place: float = 0.0) -> 
 
 def _strip(found: Validation) -> Strip:
     axis = _axis(found)
-    shown = found.conditions[:ROWS]
+    shown = found.outcomes[:ROWS]
     return Strip(
         points=tuple(_point(condition, condition.text, axis) for condition in shown),
-        digital=_at(axis, found.digital.perplexity),
+        digital=_at(axis, found.digital_perplexity),
         ticks=_marks(axis),
         log=axis.log,
-        left_out=len(found.conditions) - len(shown),
+        left_out=len(found.outcomes) - len(shown),
     )
 
 
 def _lines(
     found: Validation,
     over: str,
-    of: Callable[[Condition], float],
+    of: Callable[[Outcome], float],
     named: Callable[[float], str],
-    apart: Callable[[Condition], str],
+    apart: Callable[[Outcome], str],
 ) -> Lines | None:
     """A line for each combination of the other conditions; None without several places."""
-    places = sorted({of(condition) for condition in found.conditions})
+    places = sorted({of(condition) for condition in found.outcomes})
     if len(places) < 2:
         return None
     at = {place: round(100 * (i + 0.5) / len(places), 2) for i, place in enumerate(places)}
     axis = _axis(found)
-    lines: dict[str, list[Condition]] = {}
-    for condition in sorted(found.conditions, key=of):
+    lines: dict[str, list[Outcome]] = {}
+    for condition in sorted(found.outcomes, key=of):
         lines.setdefault(f"{apart(condition)}, {condition.correction}", []).append(condition)
     return Lines(
         over=over,
@@ -219,14 +217,8 @@ def _lines(
             Series(label, tuple(_point(c, label, axis, at[of(c)]) for c in each))
             for label, each in list(lines.items())[:SERIES]
         ),
-        digital=_at(axis, found.digital.perplexity),
+        digital=_at(axis, found.digital_perplexity),
         ticks=_marks(axis),
         log=axis.log,
         left_out=max(0, len(lines) - SERIES),
     )
-
-
-def views_of(
-    compiled: CompiledProgram, validations: Sequence[Mapping[str, Any]]
-) -> list[AccuracyView]:
-    return [view_of(check(compiled, each)) for each in validations]

@@ -8,13 +8,16 @@ from typing import Any
 
 from afmc.common.numbers import percent
 from afmc.costs import Costs
+from afmc.evaluation.reading import check_identity
+from afmc.evaluation.results import Validation
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
 from afmc.program.compiled import CompiledProgram
 from afmc.program.program import Program
 from afmc.program.summary import Summary
 from afmc.report import html, provenance
-from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
+from afmc.report.accuracy import HEADINGS, AccuracyView
+from afmc.report.accuracy import view_of as accuracy_of
 from afmc.report.costs import CostView, view_of
 from afmc.report.distributions import SIZES
 from afmc.report.distributions import view_of as distributions_of
@@ -38,17 +41,19 @@ class Card:
 def render(
     compiled: CompiledProgram,
     costs: Sequence[Costs] = (),
-    validations: Sequence[Mapping[str, Any]] = (),
+    validations: Sequence[Validation] = (),
 ) -> str:
     """One page of HTML that needs nothing else.
 
-    `costs` has one for each workload; `validations` what ``afmc validate --json`` printed. Raises
-    OptionError for what is no validation, or one of another model.
+    `costs` has one for each workload; `validations` are of this model on this target. Raises
+    OptionError for one of another.
     The same arguments give the same page, byte for byte.
     """
     program, summary = compiled.program, compiled.summary
     cost_views = [view_of(each) for each in costs]
-    accuracy = views_of(compiled, validations)
+    for each in validations:
+        check_identity(compiled, each)
+    accuracy = [accuracy_of(each) for each in validations]
     energy = cost_views[0].energy if cost_views and cost_views[0].energy else None
     error = next((view.errors for view in accuracy if view.errors), None)
     kinds = Kinds()

@@ -23,7 +23,8 @@ from tables import Table, add_option
 import afmc
 from afmc.data.text import read_text
 from afmc.data.tokens import tokenise, windows_of
-from afmc.evaluation.perplexity import Validation, compare
+from afmc.evaluation.perplexity import compare
+from afmc.evaluation.results import Validation
 from afmc.frontends.find import resolve
 from afmc.frontends.huggingface.load import load
 from afmc.hardware.conditions import Condition

@@ -18,8 +18,8 @@ from tables import Table, add_option
 
 import afmc
 from afmc.errors import TargetError
-from afmc.evaluation.perplexity import Outcome
 from afmc.evaluation.preflight import check_conditions
+from afmc.evaluation.results import Outcome
 from afmc.hardware.conditions import Condition
 from afmc.simulator.devices.base import device_of
 from afmc.targets import Target

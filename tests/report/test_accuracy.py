@@ -10,14 +10,14 @@ import estimates
 import pytest
 
 from afmc.errors import OptionError
-from afmc.evaluation.results import read_validation
+from afmc.evaluation.reading import read_validation, validation_of
 from afmc.program.compiled import CompiledProgram
 from afmc.report import accuracy
-from afmc.report.accuracy import views_of
+from afmc.report.accuracy import view_of
 
 
 def test_one_condition(by_hand: CompiledProgram) -> None:
-    [view] = views_of(by_hand, [estimates.validation(by_hand)])
+    view = view_of(validation_of(by_hand, estimates.validation(by_hand)))
     assert view.headline == "20" and view.digital == "13.82"
     assert view.interval == "95 %: 16.25 to 23.75" and view.lines == ()
     [point] = view.strip.points
@@ -26,7 +26,7 @@ def test_one_condition(by_hand: CompiledProgram) -> None:
 
 
 def test_several_times_and_temperatures(by_hand: CompiledProgram) -> None:
-    [view] = views_of(by_hand, [estimates.validation(by_hand, 6)])
+    view = view_of(validation_of(by_hand, estimates.validation(by_hand, 6)))
     over = {lines.over: lines for lines in view.lines}
     assert [name for _, name in over["time"].places] == ["0s", "30d", "900d"]
     assert [s.label for s in over["time"].series] == [
@@ -44,7 +44,7 @@ def test_many_conditions_are_bounded(by_hand: CompiledProgram) -> None:
         for probes in range(20)
         for each in many["conditions"]
     ]
-    [view] = views_of(by_hand, [many])
+    view = view_of(validation_of(by_hand, many))
     assert len(view.rows) == 120 and len(view.strip.points) == accuracy.ROWS
     assert view.strip.left_out == 60
     assert len(view.lines[0].series) == accuracy.SERIES and view.lines[0].left_out == 32
@@ -54,7 +54,7 @@ def test_one_instance_has_no_interval(by_hand: CompiledProgram) -> None:
     one = estimates.validation(by_hand)
     for name in ("perplexity",):
         one["conditions"][0]["analog"][name] |= {"std": None, "interval_95": None, "values": [20.0]}
-    [view] = views_of(by_hand, [one])
+    view = view_of(validation_of(by_hand, one))
     assert view.interval == "one instance" and view.rows[0][5] == ("", "")
 
 
@@ -86,4 +86,5 @@ def test_older_files_without_a_hash_are_taken_by_name(
     given = estimates.validation(by_hand)
     del given["model_sha256"]
     file.write_text(json.dumps(given))
-    assert read_validation(file, by_hand) == given
+    found = read_validation(file, by_hand)
+    assert found.model_sha256 is None and found.model == given["model"]

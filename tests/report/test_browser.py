@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 import afmc
+from afmc.evaluation.reading import validation_of
 from afmc.program.compiled import CompiledProgram
 from afmc.report import render
 
@@ -27,7 +28,7 @@ def small_page(smollm2_shapes: CompiledProgram, tmp_path_factory: pytest.TempPat
     names = [m.name for m in smollm2_shapes.program.matrices]
     costs = [estimates.costs(names, context, steps=400) for context in (512, 2048)]
     seen = with_distributions(smollm2_shapes)
-    page = render(seen, costs, [estimates.validation(seen, 6)])
+    page = render(seen, costs, [validation_of(seen, estimates.validation(seen, 6))])
     file = tmp_path_factory.mktemp("small") / "page.html"
     file.write_text(page, encoding="utf-8")
     return file

@@ -13,6 +13,7 @@ from pages import EVIL, Tags, data_of
 
 from afmc.costs import Figure
 from afmc.errors import OptionError
+from afmc.evaluation.reading import validation_of
 from afmc.fit import Lever
 from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Remainder
@@ -56,7 +57,7 @@ def test_nothing_of_a_model_becomes_markup(by_hand: CompiledProgram) -> None:
         missing=(EVIL,),
     )
     validation = estimates.validation(attacked) | {"notes": [EVIL], "text": EVIL, "defects": EVIL}
-    page = render(attacked, [costs], [validation])
+    page = render(attacked, [costs], [validation_of(attacked, validation)])
     parser = Tags()
     parser.feed(page)
     clean = Tags()
@@ -92,7 +93,9 @@ def test_what_is_not_known_is_said(smollm2_shapes: CompiledProgram) -> None:
     assert "No costs were given" in page and "afmc validate DIR --json" in page
     names = [m.name for m in smollm2_shapes.program.matrices]
     page = render(
-        smollm2_shapes, [estimates.costs(names)], [estimates.validation(smollm2_shapes, 4)]
+        smollm2_shapes,
+        [estimates.costs(names)],
+        [validation_of(smollm2_shapes, estimates.validation(smollm2_shapes, 4))],
     )
     assert "not estimated" not in page and "not validated" not in page
     assert "What costs most" in page and "95 %: 16.25 to 23.75" in page

@@ -9,7 +9,7 @@ from typing import Any
 
 from afmc.common.files import Kind, begins, check_file, written
 from afmc.errors import OptionError
-from afmc.evaluation.results import check, read_validation
+from afmc.evaluation.reading import read_validation
 from afmc.export.exported import Exported
 from afmc.export.model_explorer.graphs import graphs_of
 from afmc.program.compiled import CompiledProgram
@@ -66,7 +66,7 @@ def export_model_explorer(
 
 def _errors(kept: CompiledProgram, file: Path) -> Mapping[str, float]:
     """By matrix, as the mean over instances. Raises OptionError."""
-    found = check(kept, read_validation(file, kept), f"the validation {file}")
+    found = read_validation(file, kept)
     errors = {each.name: each.relative_error.mean for each in found.matrices}
     missing = [matrix.name for matrix in kept.program.analog if matrix.name not in errors]
     if missing:
