@@ -196,12 +196,7 @@ def read_program(directory: Path) -> Artifact:
             moved=_parse(int | None, data["moved"]),
             repair=_parse(Repair | None, data["repair"]),
             distributions=_parse(Distributions | None, data["distributions"]),
-            defects=data["defects"]
-            and Defects(
-                entries,
-                _parse(Rates | None, data["defects"]["rates"]),
-                _parse(str, data["defects"]["name"]),
-            ),
+            defects=_defects(_parse(dict[str, Any] | None, data["defects"]), entries),
             **tables,
         )
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
@@ -294,6 +289,12 @@ def with_figures(target: Target, overrides: Mapping[str, object]) -> Target:
 
 def _parse(kind: Any, value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
+
+
+def _defects(said: Mapping[str, Any] | None, entries: Table) -> Defects | None:
+    if said is None:
+        return None
+    return Defects(entries, _parse(Rates | None, said["rates"]), _parse(str, said["name"]))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
