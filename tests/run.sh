@@ -37,6 +37,8 @@ if [ $# -eq 0 ]; then
     ruff format --check .
     echo "== mypy"
     mypy
+    echo "== pyright"
+    pyright --pythonpath "$venv/bin/python"
     echo "== import-linter"
     lint-imports
 fi

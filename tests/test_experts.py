@@ -122,7 +122,7 @@ def test_every_expert_has_its_own_noise() -> None:
 
 
 def test_the_graph_calls_banks_and_no_longer_holds_their_weights() -> None:
-    graph = compiled()._graph
+    graph = compiled().digital_graph()
     calls = [n for n in graph.graph.nodes if n.target is torch.ops.afmc.grouped_mvm.default]
     assert [call.args[2] for call in calls] == [
         f"{EXPERTS}.{name}" for name in ("gate_up_proj", "down_proj")

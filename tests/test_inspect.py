@@ -33,22 +33,22 @@ from afmc.inspect import (
 )
 from afmc.inspect.picture import draw
 from afmc.inspect.selection import select
-from afmc.program.compiled import Artifact
-from afmc.program.layout import parts_of
+from afmc.program.compiled import CompiledProgram
+from afmc.program.layout import layout_of
 from afmc.program.model import Matrix
 from afmc.program.program import LINE, ORDER, Program
 from afmc.targets import Target
 
 
-def small(rule: Rule = "parallel") -> Artifact:
-    return Artifact(kept.program(rule), kept.target(rule), (), {})
+def small(rule: Rule = "parallel") -> CompiledProgram:
+    return CompiledProgram(kept.program(rule), kept.target(rule), (), {})
 
 
 @cache
-def smollm2() -> Artifact:
+def smollm2() -> CompiledProgram:
     lever = Lever("--set allocate.rule=serial --digital lm_head", 405, 7, "it can", 0.211)
     measured = {"wall_s": 1.0, "peak_rss_mb": 2.0}
-    return Artifact(written.program(), written.TARGET, (lever,), measured)
+    return CompiledProgram(written.program(), written.TARGET, (lever,), measured)
 
 
 LAYER = """
@@ -217,7 +217,7 @@ def test_parts_cover_every_matrix_once(
     program: Program, target: Target, options: dict[str, Any]
 ) -> None:
     mapped = run_passes(program, target, configure(load_passes(), options))
-    parts = parts_of(mapped, mapped.matrices)
+    parts = layout_of(mapped, target).parts
     assert set(parts["block"].tolist()) == set(range(len(mapped.blocks)))
     for index, matrix in enumerate(mapped.matrices):
         mine = parts[parts["matrix"] == index]
@@ -250,7 +250,7 @@ def test_defects_and_the_order_of_lines() -> None:
         orders=np.array([(0, 0, 1, 16, 12)], ORDER),
         lines=np.array([*range(15, -1, -1), *range(12)], LINE),
     )
-    artifact = Artifact(program, target, (), {})
+    artifact = CompiledProgram(program, target, (), {})
     found = tile_json(artifact, "0/0/1")["crossbars"][0]
     assert found["order"]["rows"] == list(range(15, -1, -1))
     stuck = found["defects"]["stuck_devices"]
@@ -263,7 +263,9 @@ def test_defects_and_the_order_of_lines() -> None:
         defects=load_defects("rows=0.2,tiles=0.3,seed=3", target),
         orders=np.zeros(0, ORDER),
     )
-    lines = {shown(render_tile(Artifact(dead, target, (), {}), f"{c}/0/0", 9)) for c in range(5)}
+    lines = {
+        shown(render_tile(CompiledProgram(dead, target, (), {}), f"{c}/0/0", 9)) for c in range(5)
+    }
     assert any("the crossbar is dead" in each for each in lines)
     assert any("dead rows (" in each and "without the dead lines" in each for each in lines)
 
@@ -308,7 +310,7 @@ def test_for_how_many_tokens_replicas_were_sought(tokens: int, words: str) -> No
     assert f"it got no more, for the throughput of {words}\n" in text
 
 
-def reasons(artifact: Artifact, name: str) -> dict[str, str]:
+def reasons(artifact: CompiledProgram, name: str) -> dict[str, str]:
     [found] = why_json(artifact, name)["explained"]
     return {reason["about"]: reason["sentence"] for reason in found["reasons"]}
 
@@ -342,7 +344,7 @@ def test_why_matrices_of_one_input_are_apart() -> None:
     )
     target = kept.target("parallel")
     options = {"merge.enabled": False, "partition.digital": ("d",), "allocate.rule": "exclusive"}
-    artifact = Artifact(compiled(program_of(matrices), target, options), target, (), {})
+    artifact = CompiledProgram(compiled(program_of(matrices), target, options), target, (), {})
     found = reasons(artifact, "a")
     assert found["not merged"] == (
         "b reads the same input, but by another input range, and a row driver has one; c reads the "

@@ -17,7 +17,7 @@ from afmc.compiler.recompile import keep
 from afmc.data.text import Text
 from afmc.errors import CapacityError, OptionError
 from afmc.hardware.defects import ALL, DEAD, DEFECT, Defects
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix
 from afmc.program.observed import Calibration, Routing
 from afmc.program.program import Program
@@ -88,8 +88,8 @@ def start(size: int = 600) -> Program:
     return replace(program_of(matrices), calibration=CALIBRATION)
 
 
-def kept(target: Target = TARGET) -> Artifact:
-    return Artifact(compiled(start(), target), target, (), {})
+def kept(target: Target = TARGET) -> CompiledProgram:
+    return CompiledProgram(compiled(start(), target), target, (), {})
 
 
 def refused(

@@ -17,11 +17,12 @@ from programs import compiled, llama, program_of, smollm2
 import afmc
 from afmc.compiler.levers import fit_or_explain, levers
 from afmc.compiler.offload import _globs, offload
-from afmc.compiler.pipeline import chips_used, configure, load_passes, run_passes
+from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.errors import CapacityError
 from afmc.fit import FitReport, Lever, Limit
 from afmc.inspect import misfit_json
 from afmc.passes import Pass
+from afmc.program.layout import chips_used
 from afmc.program.model import Matrix
 from afmc.program.program import PLACEMENT, Program
 from afmc.targets import Target, load_target
@@ -84,7 +85,7 @@ def test_every_lever_does_what_it_says(case: str) -> None:
     for lever in report.levers:
         fits = applied(lever, smollm2(), target, settings)  # raises where it does not fit
         assert fits.allocation is not None
-        assert (lever.tiles, lever.chips) == (fits.allocation.tiles, chips_used(fits))
+        assert (lever.tiles, lever.chips) == (fits.allocation.tiles, chips_used(fits.placements))
         lost = sum(m.macs_per_token for m in {*given.analog} - {*fits.analog}) / total
         assert lever.macs_lost == pytest.approx(lost) and (lost > 0) == (
             "--digital" in lever.change
@@ -238,7 +239,7 @@ def test_banks_of_experts_go_one_by_one() -> None:
 def test_a_system_that_is_full_to_the_last_crossbar_fits() -> None:
     target = load_target("hermes-64", {"system.chips": 45, "chip.tiles": 63})
     fitting = fit_or_explain(smollm2(), target, load_passes())
-    assert chips_used(fitting) == 45 and len(fitting.placements) == 2826 <= 45 * 63
+    assert chips_used(fitting.placements) == 45 and len(fitting.placements) == 2826 <= 45 * 63
 
 
 @dataclass(frozen=True)

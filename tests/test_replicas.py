@@ -18,7 +18,7 @@ import afmc
 from afmc import CompiledModel, load_target
 from afmc.data.text import Text
 from afmc.inspect import inspect_json, render
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.program import Program
 from afmc.simulator import reference
 from afmc.simulator.devices.base import device_of
@@ -164,7 +164,7 @@ def test_saved_and_loaded_they_are_the_same(tmp_path: Path, ids: torch.Tensor) -
 def shown(program_: Program, target: Target) -> tuple[dict[str, Any], str]:
     """What `inspect --json` has, and what it shows a person."""
     measured = {"wall_s": 1.0, "peak_rss_mb": 1.0, "stages_s": {}}
-    artifact = Artifact(program_, target, (), measured)
+    artifact = CompiledProgram(program_, target, (), measured)
     console = Console(width=300)
     with console.capture() as captured:
         console.print(render(artifact), highlight=False)

@@ -11,7 +11,7 @@ from typing import Any
 from afmc.compare.rows import Row, rows_of
 from afmc.errors import OptionError
 from afmc.evaluation.results import Condition, Identity, Validation, check, load, mismatch, parse
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Measured(Row):
 
 
 def perplexities(
-    directories: Sequence[Path], artifacts: Sequence[Artifact], files: Sequence[str | Path]
+    directories: Sequence[Path], compiles: Sequence[CompiledProgram], files: Sequence[str | Path]
 ) -> tuple[Measured, ...]:
     """A row for each condition under which one of them was validated, of the same text alone.
 
@@ -44,7 +44,7 @@ def perplexities(
     """
     of_directory: dict[Path, list[tuple[str, Validation]]] = defaultdict(list)
     for file in files:
-        directory, path, found = _assigned(directories, artifacts, str(file))
+        directory, path, found = _assigned(directories, compiles, str(file))
         of_directory[directory].append((path, found))
     every = [found for several in of_directory.values() for _, found in several]
     rows = rows_of([_of(directory, of_directory[directory], every) for directory in directories])
@@ -52,9 +52,9 @@ def perplexities(
 
 
 def _assigned(
-    directories: Sequence[Path], artifacts: Sequence[Artifact], file: str
+    directories: Sequence[Path], compiles: Sequence[CompiledProgram], file: str
 ) -> tuple[Path, str, Validation]:
-    by_directory = dict(zip(directories, artifacts, strict=True))
+    by_directory = dict(zip(directories, compiles, strict=True))
     named, _, path = file.partition("=")
     if path and Path(named) in by_directory:
         what = f"the validation {path}"
@@ -73,7 +73,7 @@ def _assigned(
             f"{fitting[0]}={file}."
         )
     if len(by_directory) == 1:
-        raise OptionError(f"{what} {mismatch(artifacts[0], identity)}")
+        raise OptionError(f"{what} {mismatch(compiles[0], identity)}")
     raise OptionError(
         f"{what} is of {identity.model} on {identity.target}, and none of "
         f"{', '.join(map(str, by_directory))} is that model with those weights on that target."

@@ -11,10 +11,9 @@ from afmc.compare.accuracy import Measured, perplexities
 from afmc.compare.rows import Row, different, rows_of
 from afmc.costs import Costs, Workload, estimate
 from afmc.errors import OptionError
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.program.program import SCHEMA_VERSION
-from afmc.program.summary import summarise
 
 Models = Literal["the same", "the same matrices", "different"]
 
@@ -33,7 +32,7 @@ class Comparison:
     """Rows have a value a directory."""
 
     directories: tuple[Path, ...]
-    artifacts: tuple[Artifact, ...]
+    compiles: tuple[CompiledProgram, ...]
     models: Models
     figures: tuple[Row, ...]
     by_workload: tuple[tuple[str, tuple[Costs, ...]], ...]
@@ -94,26 +93,24 @@ def compare(
     if len(directories) < 2:
         raise OptionError("compare needs two folders or more: afmc compare DIR1 DIR2.")
     paths = tuple(map(Path, directories))
-    artifacts = tuple(map(read_program, paths))
-    accuracy = perplexities(paths, artifacts, validations)
+    compiles = tuple(map(read_program, paths))
+    accuracy = perplexities(paths, compiles, validations)
     options = [
         {
             f"{step.name}.{option}": value
-            for step in artifact.program.applied
+            for step in compiled.program.applied
             for option, value in step.options.items()
         }
-        for artifact in artifacts
+        for compiled in compiles
     ]
-    targets = [
-        {key: value for key, value, _ in artifact.target.figures()} for artifact in artifacts
-    ]
+    targets = [{key: value for key, value, _ in compiled.target.figures()} for compiled in compiles]
     return Comparison(
         directories=paths,
-        artifacts=artifacts,
-        models=_models(artifacts),
-        figures=rows_of([_figures(artifact) for artifact in artifacts]),
+        compiles=compiles,
+        models=_models(compiles),
+        figures=rows_of([_figures(compiled) for compiled in compiles]),
         by_workload=tuple(
-            (str(each), tuple(estimate(kept.program, kept.target, each) for kept in artifacts))
+            (str(each), tuple(estimate(kept.program, kept.target, each) for kept in compiles))
             for each in workloads
         ),
         accuracy=accuracy,
@@ -122,11 +119,11 @@ def compare(
     )
 
 
-def _figures(artifact: Artifact) -> dict[str, Any]:
-    program = artifact.program
-    summary = summarise(program, artifact.target, artifact.levers)
+def _figures(compiled: CompiledProgram) -> dict[str, Any]:
+    program = compiled.program
+    summary = compiled.summary
     replication, placing = summary["replication"], program.placing
-    best = min(artifact.levers, key=lambda lever: lever.tiles, default=None)
+    best = min(compiled.levers, key=lambda lever: lever.tiles, default=None)
     more = {
         "weights": program.model.parameters,
         "macs_digital_fraction": 1 - summary["macs_analog_fraction"],
@@ -137,12 +134,12 @@ def _figures(artifact: Artifact) -> dict[str, Any]:
         "defects": program.defects.name if program.defects else None,
         "lever": None if best is None else f"{best.change} ({best.tiles:,} tiles)",
     }
-    every = summary | more
+    every = {**summary, **more}
     return {name: every[name] for name in FIGURES}
 
 
-def _models(artifacts: Sequence[Artifact]) -> Models:
-    programs = [artifact.program for artifact in artifacts]
+def _models(compiles: Sequence[CompiledProgram]) -> Models:
+    programs = [compiled.program for compiled in compiles]
     shapes = {
         tuple((m.name, m.rows, m.cols, m.copies) for m in program.matrices) for program in programs
     }

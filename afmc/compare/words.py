@@ -114,7 +114,7 @@ def sentences(found: Comparison) -> Iterator[str]:
             "them is shapes only."
         )
     elif found.models == "different":
-        names = dict.fromkeys(kept.program.model.name for kept in found.artifacts)
+        names = dict.fromkeys(kept.program.model.name for kept in found.compiles)
         yield f"These are different models: {', '.join(names)}."
     for rows, what in (
         (found.options, "options of passes"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from afmc.compiler.activations import Drive, sizes
+from afmc.program.layout import layout_of
 from afmc.program.model import Matrix, largest_over
 from afmc.program.observed import OCTAVES, Distribution
 from afmc.program.program import Program
@@ -22,10 +23,10 @@ DIGITS = 5
 def input_ranges(program: Program, target: Target) -> dict[Drive, Tensor]:
     """Half width of the converters' range by what row drivers are set to: [] or [rows], where it
     is known."""
-    pieces = pieces_of(program, target)
-    number = {name: i for i, group in enumerate(program.groups) for name in group.members}
+    layout = layout_of(program, target)
+    pieces = pieces_of(layout)
     return {
-        matrix.drive: _range(matrix, pieces[number[matrix.name], 0, 0], target)
+        matrix.drive: _range(matrix, pieces[layout.group_of[matrix.name], 0, 0], target)
         for matrix in program.analog
         if matrix.input_range is not None
     }
@@ -49,7 +50,8 @@ def distributions(
     counts them. Weights that are there several times count once.
     """
     counts = {matrix.name: torch.zeros(OCTAVES + 2, dtype=torch.long) for matrix in program.analog}
-    pieces = pieces_of(program, target)
+    layout = layout_of(program, target)
+    pieces = pieces_of(layout)
     maxima = crossbar_maxima(program, target, weights, pieces)
     for (group, copy, replica), mine in pieces.items():
         if replica:
@@ -63,10 +65,9 @@ def distributions(
             if target.device.scale == "tile":
                 full = full.amax() if maxima is None else full.new_tensor(maxima[piece.crossbar])
             by_column[piece.col : piece.col + piece.cols] += sizes(part, full)
-        members = program.groups[group].members
-        widths = [program.matrix(member).cols for member in members]
-        for member, table in zip(members, torch.split(by_column, widths), strict=True):
-            counts[member] += table.sum(dim=0)
+        for member in program.groups[group].members:
+            first = layout.first_column[member]
+            counts[member] += by_column[first : first + program.matrix(member).cols].sum(dim=0)
     return {
         matrix.name: Distribution(
             _shares(counts[matrix.name]),

@@ -8,11 +8,12 @@ from dataclasses import replace
 from math import ceil
 
 from afmc.compiler.offload import offload
-from afmc.compiler.pipeline import Observer, chips_used, configure, run_passes
+from afmc.compiler.pipeline import Observer, configure, run_passes
 from afmc.errors import AfmcError, CapacityError
 from afmc.fit import FitReport, Lever, Rule
 from afmc.hardware.crossbars import per_chip
 from afmc.passes import Pass, name_of, options_of
+from afmc.program.layout import chips_used
 from afmc.program.limits import alive, limits
 from afmc.program.program import Program
 from afmc.targets import Target, load_target
@@ -68,7 +69,9 @@ def levers(program: Program, start: Program, target: Target, passes: Sequence[Pa
     system = target.system.model_copy(update={"chips": None})
     trials = _Trials(start, target.model_copy(update={"system": system}), passes)
     trials.given = program
-    trials.counting = start.defects is None and chips_used(program) == _filled(program, target)
+    trials.counting = start.defects is None and chips_used(program.placements) == _filled(
+        program, target
+    )
     largest = max(program.analog, key=lambda matrix: matrix.weights)
     digital = trials.digital([largest.module or largest.name])
     options, rules = trials.options(program), trials.rules(program)
@@ -176,7 +179,7 @@ class _Trials:
                 program = self._before[0]
                 for step in passes:
                     program = step(program, target)
-                chips = chips_used(program)
+                chips = chips_used(program.placements)
         except AfmcError:
             return None
         if program.allocation is None:

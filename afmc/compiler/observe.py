@@ -24,7 +24,7 @@ from afmc.frontends.loaded import Loaded, longest_window
 from afmc.frontends.network import tensors_of
 from afmc.lower.module import bank_path, grouped
 from afmc.lower.weights import IdealWeights
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix, fits_tiles, is_bank
 from afmc.program.observed import Calibration, Distributions, Routing
 from afmc.program.program import Program, RepairMethod
@@ -196,7 +196,7 @@ def with_repair(
     target: Target,
     observed: Observed,
     methods: Sequence[RepairMethod],
-    kept: Artifact | None,
+    kept: CompiledProgram | None,
     progress: Progress,
 ) -> Program:
     """Orders the lines of crossbars with stuck cells, by how large the inputs are on a text."""

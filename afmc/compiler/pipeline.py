@@ -153,8 +153,3 @@ def run_passes(
         applied = (*result.applied, Applied(name, options_of(step)))
         program = legal = replace(result, applied=applied)
     return program
-
-
-def chips_used(program: Program) -> int:
-    """Up to the last one with blocks on it, dead ones among them."""
-    return int(program.placements["chip"].max(initial=-1)) + 1

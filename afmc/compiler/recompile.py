@@ -14,7 +14,7 @@ from afmc.compiler.pipeline import following
 from afmc.errors import OptionError, PassError
 from afmc.passes import Pass, name_of, options_of
 from afmc.passes.placing.around_defects import move
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.observed import Routing
 from afmc.program.program import LINE, ORDER, Applied, Program
 from afmc.program.rules import problems
@@ -25,7 +25,7 @@ def keep(
     start: Program,
     target: Target,
     passes: Sequence[Pass],
-    kept: Artifact,
+    kept: CompiledProgram,
     calibrated: tuple[str, str],
     directory: Path,
 ) -> Program:
@@ -62,7 +62,7 @@ def _difference(
     start: Program,
     target: Target,
     passes: Sequence[Pass],
-    kept: Artifact,
+    kept: CompiledProgram,
     calibrated: tuple[str, str],
 ) -> str:
     """How the kept program was compiled otherwise; empty for not at all."""

@@ -31,6 +31,7 @@ from scipy.optimize import linear_sum_assignment
 from afmc.errors import OptionError, did_you_mean
 from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.hardware.defects import ON
+from afmc.program.layout import layout_of
 from afmc.program.model import names_in_tiles
 from afmc.program.program import LINE, ORDER, Program, Repair, RepairMethod
 from afmc.simulator.cells import weight_per_state
@@ -90,7 +91,7 @@ def repair(
         return faulty.solve(weights, methods)
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        solved = dict(zip(crossbars.blocks, pool.map(solve, crossbars.blocks), strict=True))
+        solved = dict(zip(crossbars.crossbars, pool.map(solve, crossbars.crossbars), strict=True))
     orders = {crossbar: each.order for crossbar, each in solved.items() if each.order is not None}
     table = [(*crossbar, len(rows), len(cols)) for crossbar, (rows, cols) in orders.items()]
     lines = [line for order in orders.values() for line in order]
@@ -141,16 +142,13 @@ class _Crossbars:
             )
             for m in program.analog
         }
-        self._placed = {place["block"]: place for place in program.placements}
-        self.blocks: dict[Crossbar, list[int]] = defaultdict(list)
+        self._layout = layout_of(program, target)
+        self.crossbars: list[Crossbar] = self._layout.crossbars_held
         """In the order of chips, tiles and tiers."""
-        order = np.argsort(program.placements[["chip", "tile", "tier", "block"]])
-        for block, chip, tile, tier, _, _ in program.placements[order].tolist():
-            self.blocks[chip, tile, tier].append(block)
 
     def weights(self, crossbar: Crossbar) -> _Weights:
         """Of one crossbar, whose range is that of its largest weight where the target says so."""
-        parts = [part for block in self.blocks[crossbar] for part in self._parts(block)]
+        parts = list(map(self._part, self._layout.on(crossbar)))
         height = max(part.row + part.weight.shape[1] for part in parts)
         width = max(part.col + part.weight.shape[0] for part in parts)
         wanted, factor = torch.zeros(height, width), torch.zeros(height, width)
@@ -169,31 +167,22 @@ class _Crossbars:
             factor[rows, cols] = ((scale > 0).unsqueeze(1) * unit.square() * part.importance).T
         return _Weights(wanted.numpy(), factor.numpy())
 
-    def _parts(self, block: int) -> list[_Part]:
-        """A block, cut where a matrix ends and the next of its group begins."""
-        program, place = self._program, self._placed[block]
-        number, copy, _, row, col, rows, cols = program.blocks[block].tolist()
-        group = program.groups[number]
+    def _part(self, part: Any) -> _Part:
+        matrix = self._program.matrices[part["matrix"]]
+        group = self._program.groups[self._layout.group_of[matrix.name]]
+        copy = part["copy"]
+        rows = slice(part["row"], part["row"] + part["rows"])
+        cols = slice(part["col"], part["col"] + part["cols"])
         share = 1 / group.replicas[copy] if group.replicas else 1.0  # of the copy's tokens
-        parts, first = [], 0
-        for name in group.members:
-            matrix = program.matrix(name)
-            begin, end = max(col, first), min(col + cols, first + matrix.cols)
-            if begin < end:
-                ideal = self._weights[names_in_tiles(matrix)[copy]]
-                weight = ideal[begin - first : end - first, row : row + rows]
-                importance = self._mean_square[name][row : row + rows]
-                parts.append(
-                    _Part(
-                        int(place["row"]),
-                        int(place["col"]) + begin - col,
-                        weight,
-                        weight.abs().amax(dim=1),
-                        share * importance / max(self._power[name], 1e-30),
-                    )
-                )
-            first += matrix.cols
-        return parts
+        weight = self._weights[names_in_tiles(matrix)[copy]][cols, rows]
+        importance = self._mean_square[matrix.name][rows]
+        return _Part(
+            int(part["at_row"]),
+            int(part["at_col"]),
+            weight,
+            weight.abs().amax(dim=1),
+            share * importance / max(self._power[matrix.name], 1e-30),
+        )
 
 
 @dataclass(frozen=True, eq=False)

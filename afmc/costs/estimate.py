@@ -24,6 +24,7 @@ from afmc.costs.schedule import Duration, Durations, Kind, Schedule, schedule
 from afmc.costs.workload import Workload
 from afmc.errors import OptionError
 from afmc.program.flow import Flow, chained, flow_of
+from afmc.program.layout import layout_of
 from afmc.program.model import Matrix, Work
 from afmc.program.program import Program
 from afmc.targets import Target
@@ -71,7 +72,7 @@ class _Estimate:
         self.cached = sum(work.cached for work in program.work)
         self.read_from = {name for feeds in chained(program).values() for name in feeds}
         self.reads: Reads = reads_of(program, self._shares())
-        self.chips = int(program.placements["chip"].max(initial=-1)) + 1
+        self.chips = layout_of(program, target).chips
         self.stored = sum(w.cached * workload.kept(w.window) for w in program.work)  # bytes
         fits = self.stored <= self.figures["cache.on_chip_MB"].value * 1e6 * self.chips
         self.cache = ON_CHIP if fits and self.stored else BESIDE

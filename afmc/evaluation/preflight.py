@@ -12,6 +12,7 @@ from afmc.errors import OptionError
 from afmc.hardware.conditions import Condition, format_time
 from afmc.hardware.defect_map import DefectMap
 from afmc.hardware.defects import ALL, Defects
+from afmc.program.layout import layout_of
 from afmc.program.program import Program
 from afmc.simulator.cells import streams_of, write
 from afmc.simulator.devices.base import device_of
@@ -60,15 +61,14 @@ def check_defects(program_: Program, target: Target, defects: Defects) -> str:
     Raises OptionError when none is, or when a block is on something that is dead.
     """
     broken, total = DefectMap(defects, target), len(defects.stuck)
-    chips = np.unique(program_.placements["chip"])
-    dead = broken.crossbars(chips.astype(np.int64))["dead"]
-    number = dict(zip(chips.tolist(), range(len(chips)), strict=True))
+    layout = layout_of(program_, target)
+    dead = broken.crossbars(np.arange(layout.chips))["dead"]
     hit = np.zeros(total, np.bool_)
-    for piece in chain.from_iterable(pieces_of(program_, target).values()):
+    for piece in chain.from_iterable(pieces_of(layout).values()):
         chip, tile, tier = piece.crossbar
         lines = (piece.lines.rows, piece.lines.cols)
         alive = zip(lines, broken.live_lines(piece.crossbar), strict=True)
-        if dead[number[chip], tile, tier] or not all(np.isin(*each).all() for each in alive):
+        if dead[chip, tile, tier] or not all(np.isin(*each).all() for each in alive):
             raise OptionError(
                 f"by {defects.name} a block is on something dead (on tier {tier} of tile {tile} "
                 f"of chip {chip}): compile again with this map and --keep."

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from afmc.common.strict_json import read_object
 from afmc.errors import OptionError
 from afmc.hardware.conditions import format_time
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 
 
 class Given(BaseModel):
@@ -113,19 +113,21 @@ def load(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_validation(path: Path, artifact: Artifact) -> dict[str, Any]:
+def read_validation(path: Path, compiled: CompiledProgram) -> dict[str, Any]:
     """The JSON of a validation of this very model on this very target.
 
     Raises OptionError in one sentence for anything else.
     """
     value = load(path)
-    check(artifact, value, f"the validation {path}")
+    check(compiled, value, f"the validation {path}")
     return value
 
 
-def check(artifact: Artifact, value: Mapping[str, Any], what: str = "the validation") -> Validation:
+def check(
+    compiled: CompiledProgram, value: Mapping[str, Any], what: str = "the validation"
+) -> Validation:
     """Raises OptionError unless it is one of this model on this target."""
-    if wrong := mismatch(artifact, parse(Identity, value, what)):
+    if wrong := mismatch(compiled, parse(Identity, value, what)):
         raise OptionError(f"{what} {wrong}")
     validation = parse(Validation, value, what)
     if not validation.conditions:
@@ -133,9 +135,9 @@ def check(artifact: Artifact, value: Mapping[str, Any], what: str = "the validat
     return validation
 
 
-def mismatch(artifact: Artifact, found: Identity) -> str:
+def mismatch(compiled: CompiledProgram, found: Identity) -> str:
     """Why a validation is not of this compile; empty if it is of its model on its target."""
-    model, target = artifact.program.model, artifact.target
+    model, target = compiled.program.model, compiled.target
     other = found.model_sha256 is not None and found.model_sha256 != model.sha256
     if found.model != model.name or other:
         how = " with other weights" if found.model == model.name else ""

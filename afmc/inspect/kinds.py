@@ -7,10 +7,9 @@ from itertools import groupby
 
 import numpy as np
 
-from afmc.program.layout import crossbars_of
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Remainder
 from afmc.program.program import Program, Table
-from afmc.targets import Target
 
 
 def kind_of(name: str) -> str:
@@ -18,7 +17,9 @@ def kind_of(name: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
-def kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
+def kinds(compiled: CompiledProgram) -> list[tuple[str, ...]]:
+    """A row for each kind of analog matrices: shape, cuts, copies, blocks, crossbars, cells."""
+    program, target = compiled.program, compiled.target
     members: dict[tuple[str, int, int], list[int]] = {}
     for index, group in enumerate(program.groups):
         members.setdefault((kind_of(group.name), group.rows, group.cols), []).append(index)
@@ -28,7 +29,7 @@ def kinds(program: Program, target: Target) -> list[tuple[str, ...]]:
     each = number_of[program.blocks["group"][program.placements["block"]]]
     by_kind = np.argsort(each, kind="stable")
     ends = np.cumsum(np.bincount(each, minlength=len(members)))
-    of_kind = np.split(crossbars_of(program, target)[by_kind], ends[:-1])
+    of_kind = np.split(compiled.layout.crossbars[by_kind], ends[:-1])
     rows: list[tuple[str, ...]] = []
     for ((kind, height, width), indices), mine in zip(members.items(), of_kind, strict=True):
         used = int(np.count_nonzero(np.bincount(mine)))

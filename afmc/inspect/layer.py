@@ -11,30 +11,30 @@ import numpy as np
 from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
 from afmc.inspect.tables import Listing, count, facts, listed
-from afmc.program.layout import address, number_of, parts_of, parts_on, sorted_set
+from afmc.program.layout import Layout, sorted_set
 from afmc.program.model import Matrix
 from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
-from afmc.targets import Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 MOST_BLOCKS = 10_000  # in JSON; `afmc export` has all
 PLACE = ("chip", "tile", "tier")
 
 
-def layer_json(artifact: Artifact, name: str) -> dict[str, Any]:
+def layer_json(compiled: CompiledProgram, name: str) -> dict[str, Any]:
     """``inspect --layer NAME --json``: the matrices of that name, at most `MOST_BLOCKS` blocks."""
-    return _layer(artifact, name, MOST_BLOCKS)
+    return _layer(compiled, name, MOST_BLOCKS)
 
 
-def _layer(artifact: Artifact, name: str, most: int) -> dict[str, Any]:
-    program, target = artifact.program, artifact.target
+def _layer(compiled: CompiledProgram, name: str, most: int) -> dict[str, Any]:
+    program, target = compiled.program, compiled.target
     matrices = select(program, name, "--layer")
-    parts = parts_of(program, matrices)
-    rows = list(_matrices(program, target, matrices, parts))
+    layout = compiled.layout
+    parts = layout.of_all([matrix.name for matrix in matrices])
+    rows = list(_matrices(program, layout, matrices, parts))
     return {
         "schema_version": SCHEMA_VERSION,
         "model": program.model.name,
@@ -43,19 +43,17 @@ def _layer(artifact: Artifact, name: str, most: int) -> dict[str, Any]:
         "matrices": rows,
         "blocks_total": len(sorted_set(parts["block"])),
         "blocks": [_block(program, part) for part in parts[:most]],
-        "chips": _chips(target, parts),
-        "shares_tiles_with": _neighbours(program, target, matrices, parts),
+        "chips": _chips(layout, parts),
+        "shares_tiles_with": _neighbours(program, layout, matrices, parts),
     }
 
 
 def _matrices(
-    program: Program, target: Target, matrices: Sequence[Matrix], parts: Table
+    program: Program, layout: Layout, matrices: Sequence[Matrix], parts: Table
 ) -> Iterator[dict[str, Any]]:
-    index = {matrix.name: number for number, matrix in enumerate(program.matrices)}
-    group_of = {member: group for group in program.groups for member in group.members}
     of_part = parts["matrix"].copy()  # a search of a column would copy it every time
     for matrix in matrices:
-        ends = np.searchsorted(of_part, index[matrix.name] + np.arange(2))
+        ends = np.searchsorted(of_part, layout.number[matrix.name] + np.arange(2))
         mine = parts[ends[0] : ends[1]]
         reason = (program.digital or {}).get(matrix.name)
         row = {
@@ -72,8 +70,8 @@ def _matrices(
             "full_scale": _full_scale(program, matrix),
         }
         yield row | (
-            _mapped(program, target, matrix, group_of[matrix.name], mine)
-            if matrix.name in group_of
+            _mapped(program.groups[layout.group_of[matrix.name]], layout, matrix, mine)
+            if matrix.name in layout.group_of
             else {}
         )
 
@@ -86,12 +84,10 @@ def _full_scale(program: Program, matrix: Matrix) -> dict[str, list[float]] | No
     return {"weights": list(known.weights), "inputs": list(known.inputs)}
 
 
-def _mapped(
-    program: Program, target: Target, matrix: Matrix, group: Group, parts: Table
-) -> dict[str, Any]:
-    before = group.members[: group.members.index(matrix.name)]
-    first = sum(program.by_name[name].cols for name in before)
-    crossbars = len(sorted_set(number_of(parts, target)))
+def _mapped(group: Group, layout: Layout, matrix: Matrix, parts: Table) -> dict[str, Any]:
+    first = layout.first_column[matrix.name]
+    crossbars = len(sorted_set(layout.crossbar_of(parts)))
+    _, _, rows, columns = layout.grid
     held = int(parts["rows"].astype(np.int64) @ parts["cols"])
     return {
         "group": group.name,
@@ -102,7 +98,7 @@ def _mapped(
         "replicas": list(group.replicas) or [1] * group.copies,
         "crossbars": crossbars,
         "chips": len(sorted_set(parts["chip"])),
-        "utilization": held / (crossbars * target.crossbar.rows * target.crossbar.columns),
+        "utilization": held / (crossbars * rows * columns),
     }
 
 
@@ -111,12 +107,11 @@ def _block(program: Program, part: Any) -> dict[str, Any]:
     return {"matrix": program.matrices[part["matrix"]].name, **numbers}
 
 
-def _chips(target: Target, parts: Table) -> list[dict[str, int]]:
+def _chips(layout: Layout, parts: Table) -> list[dict[str, int]]:
     _, one = np.unique(parts["block"], return_index=True)
     blocks = Counter(parts["chip"][one].tolist())
-    chip, tile = divmod(
-        sorted_set(number_of(parts, target)) // target.tile.tiers, target.chip.tiles
-    )
+    tiles, tiers, _, _ = layout.grid
+    chip, tile = divmod(sorted_set(layout.crossbar_of(parts)) // tiers, tiles)
     chips, first, number = np.unique(chip, return_index=True, return_counts=True)
     return [
         {
@@ -137,22 +132,21 @@ def _chips(target: Target, parts: Table) -> list[dict[str, int]]:
 
 
 def _neighbours(
-    program: Program, target: Target, matrices: Sequence[Matrix], parts: Table
+    program: Program, layout: Layout, matrices: Sequence[Matrix], parts: Table
 ) -> list[dict[str, Any]]:
     """Other matrices on the same crossbars, by kind, with how many of these they are on."""
     names = {matrix.name for matrix in matrices}
     more = np.array([not names.issuperset(group.members) for group in program.groups], np.bool_)
-    places = program.placements[more[program.blocks["group"][program.placements["block"]]]]
-    everywhere = number_of(program.placements, target)
-    here = np.zeros(int(everywhere.max(initial=-1)) + 1, np.bool_)
-    here[number_of(parts, target)] = True
-    others = parts_on(program, places[here[number_of(places, target)]])
+    theirs = more[program.blocks["group"][program.placements["block"]]]
+    here = np.zeros(int(layout.crossbars.max(initial=-1)) + 1, np.bool_)
+    here[layout.crossbar_of(parts)] = True
+    others = layout.parts_at(np.flatnonzero(theirs & here[layout.crossbars]))
     chosen = np.zeros(len(program.matrices), np.bool_)
-    chosen[[i for i, matrix in enumerate(program.matrices) if matrix.name in names]] = True
+    chosen[[layout.number[name] for name in names]] = True
     others = others[~chosen[others["matrix"]]]
     kinds: dict[str, int] = {}
     kind = np.asarray([kinds.setdefault(kind_of(m.name), len(kinds)) for m in program.matrices])
-    of_part, crossbar = kind[others["matrix"]], number_of(others, target)
+    of_part, crossbar = kind[others["matrix"]], layout.crossbar_of(others)
     blocks = Counter(of_part.tolist())
     pairs = np.unique(np.stack([of_part, crossbar]), axis=1)
     shared = Counter(pairs[0].tolist())
@@ -163,17 +157,17 @@ def _neighbours(
     ]
 
 
-def render_layer(artifact: Artifact, name: str, lines: int) -> RenderableType:
+def render_layer(compiled: CompiledProgram, name: str, lines: int) -> RenderableType:
     """The same for a person, no table longer than so many lines."""
     from rich.console import Group as Several
 
-    found = _layer(artifact, name, lines)
+    found = _layer(compiled, name, lines)
     matrices, total = found["matrices"], found["blocks_total"]
     analog = [row for row in matrices if row["side"] == "analog"]
     parts: list[RenderableType] = [facts(_facts(found, analog)), _table(matrices, lines)]
     if total:
         fits = sum(row["blocks"] for row in analog) <= lines
-        parts.append(_blocks(found, artifact.target) if fits else _by_chip(found, lines))
+        parts.append(_blocks(found, compiled.layout) if fits else _by_chip(found, lines))
     return Several(*parts)
 
 
@@ -270,7 +264,7 @@ def _table(matrices: Sequence[Mapping[str, Any]], lines: int) -> RenderableType:
     return Listing(title, list(used), rows, names=True)
 
 
-def _blocks(found: Mapping[str, Any], target: Target) -> RenderableType:
+def _blocks(found: Mapping[str, Any], layout: Layout) -> RenderableType:
     several = len({block["matrix"] for block in found["blocks"]}) > 1
     copies = max(row["copies"] for row in found["matrices"]) > 1
     replicas = max(block["replica"] for block in found["blocks"]) > 0
@@ -280,7 +274,7 @@ def _blocks(found: Mapping[str, Any], target: Target) -> RenderableType:
         "replica": (replicas, lambda b: f"{b['replica']:,}"),
         "rows": (True, lambda b: span(b["row"], b["rows"])),
         "columns": (True, lambda b: span(b["col"], b["cols"])),
-        "chip/tile" + "/tier" * (target.tile.tiers > 1): (True, lambda b: address(b, target)),
+        "chip/tile" + "/tier" * (layout.grid[1] > 1): (True, layout.address),
         "its rows": (True, lambda b: span(b["at_row"], b["rows"])),
         "its columns": (True, lambda b: span(b["at_col"], b["cols"])),
     }

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from afmc.inspect.kinds import kinds, not_analog
 from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
-from afmc.program.summary import summarise
 from afmc.program.trained_for import described
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 
-def render(artifact: Artifact) -> RenderableType:
+def render(compiled: CompiledProgram) -> RenderableType:
     """The same for a person."""
     from rich.console import Group
 
-    summary = summarise(artifact.program, artifact.target, artifact.levers)
+    summary = compiled.summary
     parts: list[RenderableType] = [
-        facts(facts_of(artifact, summary)),
+        facts(facts_of(compiled, summary)),
         Listing(
             "analog: matrices by kind",
             ("matrices", "rows x cols", "cut into", "count", "blocks", "crossbars", "use of cells"),
-            kinds(artifact.program, artifact.target),
+            kinds(compiled),
             names=True,
         ),
         Listing(
             "digital: and why (--json lists every operator)",
             ("what", "count", "weights"),
-            not_analog(artifact.program),
+            not_analog(compiled.program),
         ),
     ]
     if summary["levers"]:
@@ -48,13 +48,13 @@ def render(artifact: Artifact) -> RenderableType:
     return Group(*parts)
 
 
-def _lever(lever: dict[str, Any]) -> tuple[str, ...]:
+def _lever(lever: Mapping[str, Any]) -> tuple[str, ...]:
     lost = f"{100 * lever['macs_lost']:.1f} %" if lever["macs_lost"] else ""
     return (lever["change"], f"{lever['tiles']:,}", f"{lever['chips']:,}", lost, lever["needs"])
 
 
-def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
-    program, target = artifact.program, artifact.target
+def facts_of(compiled: CompiledProgram, s: Mapping[str, Any]) -> list[tuple[str, str]]:
+    program, target = compiled.program, compiled.target
     both = s["weights_on_both_sides"]
     rows = [
         (
@@ -96,8 +96,8 @@ def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
         ("input ranges", _ranges(program)),
         (
             "compiled",
-            f"in {artifact.measured['wall_s']:.1f} s, at most "
-            f"{artifact.measured['peak_rss_mb']:,.0f} MB (measured)",
+            f"in {compiled.measured['wall_s']:.1f} s, at most "
+            f"{compiled.measured['peak_rss_mb']:,.0f} MB (measured)",
         ),
     ]
     if s["defects"] is not None:
@@ -121,7 +121,7 @@ def facts_of(artifact: Artifact, s: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _left(s: dict[str, Any]) -> str:
+def _left(s: Mapping[str, Any]) -> str:
     """What a limited system has left."""
     if not s["limits"]:
         return "the system sets no limit"

@@ -13,28 +13,25 @@ from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.inspect.layer import span
 from afmc.inspect.picture import draw, letters
 from afmc.inspect.tables import Listing, count, facts
-from afmc.program.layout import parts_on
 from afmc.program.program import SCHEMA_VERSION, Program
 from afmc.targets import Target
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 
-def tile_json(artifact: Artifact, place: str) -> dict[str, Any]:
+def tile_json(compiled: CompiledProgram, place: str) -> dict[str, Any]:
     """``inspect --tile CHIP/TILE[/TIER] --json``: every crossbar that is asked for."""
-    program, target = artifact.program, artifact.target
-    chip, tile, tier = _parse(program, target, place)
-    found = program.placements
-    here = np.flatnonzero((found["chip"] == chip) & (found["tile"] == tile))
+    program, target = compiled.program, compiled.target
+    chip, tile, tier = _parse(compiled, place)
+    layout = compiled.layout
     if tier is not None:
         tiers = [tier]
-        here = here[found["tier"][here] == tier]
     else:
-        tiers = np.unique(found["tier"][here]).tolist() or [0]
-    parts = parts_on(program, found[here])
+        of_tile = (program.placements["chip"] == chip) & (program.placements["tile"] == tile)
+        tiers = np.unique(program.placements["tier"][of_tile]).tolist() or [0]
     return {
         "schema_version": SCHEMA_VERSION,
         "model": program.model.name,
@@ -43,20 +40,21 @@ def tile_json(artifact: Artifact, place: str) -> dict[str, Any]:
         "tile": tile,
         "tiers": target.tile.tiers,
         "crossbars": [
-            _crossbar(program, target, (chip, tile, each), parts[parts["tier"] == each])
+            _crossbar(program, target, (chip, tile, each), layout.on((chip, tile, each)))
             for each in tiers
         ],
     }
 
 
-def _parse(program: Program, target: Target, place: str) -> tuple[int, int, int | None]:
+def _parse(compiled: CompiledProgram, place: str) -> tuple[int, int, int | None]:
     """A place that the hardware has, or OptionError."""
+    program, target = compiled.program, compiled.target
     if re.fullmatch(r"\d+/\d+(/\d+)?", place) is None:
         raise OptionError(
             f"--tile {place!r} is not CHIP/TILE or CHIP/TILE/TIER, for instance 0/12 or 0/12/3."
         )
     chip, tile, *rest = map(int, place.split("/"))
-    used = int(program.placements["chip"].max(initial=-1)) + 1
+    used = compiled.layout.chips
     chips = target.system.chips
     if chip >= (used if chips is None else chips):
         has = f"{program.model.name} uses" if chips is None else "the system has"
@@ -136,18 +134,18 @@ def _order(program: Program, place: Crossbar) -> dict[str, list[int]] | None:
     return None if lines is None else {"rows": lines[0].tolist(), "columns": lines[1].tolist()}
 
 
-def render_tile(artifact: Artifact, place: str, lines: int) -> RenderableType:
+def render_tile(compiled: CompiledProgram, place: str, lines: int) -> RenderableType:
     """The same for a person, no table longer than so many lines."""
     from rich.console import Group
     from rich.text import Text
 
-    found = tile_json(artifact, place)
+    found = tile_json(compiled, place)
     crossbars = found["crossbars"]
     if len(crossbars) > 1:
-        return Group(facts(_facts(found, artifact.target)), _tiers(found, lines))
+        return Group(facts(_facts(found, compiled.target)), _tiers(found, lines))
     [crossbar] = crossbars
     parts: list[RenderableType] = [
-        facts([*_facts(found, artifact.target), *_crossbar_facts(crossbar)])
+        facts([*_facts(found, compiled.target), *_crossbar_facts(crossbar)])
     ]
     if crossbar["blocks"]:
         parts.append(_blocks(crossbar, lines))

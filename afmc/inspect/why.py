@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,7 +17,7 @@ from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
 from afmc.inspect.tables import count, facts, listed
 from afmc.passes.cutting.cuts import STYLES, cut
-from afmc.program.layout import crossbars_of, sorted_set
+from afmc.program.layout import sorted_set
 from afmc.program.model import ONE, Matrix, matches
 from afmc.program.program import SCHEMA_VERSION, Group, Program, Table
 from afmc.targets import Target
@@ -25,18 +25,18 @@ from afmc.targets import Target
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 Reason = tuple[str, str]
 """What it is about, and a sentence."""
 
 
-def why_json(artifact: Artifact, name: str) -> dict[str, Any]:
+def why_json(compiled: CompiledProgram, name: str) -> dict[str, Any]:
     """``inspect --why NAME --json``. Matrices of one kind with the same reasons are explained
     together, their numbers replaced by ``*``."""
-    program = artifact.program
+    program = compiled.program
     matrices = select(program, name, "--why")
-    explain = _Explainer(artifact.program, artifact.target, artifact.levers)
+    explain = _Explainer(compiled)
     called = kind_of if len(matrices) > 1 else str
     alike: dict[tuple[str, tuple[Reason, ...]], list[str]] = {}
     for matrix in matrices:
@@ -45,7 +45,7 @@ def why_json(artifact: Artifact, name: str) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "model": program.model.name,
-        "target": artifact.target.name,
+        "target": compiled.target.name,
         "why": name,
         "explained": [
             {
@@ -58,12 +58,12 @@ def why_json(artifact: Artifact, name: str) -> dict[str, Any]:
     }
 
 
-def render_why(artifact: Artifact, name: str, lines: int) -> RenderableType:
+def render_why(compiled: CompiledProgram, name: str, lines: int) -> RenderableType:
     """The same for a person, for at most so many kinds of matrices."""
     from rich.console import Group as Several
     from rich.text import Text
 
-    found = why_json(artifact, name)["explained"]
+    found = why_json(compiled, name)["explained"]
     parts: list[RenderableType] = []
     for each in found[:lines]:
         first, *others = each["matrices"]
@@ -79,9 +79,15 @@ def render_why(artifact: Artifact, name: str, lines: int) -> RenderableType:
 
 @dataclass(frozen=True, eq=False)
 class _Explainer:
-    program: Program
-    target: Target
-    levers: Sequence[Lever]
+    compiled: CompiledProgram
+
+    @property
+    def program(self) -> Program:
+        return self.compiled.program
+
+    @property
+    def target(self) -> Target:
+        return self.compiled.target
 
     def __call__(self, matrix: Matrix, called: Callable[[str], str]) -> Iterator[Reason]:
         """Reasons, with other matrices named by `called`."""
@@ -89,7 +95,7 @@ class _Explainer:
         if reason is not None:
             yield "digital", f"{reason}."
         else:
-            number = self._group_of[matrix.name]
+            number = self.compiled.layout.group_of[matrix.name]
             yield "analog", self._analog(matrix)
             yield self._merge(matrix, self.program.groups[number], called)
             yield "cut", self._cut(number)
@@ -98,17 +104,9 @@ class _Explainer:
             yield "input range", self._range(matrix, called)
         yield "use", self._use(matrix)
         yield from self._around(matrix, called)
-        for lever in self.levers:
+        for lever in self.compiled.levers:
             if self._is_about(lever, matrix):
                 yield "lever", f"{lever}."
-
-    @cached_property
-    def _group_of(self) -> dict[str, int]:
-        return {
-            member: number
-            for number, group in enumerate(self.program.groups)
-            for member in group.members
-        }
 
     @cached_property
     def _options(self) -> dict[str, dict[str, Any]]:
@@ -252,7 +250,7 @@ class _Explainer:
         """Crossbars that several groups are on, each with each of them."""
         groups = len(self.program.groups)
         of_place = self.program.blocks["group"][self.program.placements["block"]]
-        pairs = sorted_set(crossbars_of(self.program, self.target) * groups + of_place)
+        pairs = sorted_set(self.compiled.layout.crossbars * groups + of_place)
         crossbar, group = divmod(pairs, groups)
         alone = np.ones(len(pairs), np.bool_)
         same = crossbar[1:] == crossbar[:-1]

@@ -129,17 +129,18 @@ def _describe(module: Any, model: CompiledModel, arguments: list[tuple[str, str]
     """Writes down what the module is, what its arguments are and what its calls stand for."""
     from torch_mlir.ir import ArrayAttr, DictAttr, Location, StringAttr
 
-    program, target = model.program, model.target
+    compiled = model.compiled_program
+    program = compiled.program
     with module.context, Location.unknown():
         about = {
             "model": program.model.name,
             "model_sha256": program.model.sha256,
-            "target": target.name,
+            "target": compiled.target.name,
             "version": VERSION,
         }
         annotate(module.operation, about)
         for name, declaration in declarations(module).items():
-            annotate(declaration, facts_of(program.matrix(name), program, target))
+            annotate(declaration, facts_of(program.matrix(name), compiled))
         function = module.body.operations[-1].operation
         function.attributes["arg_attrs"] = ArrayAttr.get(
             [

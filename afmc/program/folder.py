@@ -22,7 +22,7 @@ from afmc.common.version import VERSION
 from afmc.errors import ArtifactError, OptionError
 from afmc.fit import Lever
 from afmc.hardware.defects import DEFECT, Defects, Rates
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix, Model, Remainder, Work
 from afmc.program.observed import Calibration, Distributions, Routing, Training
 from afmc.program.program import (
@@ -154,7 +154,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_program(directory: Path) -> Artifact:
+def read_program(directory: Path) -> CompiledProgram:
     """A program that `write` finished. Raises ArtifactError in one sentence for anything else."""
     put_back(directory)
     if not directory.exists():
@@ -212,7 +212,7 @@ def read_program(directory: Path) -> Artifact:
     if broken:
         raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
     _check_unchanged(directory, program, target)
-    return Artifact(program, target, levers, measured, version)
+    return CompiledProgram(program, target, levers, measured, version)
 
 
 def _check_unchanged(directory: Path, program: Program, target: Target) -> None:

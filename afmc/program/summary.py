@@ -11,14 +11,14 @@ import numpy as np
 from afmc.errors import CapacityError
 from afmc.fit import Lever
 from afmc.hardware.defect_map import DefectMap
-from afmc.program.layout import crossbars_of
+from afmc.program.layout import layout_of
 from afmc.program.limits import limits
 from afmc.program.program import SCHEMA_VERSION, Program
 from afmc.program.trained_for import notes
 from afmc.targets import Target
 
 if TYPE_CHECKING:
-    from afmc.program.compiled import Artifact
+    from afmc.program.compiled import CompiledProgram
 
 
 # How the frontend ends the reason of a product that could go to tiles one day.
@@ -44,14 +44,14 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
     analog = program.analog
     digital = [m for m in program.matrices if m.name in program.digital]
     macs = sum(m.macs_per_token for m in program.matrices)
-    crossbars = int(np.count_nonzero(np.bincount(crossbars_of(program, target))))
+    layout = layout_of(program, target)
+    crossbars = len(layout.crossbars_held)
     cells = target.crossbar.rows * target.crossbar.columns * crossbars
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias)
     on_tiles = sum(m.weights for m in analog)
     held = int(program.blocks["rows"].astype(np.int64) @ program.blocks["cols"])
     kept = sum(m.weights for m in digital)
     both = sum(m.weights for m in analog if m.tied_to is not None)
-    chips = int(program.placements["chip"].max(initial=-1)) + 1
     return {
         "model": program.model.name,
         "architecture": program.model.architecture,
@@ -78,9 +78,9 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> dict
         "turns": program.allocation.turns,
         "mean_turns": program.allocation.mean_turns,
         "bound_is_over": _BOUND_IS_OVER[program.allocation.rule],
-        "chips_used": chips,
+        "chips_used": layout.chips,
         "limits": [
-            {**asdict(limit), "left": limit.left} for limit in limits(program, target, chips)
+            {**asdict(limit), "left": limit.left} for limit in limits(program, target, layout.chips)
         ],
         "placing": asdict(program.placing) if program.placing is not None else None,
         "utilization": held / cells,
@@ -169,7 +169,7 @@ def _defects(program: Program, target: Target) -> dict[str, Any] | None:
     """What the map of defects took away on the chips up to the last one used."""
     if program.defects is None:
         return None
-    chips = int(program.placements["chip"].max(initial=-1)) + 1
+    chips = layout_of(program, target).chips
     crossbars = DefectMap(program.defects, target).crossbars(np.arange(chips))
     rows, columns = target.crossbar.rows, target.crossbar.columns
     partial = ~crossbars["dead"] & ((crossbars["rows"] < rows) | (crossbars["cols"] < columns))
@@ -185,16 +185,16 @@ def _defects(program: Program, target: Target) -> dict[str, Any] | None:
     }
 
 
-def inspect_json(artifact: Artifact) -> dict[str, Any]:
+def inspect_json(compiled: CompiledProgram) -> dict[str, Any]:
     """``inspect --json`` and ``compile --json``: the summary, and what was measured compiling."""
-    program = artifact.program
+    program = compiled.program
     assert program.digital is not None
     return {
         "schema_version": SCHEMA_VERSION,
-        **summarise(program, artifact.target, artifact.levers),
-        "wall_s": artifact.measured["wall_s"],
-        "peak_rss_mb": artifact.measured["peak_rss_mb"],
-        "stages_s": artifact.measured["stages_s"],
+        **compiled.summary,
+        "wall_s": compiled.measured["wall_s"],
+        "peak_rss_mb": compiled.measured["peak_rss_mb"],
+        "stages_s": compiled.measured["stages_s"],
         "passes": [{"name": a.name, "options": dict(a.options)} for a in program.applied],
         "digital": dict(program.digital),
         "remainder": [

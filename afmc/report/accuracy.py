@@ -9,7 +9,7 @@ from typing import Any
 from afmc.common.numbers import percent
 from afmc.evaluation.results import Condition, Estimate, Validation, check
 from afmc.hardware.conditions import format_time
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.report.scale import Axis
 
 ROWS = 60
@@ -226,5 +226,7 @@ def _lines(
     )
 
 
-def views_of(artifact: Artifact, validations: Sequence[Mapping[str, Any]]) -> list[AccuracyView]:
-    return [view_of(check(artifact, each)) for each in validations]
+def views_of(
+    compiled: CompiledProgram, validations: Sequence[Mapping[str, Any]]
+) -> list[AccuracyView]:
+    return [view_of(check(compiled, each)) for each in validations]

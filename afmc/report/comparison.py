@@ -10,8 +10,7 @@ from afmc.common.numbers import nanojoules, per_second, percent
 from afmc.compare import Comparison, Row, words
 from afmc.costs import Costs, Part
 from afmc.costs.parts import Where
-from afmc.inspect import summarise
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.report import html
 
 _SCRIPTS = ("sort.js", "compare.js")
@@ -105,7 +104,7 @@ def comparison_page(found: Comparison) -> str:
             target=_in_words(found.target, words.setting),
             energies=[_energy(found, title, costs) for title, costs in found.by_workload],
             left_out=_left_out(found),
-            provenance=_provenance(found.artifacts),
+            provenance=_provenance(found.compiles),
             differs=words.DIFFERS,
             percent=percent,
             **html.shared(_SCRIPTS),
@@ -124,7 +123,7 @@ def _in_words(
 
 
 def _glance(found: Comparison) -> list[Glance]:
-    summaries = [summarise(kept.program, kept.target, kept.levers) for kept in found.artifacts]
+    summaries = [kept.summary for kept in found.compiles]
     most = max(summary["tiles_used"] for summary in summaries) or 1
     first = found.by_workload[0][1] if found.by_workload else (None,) * len(summaries)
     return [
@@ -214,12 +213,12 @@ def _left_out(found: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def _provenance(artifacts: Sequence[Artifact]) -> list[tuple[str, tuple[str, ...]]]:
-    def of(text: Callable[[Artifact], str]) -> tuple[str, ...]:
-        return tuple(map(text, artifacts))
+def _provenance(compiles: Sequence[CompiledProgram]) -> list[tuple[str, tuple[str, ...]]]:
+    def of(text: Callable[[CompiledProgram], str]) -> tuple[str, ...]:
+        return tuple(map(text, compiles))
 
     rows = [
-        ("compiled with afmc", of(lambda kept: kept.afmc_version)),
+        ("compiled with afmc", of(lambda kept: kept.version)),
         ("compiled in, measured", of(lambda kept: f"{kept.measured['wall_s']:.2f} s")),
         (
             "memory while compiling, measured",
@@ -241,6 +240,6 @@ def _provenance(artifacts: Sequence[Artifact]) -> list[tuple[str, tuple[str, ...
     return [(label, values) for label, values in rows if set(values) != {"-"}]
 
 
-def _hash(kept: Artifact, *, shapes_only: bool) -> str:
+def _hash(kept: CompiledProgram, *, shapes_only: bool) -> str:
     model = kept.program.model
     return model.sha256 if model.shapes_only == shapes_only else "-"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.program.compiled import CompiledProgram
 from afmc.program.program import Program, Table
 from afmc.report.names import Kinds, layer_of
 from afmc.report.pack import runs, steps
@@ -46,17 +47,17 @@ class Floor:
 
 
 def floor_plan(
-    program: Program,
-    target: Target,
+    compiled: CompiledProgram,
     kinds: Kinds,
     energy: Mapping[str, float] | None = None,
     error: Mapping[str, float] | None = None,
 ) -> Floor:
     """`energy` is that of a token by matrix, in nJ, and `error` the relative one of its products,
     where they are known."""
+    program, target = compiled.program, compiled.target
     placed = program.placements
     order = np.lexsort([placed[key] for key in ("col", "row", "tier", "tile", "chip")])
-    held = _Held(program, target, kinds, placed[order], energy, error)
+    held = _Held(compiled, kinds, placed[order], energy, error)
     same = np.arange(held.chips) if held.whole else _alike(held)
     span, cells = _cells(held, same)
     chosen = _chosen(held, same, span)
@@ -88,13 +89,13 @@ class _Held:
 
     def __init__(
         self,
-        program: Program,
-        target: Target,
+        compiled: CompiledProgram,
         kinds: Kinds,
         placed: Table,
         energy: Mapping[str, float] | None,
         error: Mapping[str, float] | None,
     ) -> None:
+        program, target = compiled.program, compiled.target
         numbers: dict[str, int] = {}
         self.layer_of_group = np.array(
             [numbers.setdefault(layer_of(g.members[0]), len(numbers)) for g in program.groups],
@@ -109,7 +110,7 @@ class _Held:
         self.square = self.weights * _squares(program, error)[self.group]
         """Of the relative error, times the weights that it counts for."""
         self.chip = placed["chip"].astype(np.int64)
-        self.chips = int(self.chip.max(initial=-1)) + 1
+        self.chips = compiled.layout.chips
         self.tile = self.chip * target.chip.tiles + placed["tile"]
         new = np.diff(self.tile, prepend=-1) != 0
         self.starts = np.flatnonzero(new)

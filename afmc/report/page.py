@@ -8,10 +8,9 @@ from typing import Any
 
 from afmc.common.numbers import percent
 from afmc.costs import Costs
-from afmc.inspect import summarise
 from afmc.inspect.kinds import not_analog
 from afmc.inspect.screen import facts_of
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.program import Program
 from afmc.report import html, provenance
 from afmc.report.accuracy import HEADINGS, AccuracyView, views_of
@@ -36,7 +35,7 @@ class Card:
 
 
 def render(
-    artifact: Artifact,
+    compiled: CompiledProgram,
     costs: Sequence[Costs] = (),
     validations: Sequence[Mapping[str, Any]] = (),
 ) -> str:
@@ -46,16 +45,15 @@ def render(
     OptionError for what is no validation, or one of another model.
     The same arguments give the same page, byte for byte.
     """
-    program, target = artifact.program, artifact.target
-    summary = summarise(program, target, artifact.levers)
+    program, summary = compiled.program, compiled.summary
     cost_views = [view_of(each) for each in costs]
-    accuracy = views_of(artifact, validations)
+    accuracy = views_of(compiled, validations)
     energy = cost_views[0].energy if cost_views and cost_views[0].energy else None
     error = next((view.errors for view in accuracy if view.errors), None)
     kinds = Kinds()
     figures = list(_figures(program, energy, error))
-    table = list_matrices(program, target, kinds, figures)
-    floor = floor_plan(program, target, kinds, energy, error)
+    table = list_matrices(compiled, kinds, figures)
+    floor = floor_plan(compiled, kinds, energy, error)
     matrices = packed(table, kinds, figures)
     distributions = distributions_of(program, kinds)
     data = {"kinds": kinds.names(), "floor": floor.data, "matrices": matrices}
@@ -64,7 +62,7 @@ def render(
         .get_template("page.html.j2")
         .render(
             summary=summary,
-            facts=facts_of(artifact, summary),
+            facts=facts_of(compiled, summary),
             cards=_cards(summary, cost_views, accuracy),
             costs=cost_views,
             accuracy=accuracy,
@@ -77,7 +75,7 @@ def render(
                     percent(lever.macs_lost) if lever.macs_lost else "",
                     lever.needs,
                 )
-                for lever in artifact.levers
+                for lever in compiled.levers
             ],
             kinds=table.kinds,
             listed=len(matrices["rows"]),
@@ -90,11 +88,11 @@ def render(
             percent=percent,
             floor_note=floor.note,
             digital=not_analog(program),
-            operators=provenance.not_on_tiles(artifact),
-            versions=provenance.versions(artifact),
-            options=provenance.options(artifact),
-            target_figures=provenance.figures(artifact),
-            measured=provenance.measured(artifact),
+            operators=provenance.not_on_tiles(compiled),
+            versions=provenance.versions(compiled),
+            options=provenance.options(compiled),
+            target_figures=provenance.figures(compiled),
+            measured=provenance.measured(compiled),
             **html.shared(_SCRIPTS, data),
         )
     )

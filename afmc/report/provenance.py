@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.program import SCHEMA_VERSION
 from afmc.program.trained_for import described, notes
 from afmc.targets.units import unit_of
@@ -13,11 +13,11 @@ from afmc.targets.units import unit_of
 Rows = list[tuple[str, ...]]
 
 
-def versions(artifact: Artifact) -> Rows:
-    program, target = artifact.program, artifact.target
+def versions(compiled: CompiledProgram) -> Rows:
+    program, target = compiled.program, compiled.target
     model = program.model
     rows: Rows = [
-        ("compiled with afmc", artifact.afmc_version),
+        ("compiled with afmc", compiled.version),
         ("schema of the program", str(SCHEMA_VERSION)),
         ("model", f"{model.name} ({model.architecture}), {model.parameters:,} weights"),
         (
@@ -46,16 +46,16 @@ def versions(artifact: Artifact) -> Rows:
     return rows
 
 
-def options(artifact: Artifact) -> Rows:
+def options(compiled: CompiledProgram) -> Rows:
     """Pass, option, value, in the order in which the passes ran."""
     return [
         (step.name, key, _text(value))
-        for step in artifact.program.applied
+        for step in compiled.program.applied
         for key, value in (step.options or {"": "no options"}).items()
     ]
 
 
-def figures(artifact: Artifact) -> Rows:
+def figures(compiled: CompiledProgram) -> Rows:
     """Key, value with unit, basis, source, note."""
     return [
         (
@@ -65,12 +65,12 @@ def figures(artifact: Artifact) -> Rows:
             origin.source,
             origin.note or "",
         )
-        for key, value, origin in artifact.target.figures()
+        for key, value, origin in compiled.target.figures()
     ]
 
 
-def measured(artifact: Artifact) -> Rows:
-    found = dict(artifact.measured)
+def measured(compiled: CompiledProgram) -> Rows:
+    found = dict(compiled.measured)
     stages = found.pop("stages_s", {})
     rows: Rows = [
         ("wall time", f"{found.pop('wall_s'):.2f} s"),
@@ -81,7 +81,7 @@ def measured(artifact: Artifact) -> Rows:
     return rows + [(name, _text(value)) for name, value in found.items()]
 
 
-def not_on_tiles(artifact: Artifact) -> Rows:
+def not_on_tiles(compiled: CompiledProgram) -> Rows:
     """Digital operators one by one, those with most weights first: operation, count, weights,
     reason."""
     return [
@@ -91,7 +91,7 @@ def not_on_tiles(artifact: Artifact) -> Rows:
             f"{rest.weights:,}" if rest.weights else "",
             rest.reason,
         )
-        for rest in sorted(artifact.program.remainder, key=lambda r: (-r.weights, -r.count))
+        for rest in sorted(compiled.program.remainder, key=lambda r: (-r.weights, -r.count))
     ]
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from afmc.hardware.conditions import Condition
-from afmc.hardware.defect_map import Crossbar, DefectMap
+from afmc.hardware.defect_map import Crossbar
 from afmc.hardware.defects import Defects
+from afmc.program.layout import Layout, Owner, layout_of
 from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.simulator.correction import Correction
@@ -28,10 +27,6 @@ from afmc.targets import Target
 
 Weights = Mapping[str, Tensor]
 """What tiles are to hold, [outputs, inputs], by name in `Tiles`."""
-
-
-# Numbers of a group, a copy and a replica, as in the table of blocks.
-Owner = tuple[int, int, int]
 
 
 def write_instance(
@@ -76,7 +71,8 @@ class _Writer:
         self.seed, self.instance = seed, instance
         self.device = device_of(target)
         self.faults = faults_of(program_, target, defects)
-        self.pieces = pieces_of(program_, target)
+        self.layout = layout_of(program_, target)
+        self.pieces = pieces_of(self.layout)
         ideal = {name: layer.ideal for name, layer in tiles.items()}
         self.maxima = crossbar_maxima(program_, target, ideal, self.pieces)
         self.place = {
@@ -127,15 +123,14 @@ class _Writer:
             crossbar_max=self.maxima,
             faults=self.faults,
         )
-        first = 0
-        for name, layer in layers:
-            last = first + layer.out_features
-            part = written.columns(slice(first, last))
+        members = self.program.groups[group].members
+        for member, (name, layer) in zip(members, layers, strict=True):
+            first = self.layout.first_column[member]
+            part = written.columns(slice(first, first + layer.out_features))
             # Not by the correction: with and without it the same noise is read.
             moment = f"{condition.at_s!r} {condition.temperature_C!r}"
             reads = self.generator(name, replica, f"reads {moment}")
             layer.write(part, reads, corrections.get((name, replica)))
-            first = last
 
 
 def members_of(program_: Program, group: int, copy_: int) -> list[str]:
@@ -157,17 +152,22 @@ def faults_of(program_: Program, target: Target, new: Defects | None = None) -> 
     return Faults(target, cells, program_.defects, new, pair=pair)
 
 
-def pieces_of(program_: Program, target: Target) -> dict[Owner, list[Piece]]:
-    """The pieces of every replica of every copy of a group, from the tables."""
-    placed = program_.placements[np.argsort(program_.placements["block"], kind="stable")]
-    blocks = program_.blocks[placed["block"]]
-    lines_of = _lines_of(program_, target)
-    pieces: dict[Owner, list[Piece]] = {}
-    for block, place in zip(blocks.tolist(), placed.tolist(), strict=True):
-        group, copy_, replica, row, col, rows, cols = block
-        address, order = Address(*place[1:]), None
+_PIECES: WeakKeyDictionary[Layout, dict[Owner, list[Piece]]] = WeakKeyDictionary()
+
+
+def pieces_of(layout: Layout) -> dict[Owner, list[Piece]]:
+    """The pieces of every replica of every copy of a group, kept for as long as the layout."""
+    if layout not in _PIECES:
+        _PIECES[layout] = {owner: _pieces(layout, owner) for owner in layout.owners}
+    return _PIECES[layout]
+
+
+def _pieces(layout: Layout, owner: Owner) -> list[Piece]:
+    pieces = []
+    for _, _, _, _, row, col, rows, cols, *place in layout.pieces(owner).tolist():
+        address, order = Address(*place), None
         crossbar = (address.chip, address.tile, address.tier)
-        lines = lines_of(crossbar)
+        lines = layout.lines(crossbar)
         if lines is not None:
             order = Lines(
                 lines[0][address.row : address.row + rows],
@@ -175,25 +175,8 @@ def pieces_of(program_: Program, target: Target) -> dict[Owner, list[Piece]]:
             )
             first = (int(order.rows.min()), int(order.cols.min()))
             address = Address(*crossbar, *first)
-        piece = Piece(row, col, rows, cols, address, order)
-        pieces.setdefault((group, copy_, replica), []).append(piece)
+        pieces.append(Piece(row, col, rows, cols, address, order))
     return pieces
-
-
-def _lines_of(
-    program_: Program, target: Target
-) -> Callable[[Crossbar], tuple[NDArray[np.int32], NDArray[np.int32]] | None]:
-    """The physical rows and columns of a crossbar, in the order in which it is filled; None for
-    all of them as they are."""
-    if program_.defects is None:
-        return lambda crossbar: None
-    broken, order_of = DefectMap(program_.defects, target), program_.order_of
-
-    @cache
-    def lines_of(crossbar: Crossbar) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-        return order_of.get(crossbar) or broken.live_lines(crossbar)
-
-    return lines_of
 
 
 def crossbar_maxima(

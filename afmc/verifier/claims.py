@@ -208,9 +208,7 @@ def bounds(mapped: Mapped) -> Finding:
     known = known_bounds(mapped)
     unknown = sorted(set(proof.bounds) - {*_NAMES[proof.rule]})
     if unknown:
-        problems.append(
-            f"the rule {proof.rule} has no bound {unknown[0]!r}{more(len(unknown))}"
-        )
+        problems.append(f"the rule {proof.rule} has no bound {unknown[0]!r}{more(len(unknown))}")
     for name, bound in proof.bounds.items():
         if bound > used:
             problems.append(

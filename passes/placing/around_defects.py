@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from afmc.errors import CapacityError
 from afmc.hardware.crossbars import per_chip, slots
 from afmc.hardware.defects import Defects
+from afmc.program.layout import chips_used
 from afmc.program.program import Program, Table
 from afmc.targets import Target
 
@@ -163,7 +164,7 @@ def move(program: Program, target: Target) -> Program:
     for axis, (key, size) in enumerate((("row", "rows"), ("col", "cols"))):
         reach = placed[key] + program.blocks[size][placed["block"]]
         np.maximum.at(needs[:, axis], which.ravel(), reach)
-    chips = int(placed["chip"].max(initial=-1)) + 1
+    chips = chips_used(placed)
     table = slots(target, chips, defects)
     where = _find(crossbars, table, target)
     hit = where < 0

@@ -23,7 +23,7 @@ from afmc.export import export_aihwkit
 from afmc.export.aihwkit.devices import noise_model_of
 from afmc.export.aihwkit.notes import notes_on
 from afmc.inspect import summarise
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import write_program
 from afmc.program.model import Matrix, Model
 from afmc.program.observed import Training
@@ -148,10 +148,10 @@ def test_matrices_without_a_layer_of_aihwkit(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_differs_is_said(name: str, figures: dict[str, object], sentence: str) -> None:
     target = load_target(name, figures)
-    made = Artifact(mapped(load_target("ideal-512"), *two()), target, (), {})
+    made = CompiledProgram(mapped(load_target("ideal-512"), *two()), target, (), {})
     notes = (*notes_on(made, [], []), *noise_model_of(target).notes)
     assert sum(sentence in note for note in notes) == 1, notes
-    plain = Artifact(made.program, load_target("ideal-512"), (), {})
+    plain = CompiledProgram(made.program, load_target("ideal-512"), (), {})
     assert notes_on(plain, [], []) == noise_model_of(plain.target).notes == ()
 
 

@@ -19,6 +19,7 @@ from afmc.errors import OptionError
 from afmc.export import export_model_explorer
 from afmc.export.model_explorer.graphs import DATAFLOW, TILES, graphs_of
 from afmc.export.model_explorer.parts import parts_drawn
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 
 Nodes = dict[str, dict[str, Any]]
@@ -97,12 +98,13 @@ def test_utilisation_is_of_the_whole_crossbar(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_no_more_nodes_than_can_be_looked_at(most: int, level: str, nodes: int) -> None:
     program, target = kept.program("parallel"), kept.target("parallel")
-    drawn = parts_drawn(program, target, most)
+    compiled = CompiledProgram(program, target, (), {})
+    drawn = parts_drawn(compiled, most)
     assert level in drawn.rule and len(drawn.parts) == nodes
     assert ("are more than" in drawn.rule) == (most < 9)
     weights = sum(int(part.attributes["weights on tiles"]) for part in drawn.parts)
     assert weights == int((program.blocks["rows"] * program.blocks["cols"]).sum())
-    whole = parts_drawn(program, target)
+    whole = parts_drawn(compiled)
     assert drawn.of_matrix == whole.of_matrix
     assert set(drawn.groups) <= set(whole.groups)
 
@@ -178,9 +180,7 @@ def test_the_same_text_each_time(tmp_path: Path) -> None:
 
 
 def test_a_matrix_whose_errors_are_not_known_has_none() -> None:
-    from afmc.program.compiled import Artifact
-
-    made = Artifact(replace(kept.program("serial")), kept.target("serial"), (), {})
+    made = CompiledProgram(replace(kept.program("serial")), kept.target("serial"), (), {})
     _, tiles, _ = graphs_of(made, {"q.weight": 0.5})
     shown = {node.id: node.attributes.get("relative error of products") for node in tiles.nodes}
     assert shown["q.weight#0"] == "50.00 %" and shown["experts#7"] is None

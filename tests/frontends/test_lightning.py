@@ -232,7 +232,7 @@ def test_ranges_of_row_slices_are_shown(tmp_path: Path) -> None:
         mapping__max_input_size=20, clip__type=clip("LAYER_GAUSSIAN_PER_CHANNEL"), clip__sigma=2.5
     )
     model = on_tiles(save(converted(config), config, tmp_path / "m"), 20)
-    artifact, name = model.as_artifact(), "model.layers.0.mlp.down_proj"
+    artifact, name = model.compiled_program, "model.layers.0.mlp.down_proj"
     first, second, third = model.program.matrix(f"{name}.weight").slice_ranges
     screen = shown(render(artifact), 300)
     assert " input ranges   from the model; 15 matrices have one for each row slice" in screen

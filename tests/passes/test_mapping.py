@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from programs import compiled, llama, program_of, smollm2
 
-from afmc.compiler.pipeline import chips_used
 from afmc.errors import OptionError
+from afmc.program.layout import chips_used
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 from afmc.targets import load_target
@@ -89,8 +89,8 @@ def test_matrices_with_other_ranges_are_not_merged() -> None:
 
 def test_hermes_needs_chips() -> None:
     program = compiled(smollm2(), "hermes-64")
-    assert chips_used(program) == 45  # 2,826 tiles of 64 a chip
-    assert chips_used(compiled(smollm2(), "hermes-64", UNMERGED)) == 46
+    assert chips_used(program.placements) == 45  # 2,826 tiles of 64 a chip
+    assert chips_used(compiled(smollm2(), "hermes-64", UNMERGED).placements) == 46
 
 
 def test_tiers_fill_tile_after_tile() -> None:
@@ -99,7 +99,7 @@ def test_tiers_fill_tile_after_tile() -> None:
     first = program.placements[:12]
     assert first["tile"].tolist() == [*range(10), 0, 1]
     assert first["tier"].tolist() == [0] * 10 + [1] * 2
-    assert chips_used(program) == 25  # 972 arrays, 40 a chip
+    assert chips_used(program.placements) == 25  # 972 arrays, 40 a chip
 
 
 def test_digital_patterns() -> None:

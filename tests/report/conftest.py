@@ -12,7 +12,7 @@ import written
 from browser import Browser, chromium
 from programs import compiled, program_of
 
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 from afmc.targets import load_target
@@ -42,19 +42,19 @@ def experts(layers: int = 6, copies: int = 128) -> Program:
 
 
 @pytest.fixture(scope="session")
-def by_hand() -> Artifact:
-    return Artifact(kept.program("serial"), kept.target("serial"), (), MEASURED)
+def by_hand() -> CompiledProgram:
+    return CompiledProgram(kept.program("serial"), kept.target("serial"), (), MEASURED)
 
 
 @pytest.fixture(scope="session")
-def smollm2_shapes() -> Artifact:
-    return Artifact(written.program(), written.TARGET, (), MEASURED)
+def smollm2_shapes() -> CompiledProgram:
+    return CompiledProgram(written.program(), written.TARGET, (), MEASURED)
 
 
 @pytest.fixture(scope="session")
-def large() -> Artifact:
+def large() -> CompiledProgram:
     target = load_target("afm-512-projected")
-    return Artifact(compiled(experts(), target), target, (), MEASURED)
+    return CompiledProgram(compiled(experts(), target), target, (), MEASURED)
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import pytest
 
 from afmc.errors import OptionError
 from afmc.evaluation.results import read_validation
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.report import accuracy
 from afmc.report.accuracy import views_of
 
 
-def test_one_condition(by_hand: Artifact) -> None:
+def test_one_condition(by_hand: CompiledProgram) -> None:
     [view] = views_of(by_hand, [estimates.validation(by_hand)])
     assert view.headline == "20" and view.digital == "13.82"
     assert view.interval == "95 %: 16.25 to 23.75" and view.lines == ()
@@ -25,7 +25,7 @@ def test_one_condition(by_hand: Artifact) -> None:
     assert view.rows[0][0] == ("0s", 0.0) and view.rows[0][-1] == ("90.00 %", 0.9)
 
 
-def test_several_times_and_temperatures(by_hand: Artifact) -> None:
+def test_several_times_and_temperatures(by_hand: CompiledProgram) -> None:
     [view] = views_of(by_hand, [estimates.validation(by_hand, 6)])
     over = {lines.over: lines for lines in view.lines}
     assert [name for _, name in over["time"].places] == ["0s", "30d", "900d"]
@@ -37,7 +37,7 @@ def test_several_times_and_temperatures(by_hand: Artifact) -> None:
     assert len(over["temperature"].series) == 3 and over["time"].log and view.strip.log
 
 
-def test_many_conditions_are_bounded(by_hand: Artifact) -> None:
+def test_many_conditions_are_bounded(by_hand: CompiledProgram) -> None:
     many = estimates.validation(by_hand, 6)
     many["conditions"] = [
         {**each, "calibration_probes": probes}
@@ -50,7 +50,7 @@ def test_many_conditions_are_bounded(by_hand: Artifact) -> None:
     assert len(view.lines[0].series) == accuracy.SERIES and view.lines[0].left_out == 32
 
 
-def test_one_instance_has_no_interval(by_hand: Artifact) -> None:
+def test_one_instance_has_no_interval(by_hand: CompiledProgram) -> None:
     one = estimates.validation(by_hand)
     for name in ("perplexity",):
         one["conditions"][0]["analog"][name] |= {"std": None, "interval_95": None, "values": [20.0]}
@@ -70,7 +70,7 @@ def test_one_instance_has_no_interval(by_hand: Artifact) -> None:
     ],
 )
 def test_what_does_not_belong_here_is_one_sentence(
-    by_hand: Artifact, tmp_path: Path, change: dict[str, Any], sentence: str
+    by_hand: CompiledProgram, tmp_path: Path, change: dict[str, Any], sentence: str
 ) -> None:
     file = tmp_path / "v.json"
     file.write_text(json.dumps(estimates.validation(by_hand) | change))
@@ -79,7 +79,9 @@ def test_what_does_not_belong_here_is_one_sentence(
     assert str(error.value).startswith(f"the validation {file}") and sentence in str(error.value)
 
 
-def test_older_files_without_a_hash_are_taken_by_name(by_hand: Artifact, tmp_path: Path) -> None:
+def test_older_files_without_a_hash_are_taken_by_name(
+    by_hand: CompiledProgram, tmp_path: Path
+) -> None:
     file = tmp_path / "v.json"
     given = estimates.validation(by_hand)
     del given["model_sha256"]

@@ -15,14 +15,14 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 import afmc
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.report import render
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 
 
 @pytest.fixture(scope="module")
-def small_page(smollm2_shapes: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_page(smollm2_shapes: CompiledProgram, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All tiles of a model, its costs and its accuracy."""
     names = [m.name for m in smollm2_shapes.program.matrices]
     costs = [estimates.costs(names, context, steps=400) for context in (512, 2048)]
@@ -34,7 +34,7 @@ def small_page(smollm2_shapes: Artifact, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def large_page(large: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large_page(large: CompiledProgram, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Chips as cells, and nothing but the mapping."""
     file = tmp_path_factory.mktemp("large") / "page.html"
     file.write_text(render(large), encoding="utf-8")

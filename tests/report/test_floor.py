@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pages import blocks_of, name_of, unrun, unstep
 
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.report import floor
 from afmc.report.floor import floor_plan
 from afmc.report.names import Kinds, layer_of, numbers_of
@@ -35,9 +35,9 @@ def test_a_layer_is_named_up_to_its_number() -> None:
     assert layer_of("lm_head.weight") == "lm_head"
 
 
-def test_every_block_is_where_it_was_placed(by_hand: Artifact) -> None:
+def test_every_block_is_where_it_was_placed(by_hand: CompiledProgram) -> None:
     program, kinds = by_hand.program, Kinds()
-    found = floor_plan(program, by_hand.target, kinds)
+    found = floor_plan(by_hand, kinds)
     assert found.note == "" and found.data["whole"]
     groups = [name_of(packed, kinds.names()) for _, *packed in found.data["groups"]]
     assert groups == [group.name for group in program.groups]
@@ -58,16 +58,16 @@ def test_every_block_is_where_it_was_placed(by_hand: Artifact) -> None:
     assert unrun(found.data["cells"]["use"]) == [round(each) for each in used]
 
 
-def test_energy_is_spread_over_the_cells(by_hand: Artifact) -> None:
+def test_energy_is_spread_over_the_cells(by_hand: CompiledProgram) -> None:
     energy = {"q.weight": 2.0, "k.weight": 1.0, "experts": 8.0}
-    found = floor_plan(by_hand.program, by_hand.target, Kinds(), energy)
+    found = floor_plan(by_hand, Kinds(), energy)
     assert unrun(found.data["detail"]["energy"]) == [9_000_000, 2_000_000]
     assert unrun(found.data["cells"]["energy"]) == [9_000_000, 2_000_000]
 
 
-def test_an_error_is_that_of_the_weights_of_a_tile(by_hand: Artifact) -> None:
+def test_an_error_is_that_of_the_weights_of_a_tile(by_hand: CompiledProgram) -> None:
     error = {"q.weight": 0.4, "k.weight": 0.1, "experts": 0.2}
-    found = floor_plan(by_hand.program, by_hand.target, Kinds(), error=error)
+    found = floor_plan(by_hand, Kinds(), error=error)
     merged = (8 * 0.4**2 + 4 * 0.1**2) / 12  # q and k are one group, of 8 and 4 columns
     weights = {"group": 16 * 12, "router": 10 * 6, "experts": 3 * 36}
     squares = weights["group"] * merged + weights["experts"] * 0.2**2
@@ -78,18 +78,18 @@ def test_an_error_is_that_of_the_weights_of_a_tile(by_hand: Artifact) -> None:
 
 
 def test_of_many_blocks_the_first_of_each_tile(
-    by_hand: Artifact, monkeypatch: pytest.MonkeyPatch
+    by_hand: CompiledProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(floor, "BLOCKS", 4)
-    found = floor_plan(by_hand.program, by_hand.target, Kinds())
+    found = floor_plan(by_hand, Kinds())
     assert found.data["whole"] and "of its blocks the first 2 are described" in found.note
     assert [block["tile"] for block in blocks_of(found.data["detail"])] == [0, 0, 0]
     assert unrun(found.data["detail"]["blocks"]) == [8, 1]
 
 
-def test_a_large_system_is_aggregated(large: Artifact) -> None:
+def test_a_large_system_is_aggregated(large: CompiledProgram) -> None:
     program, target = large.program, large.target
-    found = floor_plan(program, target, Kinds())
+    found = floor_plan(large, Kinds())
     chips = int(program.placements["chip"].max()) + 1
     data = found.data
     assert not data["whole"] and data["span"] == 1
@@ -129,9 +129,11 @@ def test_a_large_system_is_aggregated(large: Artifact) -> None:
         assert real <= chips_said and (real == chips_said or len(said) == 2)
 
 
-def test_many_chips_become_one_cell(large: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_chips_become_one_cell(
+    large: CompiledProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(floor, "FRAMES", 100)
-    found = floor_plan(large.program, large.target, Kinds())
+    found = floor_plan(large, Kinds())
     chips, span = found.data["chips"], found.data["span"]
     assert span == -(-chips // 100) > 1
     assert len(unrun(found.data["cells"]["use"])) == -(-chips // span)
@@ -139,9 +141,9 @@ def test_many_chips_become_one_cell(large: Artifact, monkeypatch: pytest.MonkeyP
 
 
 def test_of_a_chip_with_too_many_tiles_the_first(
-    smollm2_shapes: Artifact, monkeypatch: pytest.MonkeyPatch
+    smollm2_shapes: CompiledProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(floor, "TILES", 10)
-    found = floor_plan(smollm2_shapes.program, smollm2_shapes.target, Kinds())
+    found = floor_plan(smollm2_shapes, Kinds())
     assert not found.data["whole"] and "1 chip is here tile by tile" in found.note
     assert sorted({block["tile"] for block in blocks_of(found.data["detail"])}) == list(range(10))

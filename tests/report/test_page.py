@@ -14,7 +14,7 @@ from pages import EVIL, Tags, data_of
 from afmc.costs import Figure
 from afmc.errors import OptionError
 from afmc.fit import Lever
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Remainder
 from afmc.program.program import Applied
 from afmc.report import check_page, render, write_page
@@ -22,7 +22,7 @@ from afmc.report.distributions import view_of
 from afmc.report.names import Kinds
 
 
-def evil(artifact: Artifact) -> Artifact:
+def evil(artifact: CompiledProgram) -> CompiledProgram:
     """Every text that comes from a model or a user is an attack."""
     program = artifact.program
     matrices = tuple(replace(m, name=m.name + EVIL, module=EVIL) for m in program.matrices)
@@ -41,10 +41,12 @@ def evil(artifact: Artifact) -> Artifact:
         routing=None,
     )
     target = artifact.target.model_copy(update={"title": EVIL})
-    return Artifact(program, target, (Lever(EVIL, 1, 1, EVIL),), {**artifact.measured, EVIL: EVIL})
+    return CompiledProgram(
+        program, target, (Lever(EVIL, 1, 1, EVIL),), {**artifact.measured, EVIL: EVIL}
+    )
 
 
-def test_nothing_of_a_model_becomes_markup(by_hand: Artifact) -> None:
+def test_nothing_of_a_model_becomes_markup(by_hand: CompiledProgram) -> None:
     attacked = evil(by_hand)
     costs = estimates.costs([m.name for m in attacked.program.matrices])
     figure = Figure(EVIL, 1.0, "assumed", EVIL)
@@ -66,7 +68,7 @@ def test_nothing_of_a_model_becomes_markup(by_hand: Artifact) -> None:
     assert any("</script>" in kind for kind in groups)  # the data itself is whole
 
 
-def test_the_page_needs_nothing_else(smollm2_shapes: Artifact) -> None:
+def test_the_page_needs_nothing_else(smollm2_shapes: CompiledProgram) -> None:
     page = render(smollm2_shapes)
     # The name of SVG is no address that anything is fetched from.
     assert "://" not in page.replace("http://www.w3.org/2000/svg", "")
@@ -77,14 +79,14 @@ def test_the_page_needs_nothing_else(smollm2_shapes: Artifact) -> None:
 
 @pytest.mark.parametrize("name", ["smollm2_shapes", "large"])
 def test_it_is_small(name: str, request: pytest.FixtureRequest) -> None:
-    artifact: Artifact = request.getfixturevalue(name)
+    artifact: CompiledProgram = request.getfixturevalue(name)
     names = [m.name for m in artifact.program.matrices]
     page = render(artifact, [estimates.costs(names, steps=5000)])
     print(f"{name}: {len(page.encode()):,} bytes")  # shown by pytest -rP
     assert len(page.encode()) < 1_000_000
 
 
-def test_what_is_not_known_is_said(smollm2_shapes: Artifact) -> None:
+def test_what_is_not_known_is_said(smollm2_shapes: CompiledProgram) -> None:
     page = render(smollm2_shapes)
     assert "not estimated" in page and "not validated" in page
     assert "No costs were given" in page and "afmc validate DIR --json" in page
@@ -99,7 +101,7 @@ def test_what_is_not_known_is_said(smollm2_shapes: Artifact) -> None:
     assert 'id="scale"' not in page  # shapes have no weights
 
 
-def test_full_scale_by_kind(smollm2_shapes: Artifact) -> None:
+def test_full_scale_by_kind(smollm2_shapes: CompiledProgram) -> None:
     view = view_of(with_distributions(smollm2_shapes).program, Kinds())
     assert view is not None and len(view.weights) == len(view.inputs) == 7
     q = view.inputs[0]

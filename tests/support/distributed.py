@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.observed import OCTAVES, Distribution, Distributions
 
 
-def with_distributions(artifact: Artifact) -> Artifact:
+def with_distributions(artifact: CompiledProgram) -> CompiledProgram:
     """Every matrix has some, with as many inputs clipped as it has matrices before it."""
     even = (1 / (OCTAVES + 1),) * (OCTAVES + 1)
     found = {

@@ -8,7 +8,7 @@ from typing import Any
 from afmc.costs import Costs, Efficiency, Figure, OfMatrix, Part, Workload
 from afmc.costs.parts import Where
 from afmc.costs.schedule import Kind, Schedule, Step
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 
 
 def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
@@ -46,7 +46,7 @@ def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
     )
 
 
-def validation(artifact: Artifact, conditions: int = 1) -> dict[str, Any]:
+def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]:
     """Of this model on this target; more conditions are later and hotter."""
 
     def estimate(mean: float, spread: float) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from afmc.export.aihwkit.devices import NoiseModel, noise_model_of
 from afmc.export.aihwkit.layers import _LAYERS, _WIDTH, Layer, layers_of
 from afmc.export.aihwkit.notes import notes_on
 from afmc.export.exported import Exported
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.targets import Target
 
@@ -42,7 +42,7 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
         raise OptionError(f"-o {file}: name a file that ends in .py, as AIHWKIT is configured.")
     check_file(file, CONFIGURATION)
     kept = read_program(Path(directory))
-    layers, elsewhere = layers_of(kept.program)
+    layers, elsewhere = layers_of(kept.layout)
     if not layers:
         raise OptionError(
             f"{kept.program.model.name} has no matrix on tiles in a layer that AIHWKIT has: it has "
@@ -57,7 +57,9 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
     return Exported(file, what, file.stat().st_size, counts, notes)
 
 
-def _text(kept: Artifact, layers: Sequence[Layer], noise: NoiseModel, notes: Sequence[str]) -> str:
+def _text(
+    kept: CompiledProgram, layers: Sequence[Layer], noise: NoiseModel, notes: Sequence[str]
+) -> str:
     environment = Environment(
         loader=PackageLoader("afmc.export.aihwkit", ""),
         autoescape=False,  # it is Python, and what is put in has been made safe for that
@@ -91,7 +93,7 @@ def _text(kept: Artifact, layers: Sequence[Layer], noise: NoiseModel, notes: Seq
 
 
 def _settings(
-    kept: Artifact, noise: NoiseModel, ranged: bool
+    kept: CompiledProgram, noise: NoiseModel, ranged: bool
 ) -> tuple[_Settings, list[tuple[str, str]]]:
     """What all layers have in common, and what that needs."""
     target, output = kept.target, kept.target.output

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from afmc.program.layout import parts_of
+from afmc.program.layout import Layout
 from afmc.program.model import Matrix, even_pieces, largest_over
-from afmc.program.program import Program
 
 _LAYERS = ("Linear", "Conv1d", "Conv2d", "Conv3d")
 """Classes of torch that `convert_to_analog` replaces."""
@@ -32,13 +31,11 @@ class Layer:
     cols_alike: bool
 
 
-def layers_of(program: Program) -> tuple[list[Layer], list[Matrix]]:
+def layers_of(layout: Layout) -> tuple[list[Layer], list[Matrix]]:
     """Those that AIHWKIT has, and the matrices on tiles that are in no such layer."""
-    parts = parts_of(program, program.analog)
-    starts = np.searchsorted(parts["matrix"], np.arange(len(program.matrices) + 1))
     layers, elsewhere = [], []
-    for number, matrix in enumerate(program.matrices):
-        mine = parts[starts[number] : starts[number + 1]]
+    for matrix in layout.matrices:
+        mine = layout.of(matrix.name)
         if not len(mine):
             continue
         package, _, kind = matrix.layer.rpartition(".")

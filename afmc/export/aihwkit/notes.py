@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 from afmc.targets import Target
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def notes_on(
-    kept: Artifact, layers: Sequence[Layer], elsewhere: Sequence[Matrix]
+    kept: CompiledProgram, layers: Sequence[Layer], elsewhere: Sequence[Matrix]
 ) -> tuple[str, ...]:
     """Of a mapping; those of its devices are with their model."""
     program, target = kept.program, kept.target

@@ -34,7 +34,7 @@ from afmc.frontends.checkpoint.folder import MAPPING, headers, sha256_of_files, 
 from afmc.frontends.huggingface.pieces import Pieces
 from afmc.frontends.huggingface.stored import stored_pieces
 from afmc.hardware.defect_map import DefectMap
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import PROGRAM, check_model, made_of, read_program, require_weights
 from afmc.program.model import Matrix
 from afmc.program.program import Program
@@ -66,7 +66,7 @@ def export_huggingface(
     made = made_of("Hugging Face folder", kept.program.model.name, kept.target)
     check_folder(folder, made, (MAPPING, _CONFIG), force=force)
     pieces = stored_pieces(model, kept.program.analog)
-    table = tensor_table(kept.program, pieces)
+    table = tensor_table(kept.layout, pieces)
     with written_folder(folder, made, VERSION, force=force) as unfinished:
         for file in sorted(model.iterdir()):
             if file.is_file():
@@ -82,7 +82,7 @@ def export_huggingface(
     return Exported(folder, what, size, {"placements": table.rows})
 
 
-def _head(kept: Artifact, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:
+def _head(kept: CompiledProgram, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:
     """All of the mapping but the placements."""
     program, target = kept.program, kept.target
     held = headers(folder)
@@ -139,7 +139,7 @@ def _matrix(matrix: Matrix, program: Program) -> dict[str, Any]:
     }
 
 
-def _lines(kept: Artifact) -> Iterator[dict[str, Any]]:
+def _lines(kept: CompiledProgram) -> Iterator[dict[str, Any]]:
     """Of crossbars that are not filled from line 0 on, in order."""
     program = kept.program
     if program.defects is None:

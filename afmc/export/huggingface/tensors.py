@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from afmc.common.json_schema import text, whole
 from afmc.export.tables.table import Codes, Table
 from afmc.frontends.huggingface.pieces import Pieces, StoredPiece
-from afmc.program.layout import parts_of
-from afmc.program.program import Program
+from afmc.program.layout import Layout
 
 COLUMNS = (
     text("tensor", "Name in the safetensors files."),
@@ -43,10 +42,10 @@ COLUMNS = (
 Numbers = NDArray[np.int64]
 
 
-def tensor_table(program: Program, pieces: Pieces) -> Table:
+def tensor_table(layout: Layout, pieces: Pieces) -> Table:
     """In dataflow order of matrices, of each the pieces that it is stored in, then its blocks."""
     tensors = list(dict.fromkeys(each.tensor for name in pieces for each in pieces[name]))
-    found = list(_parts(program, pieces, tensors))
+    found = list(_parts(layout, pieces, tensors))
     names = [column.name for column in COLUMNS]
     empty: Numbers = np.zeros(0, np.int64)
     table = {name: np.concatenate([empty, *(part[name] for part in found)]) for name in names}
@@ -55,7 +54,7 @@ def tensor_table(program: Program, pieces: Pieces) -> Table:
     }
     # The first value of an index is that there is none.
     indices = [None, *range(int(table["index"].max(initial=0)))]
-    matrices = [matrix.name for matrix in program.matrices]
+    matrices = [matrix.name for matrix in layout.matrices]
     values |= {"tensor": tensors, "matrix": matrices, "index": indices}
 
     def codes(rows: slice) -> Codes:
@@ -64,14 +63,10 @@ def tensor_table(program: Program, pieces: Pieces) -> Table:
     return Table("placements", "part", COLUMNS, values, len(table["tensor"]), codes)
 
 
-def _parts(
-    program: Program, pieces: Pieces, tensors: Sequence[str]
-) -> Iterator[dict[str, Numbers]]:
-    parts = parts_of(program, program.analog)
+def _parts(layout: Layout, pieces: Pieces, tensors: Sequence[str]) -> Iterator[dict[str, Numbers]]:
     number = {name: index for index, name in enumerate(tensors)}
-    starts = np.searchsorted(parts["matrix"], np.arange(len(program.matrices) + 1))
-    for index, matrix in enumerate(program.matrices):
-        mine = parts[starts[index] : starts[index + 1]]
+    for matrix in layout.matrices:
+        mine = layout.of(matrix.name)
         for piece in pieces.get(matrix.name, ()):
             part = _overlap(mine, piece)
             yield part | {"tensor": np.full(len(part["row"]), number[piece.tensor])}

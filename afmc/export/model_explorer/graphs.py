@@ -13,7 +13,7 @@ from typing import Any
 
 from afmc.common.numbers import count, percent
 from afmc.export.model_explorer.parts import Parts, parts_drawn
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.model import ONE, Matrix
 from afmc.program.program import Program
 
@@ -64,22 +64,22 @@ class Graph:
         }
 
 
-def graphs_of(kept: Artifact, errors: Mapping[str, float]) -> tuple[Graph, Graph, Parts]:
+def graphs_of(kept: CompiledProgram, errors: Mapping[str, float]) -> tuple[Graph, Graph, Parts]:
     """Dataflow, tiles, and how the parts on tiles are drawn. `errors` are those of products, by
     matrix, where they are known."""
-    drawn = parts_drawn(kept.program, kept.target)
+    drawn = parts_drawn(kept)
     flow = list(_flow(kept.program, drawn, errors))
     return _dataflow(kept, drawn, flow), _tiles(kept, drawn, flow, errors), drawn
 
 
-def _dataflow(kept: Artifact, drawn: Parts, flow: Sequence[Node]) -> Graph:
+def _dataflow(kept: CompiledProgram, drawn: Parts, flow: Sequence[Node]) -> Graph:
     names = {matrix.name: matrix.name for matrix in kept.program.analog}
     groups = {"": _about(kept)}
     return Graph(DATAFLOW, flow, groups, names, drawn.use_of_matrix)
 
 
 def _tiles(
-    kept: Artifact, drawn: Parts, flow: Sequence[Node], errors: Mapping[str, float]
+    kept: CompiledProgram, drawn: Parts, flow: Sequence[Node], errors: Mapping[str, float]
 ) -> Graph:
     inputs = {matrix.name: _activation_id(matrix) for matrix in kept.program.analog}
     parts = [
@@ -174,7 +174,7 @@ def _error(matrix: str, errors: Mapping[str, float]) -> dict[str, str]:
     return {} if known is None else {"relative error of products": percent(known, 2)}
 
 
-def _about(kept: Artifact) -> dict[str, str]:
+def _about(kept: CompiledProgram) -> dict[str, str]:
     program, target = kept.program, kept.target
     assert program.allocation is not None
     return {

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.common.numbers import percent
-from afmc.program.layout import number_of, parts_of, sorted_set
+from afmc.program.compiled import CompiledProgram
+from afmc.program.layout import sorted_set
 from afmc.program.model import Matrix
-from afmc.program.program import Program, Table
+from afmc.program.program import Table
 from afmc.targets import Target
 
 MOST = 10_000
@@ -44,11 +45,11 @@ class Parts:
     use_of_matrix: Mapping[str, float]
 
 
-def parts_drawn(program: Program, target: Target, most: int = MOST) -> Parts:
+def parts_drawn(compiled: CompiledProgram, most: int = MOST) -> Parts:
     """A part of a block each; of more than `most` those of a matrix on one tile together, or on one
     chip, or all of a matrix."""
-    table = parts_of(program, program.analog)
-    crossbar = number_of(table, target)
+    program, target, layout = compiled.program, compiled.target, compiled.layout
+    table, crossbar = layout.parts, layout.crossbar_of(layout.parts)
     matrix = table["matrix"].astype(np.int64)
     chip = table["chip"].astype(np.int64)
     levels: tuple[tuple[str, str, Numbers], ...] = (

@@ -12,7 +12,7 @@ from afmc.errors import OptionError
 from afmc.evaluation.results import check, read_validation
 from afmc.export.exported import Exported
 from afmc.export.model_explorer.graphs import graphs_of
-from afmc.program.compiled import Artifact
+from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 
 GRAPHS = Kind("a file of graphs that afmc wrote", begins(b'{"label":', has=b'"graphs":[{'))
@@ -64,7 +64,7 @@ def export_model_explorer(
     )
 
 
-def _errors(kept: Artifact, file: Path) -> Mapping[str, float]:
+def _errors(kept: CompiledProgram, file: Path) -> Mapping[str, float]:
     """By matrix, as the mean over instances. Raises OptionError."""
     found = check(kept, read_validation(file, kept), f"the validation {file}")
     errors = {each.name: each.relative_error.mean for each in found.matrices}
