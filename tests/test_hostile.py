@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from models import tiny_model
 
 import afmc
 from afmc.data.text import read_text
@@ -87,3 +89,25 @@ def test_one_sentence(
         use(given)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000
+
+
+class Strange:
+    """A tokenizer with more tokens than any model."""
+
+    pad_token_id = eos_token_id = 0
+
+    def __call__(self, text: str, **_: object) -> dict[str, torch.Tensor | list[int]]:
+        ids = [1_000_000] * 64
+        return {"input_ids": torch.tensor([ids]) if "return_tensors" in _ else ids}
+
+
+def test_a_tokenizer_of_another_model() -> None:
+    module = tiny_model("llama")
+    sentence = "the tokenizer gives token 1,000,000, but the model has "
+    with pytest.raises(AfmcError, match=sentence):
+        afmc.compile(module, "afm-512-projected", tokenizer=Strange())
+    model = afmc.compile(module, "ideal-512", tokenizer=Strange())
+    with pytest.raises(AfmcError, match=sentence):
+        model.validate(tokens=64)
+    with pytest.raises(AfmcError, match=sentence):
+        model.run("hello")
