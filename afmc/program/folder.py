@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from afmc.common.files import check_folder, put_back, written_folder
 from afmc.common.manifest import NAME, Made, Manifest, read_manifest
+from afmc.common.shown import shown
 from afmc.common.strict_arrays import NotArrays, read_arrays
 from afmc.common.strict_json import read_object
 from afmc.common.unchanged import difference, difference_within
@@ -172,7 +173,7 @@ def read_program(directory: Path) -> CompiledProgram:
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ArtifactError(
-            f"{directory / PROGRAM} has schema version {version}, this afmc reads "
+            f"{directory / PROGRAM} has schema version {shown(str(version))}, this afmc reads "
             f"{SCHEMA_VERSION}; compile again."
         )
     tables = _read_tables(directory / TABLES)
@@ -204,13 +205,13 @@ def read_program(directory: Path) -> CompiledProgram:
     except (KeyError, ValidationError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
-            f"{directory / PROGRAM} is damaged ({reason}); compile again."
+            f"{directory / PROGRAM} is damaged ({shown(reason, 300)}); compile again."
         ) from error
     if program.allocation is None or program.digital is None:
         raise ArtifactError(f"{directory} is damaged: something is missing; compile again.")
     broken = next(problems(program, target), None)
     if broken:
-        raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
+        raise ArtifactError(f"{directory} is damaged: {shown(broken, 400)} Compile again.")
     _check_unchanged(directory, program, target)
     return CompiledProgram(program, target, levers, measured, version)
 
