@@ -29,6 +29,9 @@ GROUP = "afmc.targets"
 OPTION = "device.options."
 D = TypeVar("D", bound=Description)
 
+_LARGEST_FILE = 1 << 24
+"""Bytes of a description; those of afmc itself have some thousand."""
+
 
 def load_target(
     target: str | Path | Target, overrides: Mapping[str, object] = MappingProxyType({})
@@ -125,6 +128,8 @@ def _read(file: Path | Traversable, mode: str | None) -> Target | Baseline:
     if file.is_dir():
         raise TargetError(f"{file} is a directory: give the .toml file in it.")
     try:
+        if isinstance(file, Path):
+            _check_regular(file)
         data = tomllib.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise TargetError(
@@ -151,6 +156,17 @@ def _read(file: Path | Traversable, mode: str | None) -> Target | Baseline:
             return baseline
         case kind:
             raise TargetError(f"{file}:kind must be 'analog' or 'digital', but is {spell(kind)}.")
+
+
+def _check_regular(file: Path) -> None:
+    """Raises OSError where there is nothing, TargetError for what is not to be read whole."""
+    size = file.stat().st_size
+    if not file.is_file():
+        raise TargetError(f"{file} is a pipe or a device; name a file.")
+    if size > _LARGEST_FILE:
+        raise TargetError(
+            f"{file} has {size:,} bytes, and at most {_LARGEST_FILE:,} are read; cut it."
+        )
 
 
 def _analog(data: dict[str, Any], file: str, mode: str | None) -> Target:

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from afmc.common.regular import NotRegular, check_regular
 from afmc.demo import MODELS, text_for
 from afmc.errors import TextError
 
 Use = Literal["calibration", "validation"]
+
+_LARGEST = 1 << 28
+"""Bytes of a text; a token takes a few, and of more than some thousand nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,12 @@ def read_text(path: str | Path | None, use: Use, model: str = "") -> Text:
         return _help_topics(use)
     path = Path(path)
     try:
+        check_regular(path, _LARGEST)
         content = path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
         raise TextError(f"the text {path} does not exist.") from error
-    except IsADirectoryError as error:
-        raise TextError(f"the text {path} is a folder; name a file.") from error
+    except NotRegular as error:
+        raise TextError(f"the text {path} {error}.") from error
     except UnicodeDecodeError as error:
         raise TextError(
             f"the text {path} is not UTF-8 (byte {error.start}); convert it first."

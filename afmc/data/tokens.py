@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from afmc.errors import TextError
+from afmc.errors import ModelError, TextError
 
 
 def tokenise(tokenizer: Any, text: str, tokens: int) -> Tensor:
@@ -16,6 +16,19 @@ def tokenise(tokenizer: Any, text: str, tokens: int) -> Tensor:
     excerpt = text[: 64 * tokens]
     ids = tokenizer(excerpt, add_special_tokens=False, verbose=False)["input_ids"]
     return torch.tensor(ids[:tokens], dtype=torch.long)
+
+
+def check_known(ids: Tensor, config: Any) -> None:
+    """Raises ModelError for numbers of tokens that a model with this configuration has not."""
+    known = getattr(config, "vocab_size", None)
+    if known is None or not ids.numel():
+        return
+    wrong = ids[(ids < 0) | (ids >= known)]
+    if len(wrong):
+        raise ModelError(
+            f"the tokenizer gives token {int(wrong[0]):,}, but the model has {known:,}: they do "
+            f"not belong together; save the model's own tokenizer beside it."
+        )
 
 
 def windows_of(ids: Tensor, window: int) -> list[Tensor]:

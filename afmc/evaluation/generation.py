@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from afmc.data.tokens import check_known
 from afmc.errors import OptionError, TextError
 from afmc.evaluation.language import check_length, require_tokenizer
 from afmc.evaluation.preflight import check_conditions
@@ -38,6 +39,7 @@ def generate(
         on_tiles.write(seed=seed, instance=instance, condition=condition)
         model = on_tiles.analog
     inputs = tokenizer(prompt, return_tensors="pt")
+    check_known(inputs["input_ids"].flatten(), on_tiles.digital.config)
     length = inputs["input_ids"].numel()
     check_length(on_tiles, length + max_tokens, "prompt and --max-tokens")
     if not length:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from afmc.common.progress import Progress, silent
 from afmc.data.text import Text, read_text
-from afmc.data.tokens import tokenise, windows_of
+from afmc.data.tokens import check_known, tokenise, windows_of
 from afmc.errors import ModelError, OptionError, TargetError
 from afmc.evaluation.asked import Asked
 from afmc.evaluation.language import check_length, require_tokenizer
@@ -98,6 +98,7 @@ def validate(
     check_length(on_tiles, window, f"--window {window}")
     source = text if isinstance(text, Text) else read_text(text, "validation", model.name)
     ids = tokenise(require_tokenizer(on_tiles), source.content, tokens)
+    check_known(ids, on_tiles.digital.config)
     windows = windows_of(ids, window)
     of_matrices: dict[int, dict[str, float]] = {}
 

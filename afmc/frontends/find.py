@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from afmc.common.shown import shown
 from afmc.demo import MODELS as SHIPPED
 from afmc.errors import ModelError, OptionError, did_you_mean
 from afmc.frontends.checkpoint.folder import (
@@ -59,6 +60,13 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
     if not model:
         raise ModelError(f"The model's name is empty: give {READ_NOW}.")
     path = SHIPPED.get(model) or Path(model).expanduser()
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # too long, say, or with a zero byte
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{shown(model)} cannot be read ({reason}): give {READ_NOW}.") from error
     kind = ".gguf" if model in PACKAGED else path.suffix.lower()
     by_file = path.is_file() and kind in (".gguf", ".onnx", ".pt2")
     if shapes_only and (model in PACKAGED or by_file):

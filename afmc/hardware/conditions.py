@@ -42,6 +42,10 @@ class Condition:
         return ", ".join([*parts, f"{self.probes} probes"] if self.probes else parts)
 
 
+_MOST_PROBES = 1 << 16
+"""Inputs that are held in memory at once, for every matrix."""
+
+
 def conditions_of(
     target: Target,
     at: Sequence[float | str] = (),
@@ -56,6 +60,10 @@ def conditions_of(
     """
     if probes < 0 or probes == 1:
         raise OptionError(f"--calibrate must be 0 or at least 2 probe inputs, but is {probes}.")
+    if probes > _MOST_PROBES:
+        raise OptionError(
+            f"--calibrate must be at most {_MOST_PROBES:,} probe inputs, but is {probes}."
+        )
     for kind in compensation:
         if kind not in get_args(Compensation):
             raise OptionError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.common.regular import NotRegular, check_regular
 from afmc.errors import OptionError, did_you_mean
 from afmc.targets import Target
 
@@ -20,6 +21,8 @@ COLUMNS = ("chip", "tile", "tier", "row", "column", "polarity", "device", "state
 DEFECT = np.dtype([(name, "<i4") for name in COLUMNS])
 POLARITIES = {"+": 0, "-": 1, "*": ALL}
 OFF, ON, DEAD = 0, 1, 2
+_LARGEST = 1 << 30
+"""Bytes of a table; a line of a cell takes about 30."""
 STATES = {"off": OFF, "on": ON, "dead": DEAD}
 
 Entries = NDArray[np.void]
@@ -124,10 +127,13 @@ def load_defects(source: str | Path, target: Target) -> Defects:
         return parse_rates(str(source))
     file = Path(source)
     try:
+        check_regular(file, _LARGEST)
         with file.open(encoding="utf-8-sig", newline="") as stream:
             header, *rows = [*csv.reader(stream)] or [[]]
     except OSError as error:
         raise OptionError(f"{file} cannot be read: {error.strerror}.") from error
+    except NotRegular as error:
+        raise OptionError(f"{file} {error}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise OptionError(f"{file} is not a CSV file: {error}.") from error
     return Defects(_table(header, rows, target, str(file)), name=str(file))

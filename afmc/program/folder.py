@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from afmc.common.files import check_folder, put_back, written_folder
 from afmc.common.manifest import NAME, Made, Manifest, read_manifest
+from afmc.common.shown import shown
 from afmc.common.strict_arrays import NotArrays, read_arrays
 from afmc.common.strict_json import read_object
 from afmc.common.unchanged import difference, difference_within
@@ -173,7 +174,7 @@ def read_program(directory: Path) -> CompiledProgram:
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ArtifactError(
-            f"{directory / PROGRAM} has schema version {version}, this afmc reads "
+            f"{directory / PROGRAM} has schema version {shown(str(version))}, this afmc reads "
             f"{SCHEMA_VERSION}; compile again."
         )
     tables = _read_tables(directory / TABLES)
@@ -197,12 +198,7 @@ def read_program(directory: Path) -> CompiledProgram:
             moved=_parse(int | None, data["moved"]),
             repair=_parse(Repair | None, data["repair"]),
             distributions=_parse(Distributions | None, data["distributions"]),
-            defects=data["defects"]
-            and Defects(
-                entries,
-                _parse(Rates | None, data["defects"]["rates"]),
-                _parse(str, data["defects"]["name"]),
-            ),
+            defects=_defects(_parse(dict[str, Any] | None, data["defects"]), entries),
             **tables,
         )
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
@@ -210,13 +206,13 @@ def read_program(directory: Path) -> CompiledProgram:
     except (KeyError, ValidationError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(
-            f"{directory / PROGRAM} is damaged ({reason}); compile again."
+            f"{directory / PROGRAM} is damaged ({shown(reason, 300)}); compile again."
         ) from error
     if program.allocation is None or program.digital is None:
         raise ArtifactError(f"{directory} is damaged: something is missing; compile again.")
     broken = next(problems(program, target), None)
     if broken:
-        raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
+        raise ArtifactError(f"{directory} is damaged: {shown(broken, 400)} Compile again.")
     _check_unchanged(directory, program, target)
     return CompiledProgram(program, target, levers, measured, version)
 
@@ -295,6 +291,12 @@ def with_figures(target: Target, overrides: Mapping[str, object]) -> Target:
 
 def _parse(kind: Any, value: Any) -> Any:
     return TypeAdapter(kind).validate_python(value)
+
+
+def _defects(said: Mapping[str, Any] | None, entries: Table) -> Defects | None:
+    if said is None:
+        return None
+    return Defects(entries, _parse(Rates | None, said["rates"]), _parse(str, said["name"]))
 
 
 def _read_json(path: Path) -> dict[str, Any]:

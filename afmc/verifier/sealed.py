@@ -40,7 +40,10 @@ def unchanged(directory: Path, data: Mapping[str, Any], needed: tuple[str, ...])
     unlisted = [name for name in (*needed, *_in_model(directory)) if name not in listed]
     if unlisted:
         problems.append(f"{unlisted[0]!r} is not in {MANIFEST}{more(len(unlisted))}")
-    wrong = [p for path, one in listed.items() if (p := _difference(directory, path, one))]
+    try:
+        wrong = [p for path, one in listed.items() if (p := _difference(directory, path, one))]
+    except OSError as error:
+        wrong = [f"what {MANIFEST} lists cannot be read: {error.strerror}"]
     if wrong:
         problems.append(wrong[0] + more(len(wrong)))
     counts = {"files": len(listed), "bytes": sum(one.size for one in listed.values())}
@@ -58,6 +61,8 @@ def _files(manifest: Mapping[str, Any]) -> dict[str, _Listed]:
     found: dict[str, _Listed] = {}
     for each in manifest["files"]:
         path, size, sha256 = each["path"], each["bytes"], each["sha256"]
+        if not isinstance(path, str):
+            raise ValueError("it lists what is no path")
         parts = path.split("/")
         if path in found or not path or {"", ".", ".."} & {*parts}:
             raise ValueError(f"it lists {path[:80]!r} twice, or outside of the folder")

@@ -14,6 +14,9 @@ from afmc.frontends.checkpoint.folder import read_json
 from afmc.frontends.loaded import cause_of
 from afmc.frontends.quiet import quiet
 
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers",
+           "decoder_layers")  # fmt: skip
+_MOST_LAYERS = 10_000
 _WRAPPED = "AnalogWrapper"  # what AIHWKIT-Lightning puts before the name of a class
 
 
@@ -25,6 +28,7 @@ def name_of_class(module: torch.nn.Module) -> str:
 def read_config(file: Path, trust_remote_code: bool) -> Any:
     """A transformers configuration. Raises ModelError, in one sentence."""
     raw = read_json(file)
+    _check_layers(raw, file)
     alone = file.name != "config.json"
     place = file if alone else file.parent
     try:
@@ -45,6 +49,18 @@ def read_config(file: Path, trust_remote_code: bool) -> Any:
             f"{file} is not understood by transformers"
             f" {transformers.__version__} ({cause_of(error)})."
         ) from error
+
+
+def _check_layers(raw: dict[str, Any], file: Path) -> None:
+    """Raises ModelError for more layers than are ever built, also in a part of a configuration."""
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            _check_layers(value, file)
+        elif key in _LAYERS and type(value) is int and value > _MOST_LAYERS:
+            number = f"{value:,}" if value < 10**30 else "a number of many digits"
+            raise ModelError(
+                f"{file} says {key} {number}, and at most {_MOST_LAYERS:,} layers are read."
+            )
 
 
 def class_of(config: Any, trust_remote_code: bool) -> Any:

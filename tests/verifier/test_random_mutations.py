@@ -1,0 +1,125 @@
+"""Compiled folders with random changes: none is taken for another, and none ends in a traceback.
+
+What passes has the program and the model of the original, byte for byte where they are used.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from models import tiny_model, tiny_tokenizer
+from mutated import mutate
+from sealed import seal
+
+import afmc
+from afmc.errors import AfmcError, ArtifactError
+from afmc.program.folder import check_model, read_program, to_json
+from afmc.verifier import verify
+
+_USED = ("config.json", "model.safetensors", "tokenizer.json", "generation_config.json")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = afmc.compile(
+        tiny_model("llama"),
+        "ideal-512",
+        tokenizer=tiny_tokenizer(),
+        settings={"target.crossbar.rows": 32, "target.crossbar.columns": 32},
+    )
+    return model.save(tmp_path_factory.mktemp("original") / "out")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def changed(original: Path, place: Path, seed: int) -> tuple[Path, str]:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    shutil.copytree(original, place / "out")
+    return place / "out", mutate(place / "out", seed)
+
+
+def verdict(folder: Path) -> bool:
+    """Whether the verifier and the compiler's own reader take it."""
+    try:
+        passed = verify(folder).passed
+    except ArtifactError as error:
+        assert "\n" not in str(error) and len(str(error)) < 2000
+        passed = False
+    return passed
+
+
+def taken(folder: Path) -> bool:
+    try:
+        read_program(folder)
+        check_model(folder)
+    except AfmcError as error:
+        assert "\n" not in str(error) and len(str(error)) < 2000, str(error)[:3000]
+        return False
+    return True
+
+
+def is_same(folder: Path, original: Path) -> bool:
+    one, other = read_program(folder), read_program(original)
+    tables = ("blocks", "allocations", "placements", "orders", "lines")
+    return (
+        to_json(one.program, one.target, {}) == to_json(other.program, other.target, {})
+        and all(
+            getattr(one.program, name).tobytes() == getattr(other.program, name).tobytes()
+            for name in tables
+        )
+        and one.measured == other.measured
+        and all(
+            (folder / "model" / name).read_bytes() == (original / "model" / name).read_bytes()
+            for name in _USED
+        )
+    )
+
+
+def check(original: Path, place: Path, seeds: range) -> dict[str, int]:
+    counts = {"refused": 0, "the same": 0}
+    for seed in seeds:
+        folder, how = changed(original, place, seed)
+        for accepts in (verdict, taken):
+            if not accepts(folder):
+                counts["refused"] += 1
+                continue
+            assert is_same(folder, original), f"{accepts.__name__} takes, seed {seed}: {how}"
+            counts["the same"] += 1
+    return counts
+
+
+def test_none_is_taken_for_another(original: Path, tmp_path: Path) -> None:
+    assert is_same(original, original) and verdict(original) and taken(original)
+    counts = check(original, tmp_path / "place", range(60))
+    assert counts["refused"] > 90
+
+
+def test_a_thousand_are_not_taken_for_another(original: Path, tmp_path: Path) -> None:
+    counts = check(original, tmp_path / "place", range(1000, 2000))
+    assert counts["refused"] > 1500
+
+
+def resealed(original: Path, place: Path, seeds: range) -> None:
+    """By one who changes the manifest as well: what is wrong is a sentence, in all that reads."""
+    for seed in seeds:
+        folder, _ = changed(original, place, seed)
+        try:
+            seal(folder)
+        except (AssertionError, OSError):
+            continue
+        verdict(folder)
+        taken(folder)
+
+
+def test_sealed_again_there_is_no_traceback(original: Path, tmp_path: Path) -> None:
+    resealed(original, tmp_path / "place", range(5000, 5060))
+
+
+def test_a_thousand_sealed_again(original: Path, tmp_path: Path) -> None:
+    resealed(original, tmp_path / "place", range(6000, 7000))
