@@ -30,7 +30,7 @@ class Lever:
             if self.macs_lost
             else ""
         )
-        needs = f", if {self.needs}" if self.needs else ""
+        needs = f", requires that {self.needs}" if self.needs else ""
         return f"{self.change} ({self.tiles} tiles, {self.chips} chips{lost}{needs})"
 
 
@@ -60,7 +60,7 @@ class FitReport:
     target: str
     rule: Rule
     limits: tuple[Limit, ...]
-    """Of chips, crossbars and cells."""
+    """Limits of chips, crossbars and cells."""
     bound: str
     """Name of the largest lower bound on the crossbars."""
     at_least: int

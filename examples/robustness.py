@@ -53,7 +53,7 @@ def measure(
     calibration: Text | None = None,
     validation: Text | None = None,
 ) -> Iterator[Robustness]:
-    """Of each model on each target; `models` has what each is called in the table."""
+    """Perplexities of each model on each target; `models` has what each is called in the table."""
     for target in targets:
         for name, model in models.items():
             compiled = afmc.compile(model, target, text=calibration)

@@ -41,12 +41,12 @@ class Plan:
     """How much of everything."""
 
     steps: int = 3200
-    """Of the teacher."""
+    """Training steps of the teacher."""
     analog_steps: int = 640
     seed: int = 0
-    """Of all training and sampling."""
+    """Seed of all training and sampling."""
     instances: int = 10
-    """Of the table in the model cards; 0 leaves it out."""
+    """Instances of the table in the model cards; 0 leaves it out."""
     source: str = "no description"
     """What the text is, for the model cards."""
 

@@ -47,7 +47,7 @@ class Place:
     tokens: int = 512
     """Tokens for which experts are drawn where the program has no routing, all equally likely."""
     seed: int = 0
-    """Of these tokens, and of the searches."""
+    """Seed of these tokens, and of the searches."""
 
     def __call__(self, program: Program, target: Target) -> Program:
         if self.effort < 0 or self.tokens < 2 or self.seed < 0:

@@ -92,7 +92,7 @@ class _Class:
 
     groups: Sequence[int]
     blocks: int
-    """Of one replica of one copy."""
+    """Blocks of one replica of one copy."""
     uses: Ints
     """Distinct numbers of uses of a copy, as numerators."""
     over: Ints
@@ -113,7 +113,7 @@ class _Class:
         return tuple(needed[self.which].tolist()) if needed.max() > 1 else ()
 
     def crossbars(self, turns: int | Ints) -> Ints:
-        """Of one group, for so many turns."""
+        """Crossbars of one group, for so many turns."""
         return self.blocks * (self.needed(turns) @ self.copies)
 
     @property

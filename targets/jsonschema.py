@@ -15,8 +15,8 @@ from afmc.targets.units import unit_of
 
 
 def json_schema() -> dict[str, Any]:
-    """Of analog targets and digital baselines, with a description for every key, the sentence under
-    its field in `schema.py` or `tables.py`, and its unit where it has one."""
+    """JSON Schema of analog targets and digital baselines, with a description for every key (the
+    sentence under its field in `schema.py` or `tables.py`) and its unit where it has one."""
     # pydantic can do this by itself, but then reads its sources at every start of the program.
     kinds = (Target, Baseline)
     schemas = {kind: _of(kind) for kind in kinds}

@@ -1,4 +1,4 @@
-"""The same hardware used in another way: a target with the figures of one of its modes."""
+"""Modes: a target with the figures of another way to use its hardware."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Description(Strict):
     """What every hardware description has."""
 
     schema_version: Annotated[Literal[1], Whole]
-    """Of this format: 1."""
+    """Version of this format: 1."""
     name: Name
     """Letters, digits, dots, dashes and underscores; the name of the file without `.toml` when the
     description comes with a package."""
@@ -268,7 +268,7 @@ class Target(Description):
 
     @property
     def longest_pulse_ns(self) -> float | None:
-        """Of an input at full scale; None where inputs are not widths of pulses."""
+        """Pulse of an input at full scale; None where inputs are not widths of pulses."""
         if self.input.encoding != "pulse_width" or not (self.input.step_ns and self.input.steps):
             return None
         return self.input.step_ns * (self.input.steps // 2)
@@ -308,7 +308,7 @@ class Target(Description):
         return not (self.is_random or wires)
 
     def without_noise(self) -> Target:
-        """The same hardware with perfect devices, wires and converters, whose bits stay."""
+        """This hardware with perfect devices, wires and converters, whose bits stay."""
         tables = {name: getattr(self, name).without(*keys) for name, keys in IMPERFECTIONS.items()}
         dropped = tuple(f"{name}.{key}" for name, keys in IMPERFECTIONS.items() for key in keys)
         overrides = {

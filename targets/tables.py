@@ -130,7 +130,7 @@ class Table(Strict):
         return cls.model_fields[key].is_required()
 
     def without(self, *dropped: str) -> Self:
-        """The same table with these figures at their defaults."""
+        """This table with these figures at their defaults."""
         update = {key: self.default_of(key) for key in dropped}
         origin = {key: each for key, each in self.origin.items() if key not in dropped}
         copy = self.model_copy(update={**update, "origin": origin})
@@ -149,9 +149,11 @@ class Crossbar(Table):
     """Rows that are driven at a time; each group is converted and added digitally, the other rows
     as `selector` says. Omitted: all."""
     wire_row_ohm: NotNegative | None = None
-    """Of a row's wire, from one device to the next, at 25 degrees Celsius. Omitted: none."""
+    """Resistance of a row's wire, from one device to the next, at 25 degrees Celsius. Omitted:
+    none."""
     wire_column_ohm: NotNegative | None = None
-    """Of a column's wire, from one device to the next, at 25 degrees Celsius. Omitted: none."""
+    """Resistance of a column's wire, from one device to the next, at 25 degrees Celsius. Omitted:
+    none."""
     selector: Literal["none", "transistor"] = "none"
     """What cells of a row do that is not driven, because no block is there or another group of rows
     (`active_rows`) has its turn. none: they are held at 0 V and load the wires. transistor: they
@@ -239,7 +241,7 @@ class Output(Table):
     """Spread of the largest integral non-linearity, in steps: an S-shaped error that vanishes at
     zero and at both ends, of a size and sign drawn once for each converter."""
     noise_steps: NotNegative = 0.0
-    """Of the converter and what is before it, in steps, drawn at each conversion."""
+    """Noise of the converter and what is before it, in steps, drawn at each conversion."""
     conversion_ns: Positive | None = None
     """One conversion."""
     integration_ns: Positive | None = None
@@ -286,9 +288,9 @@ class Device(Table):
     """Smallest conductance of one polarity, all its devices together. g_max / g_min is the on/off
     ratio."""
     transmission_max: Share | None = None
-    """Of light, in the place of g_max_uS: the largest transmission of one polarity."""
+    """Largest transmission of one polarity, for light in the place of g_max_uS."""
     transmission_min: Rate | None = None
-    """Of light, in the place of g_min_uS: the smallest transmission of one polarity."""
+    """Smallest transmission of one polarity, for light in the place of g_min_uS."""
     encoding: Literal["differential", "offset"] = "differential"
     """differential: a weight is the difference of a positive and a negative polarity. offset: it is
     one polarity less a reference column at the middle of the range, subtracted before the
@@ -406,13 +408,13 @@ class Optics(Table):
     relative intensity noise of an output follow from it."""
 
     power_mW: Positive
-    """Of one input at full scale, at the detector, through a transmission of 1."""
+    """Power of one input at full scale, at the detector, through a transmission of 1."""
     responsivity_A_W: Positive
-    """Of the photodiodes."""
+    """Responsivity of the photodiodes."""
     load_ohm: Positive
     """Resistance whose thermal noise the detector has."""
     bandwidth_GHz: Positive
-    """Of the detection."""
+    """Bandwidth of the detection."""
     rin_dB_Hz: Annotated[float, Field(lt=0)] | None = None
     """Relative intensity noise of the laser of one input. Omitted: none."""
 
@@ -449,7 +451,7 @@ class Chip(Table):
     power_W: Positive | None = None
     """With every tile busy."""
     static_power_W: NotNegative | None = None
-    """Of one chip, drawn all the time, whatever it does."""
+    """Power of one chip, drawn all the time, whatever it does."""
 
 
 class Links(Table):
@@ -463,9 +465,9 @@ class Links(Table):
     hop_energy_pJ_bit: NotNegative | None = None
     """To move one bit over one link of the mesh, or over the bus."""
     hop_latency_ns: NotNegative | None = None
-    """Of the output of a tile, over one link of the mesh, or over the bus."""
+    """Time of the output of a tile over one link of the mesh, or over the bus."""
     bandwidth_GB_s: Positive | None = None
-    """Of one link of the mesh, or of the bus."""
+    """Bandwidth of one link of the mesh, or of the bus."""
 
     @model_validator(mode="after")
     def _a_mesh_has_columns(self) -> Self:
@@ -516,7 +518,7 @@ class Cache(Table):
     """Where keys and values of earlier tokens are kept, one byte a value."""
 
     bandwidth_GB_s: Positive | None = None
-    """Of the memory beside the chips."""
+    """Bandwidth of the memory beside the chips."""
     energy_pJ_B: NotNegative | None = None
     """To read or write a byte of it."""
     on_chip_MB: NotNegative | None = None
@@ -524,7 +526,7 @@ class Cache(Table):
     on_chip_energy_pJ_B: NotNegative | None = None
     """To read or write a byte on a chip."""
     on_chip_bandwidth_GB_s: Positive | None = None
-    """Of the memory on a chip."""
+    """Bandwidth of the memory on a chip."""
 
 
 class System(Table):
@@ -535,7 +537,7 @@ class System(Table):
     link_energy_pJ_bit: NotNegative | None = None
     """To move one bit from a chip to the next."""
     link_latency_ns: NotNegative | None = None
-    """Of a vector, from a chip to the next."""
+    """Time of a vector from a chip to the next."""
     link_bandwidth_GB_s: Positive | None = None
     """Between two chips."""
 
@@ -559,7 +561,7 @@ class Memory(Table):
     bandwidth_GB_s: Positive | None = None
     """At its peak."""
     capacity_GB: Positive | None = None
-    """Of one chip."""
+    """Memory of one chip."""
     weight_energy_pJ_B: Positive | None = None
     """To read a byte of the weights."""
     kv_energy_pJ_B: Positive | None = None
@@ -574,7 +576,7 @@ class Overhead(Table):
     """What a step of a digital chip takes besides arithmetic and memory."""
 
     step_ms: NotNegative | None = None
-    """Of every step."""
+    """Time that every step takes besides."""
     layer_us: NotNegative | None = None
     """The least of a layer."""
     idle_power_W: NotNegative | None = None

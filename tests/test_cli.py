@@ -260,7 +260,7 @@ def test_any_layout_for_an_objective(afmc: Run, workplace: Path) -> None:
     shown = " ".join(afmc("inspect", "tiles").stdout.split())
     assert "rule serial; at least" in shown and "OPTIMAL, gap 0.00 %" in shown
     turns, mean = made["tiles"]["turns"], made["tiles"]["mean_turns"]
-    assert f"{turns} on the tile with most, {mean:.3f} on average" in shown
+    assert f"at most {turns} in sequence per tile (mean {mean:.3f})" in shown
     assert "objective tiles" in shown
     assert afmc("verify", "tiles").returncode == 0
 
@@ -623,10 +623,12 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "and the system has 1,440. What would fit: --set allocate.rule=serial --digital q_proj "
      "--digital model.layers.0.self_attn.k_proj --digital v_proj --digital o_proj --digital "
      "gate_proj --digital up_proj --digital down_proj --digital lm_head (2 tiles, 2 chips, 97.0 % "
-     "of multiply-accumulates go digital, if ideal-512 can share tiles in any layout, where blocks "
+     "of multiply-accumulates go digital, requires that ideal-512 can share tiles in any "
+     "layout, where blocks "
      "take turns); --set target.system.chips=54 (54 tiles, 54 chips); "
-     "--set target.tile.tiers=18 (54 tiles, 3 chips, if ideal-512 can stack 18 tiers); --set "
-     "target.chip.tiles=18 (54 tiles, 3 chips, if a chip can have 18 tiles)."),
+     "--set target.tile.tiers=18 (54 tiles, 3 chips, requires that ideal-512 can stack 18 "
+     "tiers); --set "
+     "target.chip.tiles=18 (54 tiles, 3 chips, requires that a chip can have 18 tiles)."),
     (("inspect", "nothing"), "nothing does not exist; make it with 'afmc compile MODEL -o DIR'."),
     (("inspect", f"tiny.{AFM}", "--layer", "qproj"), "--layer 'qproj' matches none of the 15 "
      "matrices of tiny. Did you mean 'q_proj'?"),

@@ -43,8 +43,8 @@ compiles; ≠: differs
  ≠   cells used                     51.56 %             68.75 %
  ≠   rule                           parallel            serial
      objective                      -                   -
- ≠   turns, at most                 1                   3
- ≠   turns, on average              1                   2
+ ≠   sequential reads, at most      1                   3
+ ≠   sequential reads, on average   1                   2
      reads one after the other      9                   9
      bytes across chips             64                  64
      input ranges                   -                   -

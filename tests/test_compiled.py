@@ -214,7 +214,8 @@ def test_the_graph_on_disk_is_for_others(tmp_path: Path, ids: torch.Tensor) -> N
 
 
 def test_blocks_that_take_turns_compute_what_blocks_alone_do(ids: torch.Tensor) -> None:
-    """The same cuts, converters without noise, ranges by column: where blocks sit is no matter."""
+    """With these cuts, converters without noise and ranges by column, it does not matter where
+    blocks sit."""
     found = {}
     for rule in ("exclusive", "serial"):
         target = load_target(

@@ -14,7 +14,7 @@ from models import tiny_model
 import afmc
 from afmc.data.text import read_text
 from afmc.errors import AfmcError
-from afmc.evaluation.results import load as read_validation
+from afmc.evaluation.reading import load as read_validation
 from afmc.frontends.find import resolve
 from afmc.frontends.huggingface.shapes import load_shapes
 from afmc.hardware.conditions import conditions_of

@@ -98,12 +98,14 @@ def test_too_few_chips_says_how_many_and_what_would_fit() -> None:
         "test needs 45 chips of hermes-64 (2826 tiles, 64 a chip), but the system has 40: 5 "
         "missing. No mapping of these blocks under the rule exclusive fits: it takes at least "
         "2,826 crossbars (blocks), and the system has 2,560. What would fit: --set "
-        "allocate.rule=serial (2052 tiles, 33 chips, if hermes-64 can share tiles in any layout, "
+        "allocate.rule=serial (2052 tiles, 33 chips, requires that hermes-64 can share tiles "
+        "in any layout, "
         "where blocks take turns); --digital o_proj (2556 tiles, 40 chips, 7.4 % of "
         "multiply-accumulates go digital); --set "
         "target.system.chips=45 (2826 tiles, 45 chips); --set target.tile.tiers=2 (2826 tiles, 23 "
-        "chips, if hermes-64 can stack 2 tiers); --set target.chip.tiles=71 (2826 tiles, 40 "
-        "chips, if a chip can have 71 tiles)."
+        "chips, requires that hermes-64 can stack 2 tiers); --set target.chip.tiles=71 (2826 "
+        "tiles, 40 "
+        "chips, requires that a chip can have 71 tiles)."
     )
     assert report.limits == (
         Limit("chips", 45, 40),

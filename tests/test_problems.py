@@ -70,7 +70,7 @@ def same_rows(program: Program) -> Program:
 
 
 def replicated(program: Program) -> Program:
-    """The same matrices, each there three times."""
+    """These matrices, each there three times."""
     options = {"replicate.tiles": 30, "replicate.tokens": 3}
     return compiled(program_of(program.matrices), TARGET, options)
 
@@ -96,7 +96,7 @@ def regroup(**values: object) -> Callable[[Program], Program]:
 
 
 def ranges(*values: float) -> Callable[[Program], Program]:
-    """Of the first matrix and its row slices."""
+    """Ranges of the first matrix and its row slices."""
 
     def change(program: Program) -> Program:
         first, *rest = program.matrices
@@ -254,7 +254,7 @@ def routing(
     table: ArrayLike = ((0, 3), (2, 1), (0, 2)),
     dtype: type = np.int32,
 ) -> Routing:
-    """Of three tokens, two experts each of four."""
+    """Routing of three tokens, two experts each of four."""
     return Routing("by hand", {module: np.asarray(table, dtype)})
 
 

@@ -65,7 +65,7 @@ def compiled(defects: str = STUCK, methods: str = "permute,pair", **figures: Any
 
 
 def repaired(model: CompiledModel, methods: str, defects: Defects | None = None) -> CompiledModel:
-    """The same mapping, for another map where one is given."""
+    """This mapping, for another map where one is given."""
     program = replace(model.program, defects=defects or model.program.defects)
     weights = {name: layer.ideal for name, layer in model.tiles.items()}
     program = repair(program, model.target, weights, parse_repair(methods))

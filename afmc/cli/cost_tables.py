@@ -43,7 +43,7 @@ def every(results: Sequence[Result]) -> list[Costs | BaselineCosts]:
 
 
 def json_schema() -> dict[str, Any]:
-    """Of what the command prints and writes."""
+    """JSON Schema of what the command prints and writes."""
     table = costs_table_schema()
     return document(
         "afmc costs",

@@ -210,7 +210,7 @@ def _device(name: str, path: str) -> dict[str, Any]:
 
 
 def _first_sentence(found: type[Any]) -> str:
-    """Of the docstring, unless it is the signature that dataclasses write there."""
+    """First sentence of the docstring, unless it is the signature that dataclasses write there."""
     text = " ".join((found.__doc__ or "").split())
     if text.startswith(f"{found.__name__}("):
         return ""

@@ -98,7 +98,7 @@ def _one(result: Validation, target: Target) -> RenderableType:
     for name, digital, estimate, form in (
         ("perplexity", f"{result.digital_perplexity:.4f}", result.perplexity, "{:,.4f}"),
         ("KL divergence, nats a token", "", result.kl_divergence, "{:.5f}"),
-        ("same likeliest token", "", result.top1_agreement, "{:.2%}"),
+        ("top-1 agreement", "", result.top1_agreement, "{:.2%}"),
         (
             "tokens a second, this machine",
             f"{result.tokens_per_s.digital:.0f}",

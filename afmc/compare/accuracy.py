@@ -17,7 +17,7 @@ from afmc.program.compiled import CompiledProgram
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Of a model on its tiles, or digital, where there is no interval."""
+    """Perplexity of a model on its tiles, or digital, where there is no interval."""
 
     mean: float
     std: float | None = None

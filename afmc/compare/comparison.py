@@ -40,7 +40,7 @@ class Comparison:
     accuracy: tuple[Measured, ...]
     """Perplexities, as far as validations were given."""
     options: tuple[Row, ...]
-    """Of passes, those that differ."""
+    """Options of passes that differ."""
     target: tuple[Row, ...]
     """Its figures that differ."""
 
@@ -83,8 +83,8 @@ def compare(
     workloads: Sequence[Workload] = (Workload(context=512), Workload(context=2048)),
     validations: Sequence[str | Path] = (),
 ) -> Comparison:
-    """Of figures and costs (of `workloads`) all are there, of options and the target's keys those
-    that differ.
+    """Lists all figures and costs (of `workloads`), and those options and keys of the target that
+    differ.
 
     `validations` are files of what ``afmc validate DIR --json`` printed, each of the directory
     whose model and target it names, or ``DIR=FILE``. Raises OptionError for fewer than two

@@ -47,8 +47,8 @@ _FIGURES: dict[str, tuple[str, Show]] = {
     "utilization": ("cells used", _share),
     "rule": ("rule", str),
     "objective": ("objective", str),
-    "turns": ("turns, at most", _whole),
-    "mean_turns": ("turns, on average", _number),
+    "turns": ("sequential reads, at most", _whole),
+    "mean_turns": ("sequential reads, on average", _number),
     "reads": ("reads one after the other", _number),
     "border_bytes": ("bytes across chips", _number),
     "calibration": ("input ranges", str),
@@ -80,7 +80,7 @@ def perplexity(row: Row) -> tuple[str, list[str]]:
 
 
 def setting(row: Row) -> tuple[str, list[str]]:
-    """Of an option or a key of the target, as ``--set`` takes it."""
+    """An option or a key of the target, as ``--set`` takes it."""
     return _in_words(row, row.name, _plain)
 
 

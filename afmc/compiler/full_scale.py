@@ -44,7 +44,7 @@ def _range(matrix: Matrix, pieces: Sequence[Piece], target: Target) -> Tensor:
 def distributions(
     program: Program, target: Target, weights: Weights, inputs: Mapping[Drive, Tensor]
 ) -> dict[str, Distribution]:
-    """Of every analog matrix, by name; of a bank of experts over all of them.
+    """Distribution of every analog matrix, by name; for a bank of experts over all of them.
 
     `inputs` has, by what row drivers are set to, how many values are of which size, as `sizes`
     counts them. Weights that are there several times count once.

@@ -32,7 +32,7 @@ from afmc.program.program import Program, RepairMethod
 from afmc.targets import Target
 
 ROUTED_TOKENS = 4096
-"""Of how many tokens of the calibration text a program keeps the experts at most."""
+"""Most tokens of the calibration text whose experts a program keeps."""
 
 _SAMPLES = 256
 """Samples at once, where the model takes any number."""

@@ -131,7 +131,8 @@ class _Crossbars:
         """In the order of chips, tiles and tiers."""
 
     def weights(self, crossbar: Crossbar) -> _Weights:
-        """Of one crossbar, whose range is that of its largest weight where the target says so."""
+        """Weights of one crossbar, whose range is that of its largest weight where the target says
+        so."""
         parts = list(map(self._part, self._layout.on(crossbar)))
         height = max(part.row + part.weight.shape[1] for part in parts)
         width = max(part.col + part.weight.shape[0] for part in parts)

@@ -27,14 +27,14 @@ class BaselineCosts:
     workload: Workload
     parts: tuple[Part, ...]
     latency_ns: float
-    """Of a step."""
+    """Time of a step."""
     tokens_per_s: float
     boundary: str
     """What is in these figures and what is not, in words."""
 
     @property
     def energy_nJ(self) -> float:
-        """Of a token."""
+        """Energy of a token."""
         return sum(part.energy_nJ or 0.0 for part in self.parts)
 
     def to_json(self) -> dict[str, Any]:

@@ -111,8 +111,8 @@ class _Estimate:
         )
 
     def _share(self, name: str) -> float:
-        """Of how many tokens a matrix is used: of a prompt, what makes the next token, which is
-        what no other matrix reads from, for the last one only."""
+        """Share of the tokens that use a matrix: in a prompt, what makes the next token (no other
+        matrix reads from it) is used for the last one only."""
         prompt = self.workload.phase == "prefill" and self.cached > 0
         return 1 / self.workload.context if prompt and name not in self.read_from else 1.0
 

@@ -29,7 +29,7 @@ class Part:
     """The energy of one event, in the unit at the end of its key; None where nothing is known."""
     energy_nJ: float | None
     latency_ns: float | None = None
-    """Of the time of a token, what the critical path spends in it; None where it is not on it."""
+    """Time of a token that the critical path spends in it; None where it is not on it."""
 
     def to_json(self) -> dict[str, Any]:
         known = self.figure
@@ -76,7 +76,7 @@ class Costs:
     matrices: tuple[OfMatrix, ...]
     schedule: Schedule
     latency_ns: float
-    """Of a step: a token of each sequence, or all prompts."""
+    """Time of a step: a token of each sequence, or all prompts."""
     tokens_per_s: float
     area_mm2: float | None
     efficiency: Efficiency
@@ -92,7 +92,7 @@ class Costs:
 
     @property
     def energy_nJ(self) -> float:
-        """Of a token: the sum of the parts that are known."""
+        """Energy of a token: the sum of the parts that are known."""
         return sum(part.energy_nJ for part in self.parts if part.energy_nJ is not None)
 
     def to_json(self) -> dict[str, Any]:

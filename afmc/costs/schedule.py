@@ -32,7 +32,7 @@ Key = int | str | tuple[str, int]
 
 @dataclass(frozen=True)
 class Duration:
-    """Of a step that is no read, for one token."""
+    """Duration of a step that is no read, for one token."""
 
     name: str
     kind: Kind
@@ -77,7 +77,7 @@ class Step:
 @dataclass(frozen=True)
 class Schedule:
     latency_ns: float
-    """Of one token, with nothing else on the chips."""
+    """Time of one token, with nothing else on the chips."""
     interval_ns: float
     """Between tokens of a stream of independent sequences."""
     bottleneck: str
@@ -143,7 +143,7 @@ class _Turns:
     holders: Whole
     """By place in the order, the step that had each until then; -1 where it was free."""
     slowest: int
-    """Of these tiles, the one that is done last."""
+    """The one of these tiles that is done last."""
 
 
 def _path(

@@ -81,7 +81,7 @@ _BASELINE = (*_COMMON, text("boundary", "What is in these figures and what is no
 
 
 def costs_schema() -> dict[str, Any]:
-    """Of ``afmc costs --json``."""
+    """JSON Schema of ``afmc costs --json``."""
     return record(
         (
             version(SCHEMA_VERSION),
@@ -93,7 +93,7 @@ def costs_schema() -> dict[str, Any]:
 
 
 def trace_schema() -> dict[str, Any]:
-    """Of ``afmc costs --trace FILE.json``."""
+    """JSON Schema of ``afmc costs --trace FILE.json``."""
     row = whole("tid", "The row of the viewer.")
     process = Field("pid", "The process of the viewer: the hardware.", {"const": PROCESS})
     step = record(

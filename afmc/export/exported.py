@@ -15,7 +15,7 @@ class Exported:
     """In words, to stand before where it was written."""
     bytes: int
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Of what was written."""
+    """How many of what was written."""
     notes: tuple[str, ...] = ()
     """What a reader of it should know, in sentences: what it does not hold, or otherwise."""
     more: tuple[Path, ...] = ()

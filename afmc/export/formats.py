@@ -19,7 +19,7 @@ class Format:
     writer: str
     """``module:function``, which is given a compiled folder, where to write, and `options`."""
     options: tuple[str, ...] = ()
-    """Of the command's options those that it takes."""
+    """The command's options that it takes."""
     schema: str = ""
     """``module:function`` that makes a JSON Schema."""
 

@@ -66,7 +66,7 @@ def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _frozen(tensor: torch.Tensor) -> torch.Tensor:
-    """The same memory without a gradient."""
+    """A view of this memory without a gradient."""
     if isinstance(tensor, torch.nn.Parameter):
         return torch.nn.Parameter(tensor.detach(), requires_grad=False)
     return tensor.detach()

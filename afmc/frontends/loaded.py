@@ -20,7 +20,7 @@ from afmc.frontends.quiet import quiet
 from afmc.program.observed import Training
 
 BYTES = 4
-"""Of a weight in float32."""
+"""Bytes of a weight in float32."""
 
 
 _SHARD = "500MB"
@@ -46,7 +46,7 @@ class Loaded:
     name: str
     """As the user wrote it."""
     sha256: str
-    """Of the weight files, or of the tensors for a module that came in memory."""
+    """SHA-256 of the weight files, or of the tensors for a module that came in memory."""
     folder: Path | None
     """The folder it was read from; None for a module that came in memory."""
     input_ranges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Loaded:
     training: Training | None = None
     """What hardware the checkpoint says that it was trained for."""
     graph: Graph | None = None
-    """Of a model that is no language model of transformers."""
+    """Graph of a model that is no language model of transformers."""
     on_disk: OnDisk | None = None
     """The weights, where they are not in memory."""
 

@@ -80,7 +80,7 @@ class OnDisk(Mapping[str, Tensor]):
 
     @property
     def as_stored(self) -> Mapping[str, Tensor]:
-        """The same in the types in which they are on disk, unless they have to be fitted."""
+        """These tensors in the types in which they are on disk, unless they have to be fitted."""
         return _AsStored(self)
 
     def stored(self, name: str) -> Tensor:

@@ -31,8 +31,8 @@ class Condition:
     """Seconds since its devices were programmed."""
     temperature_C: float = ROOM_C
     compensation: Compensation = "none"
-    """Of drift and temperature: a digital factor for each block on a tile, for each of its
-    columns, or from a reference column of the tile."""
+    """Compensation of drift and temperature: a digital factor for each block on a tile, for each of
+    its columns, or from a reference column of the tile."""
     probes: int = 0
     """Inputs with which each column's gain and offset were measured just after programming, to be
     corrected digitally. 0: not calibrated."""

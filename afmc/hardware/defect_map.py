@@ -24,7 +24,7 @@ Crossbar = tuple[int, int, int]
 States = NDArray[np.int8]
 """[columns, rows] of a crossbar: OFF or ON where a device is stuck, and else WORKS."""
 Shape = tuple[int, int, int, int]
-"""Of a chip: tiles, tiers, rows, columns."""
+"""Shape of a chip: tiles, tiers, rows, columns."""
 
 WORKS = -1
 CROSSBAR = np.dtype([("dead", "?"), ("rows", "<i4"), ("cols", "<i4")])

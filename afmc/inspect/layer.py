@@ -158,7 +158,7 @@ def _neighbours(
 
 
 def render_layer(compiled: CompiledProgram, name: str, lines: int) -> RenderableType:
-    """The same for a person, no table longer than so many lines."""
+    """Renders it for a person, no table longer than so many lines."""
     from rich.console import Group as Several
 
     found = _layer(compiled, name, lines)
@@ -213,7 +213,7 @@ def _clipped(row: Mapping[str, Any]) -> str:
 
 
 def _ranges(row: Mapping[str, Any]) -> list[float]:
-    """Of all rows, or of each row slice that has its own."""
+    """Input range of all rows, or of each row slice that has its own."""
     one = [] if row["input_range"] is None else [row["input_range"]]
     return row["slice_ranges"] or one
 

@@ -37,7 +37,7 @@ _INSPECT = (
 
 
 def inspect_schema() -> dict[str, Any]:
-    """Of ``afmc inspect DIR --json``, alone and with each of its questions."""
+    """JSON Schema of ``afmc inspect DIR --json``, alone and with each of its questions."""
     summary = record(
         _INSPECT,
         "What afmc inspect DIR --json prints, and afmc compile --json of a model that fits. All "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def render(compiled: CompiledProgram) -> RenderableType:
-    """The same for a person."""
+    """Renders it for a person."""
     from rich.console import Group
 
     summary = compiled.summary
@@ -42,7 +42,7 @@ def render(compiled: CompiledProgram) -> RenderableType:
         parts.append(
             Listing(
                 "levers: changes that need fewer tiles, each checked",
-                ("option", "tiles", "chips", "digital MACs", "if"),
+                ("option", "tiles", "chips", "digital MACs", "requires that"),
                 map(_lever, summary.levers),
                 left=("if",),
             )
@@ -102,9 +102,9 @@ def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     """How good the mapping is, what it was made from, and what it took to make."""
     program, s = compiled.program, compiled.summary
     yield (
-        "turns",
-        f"{s.turns} on the tile with most, {s.mean_turns:.3f} on average, if all blocks "
-        f"of a tile are wanted at once{f'; objective {s.objective}' if s.objective else ''}",
+        "tile reads",
+        f"at most {s.turns} in sequence per tile (mean {s.mean_turns:.3f}) when all its blocks are "
+        f"needed together{f'; objective {s.objective}' if s.objective else ''}",
     )
     yield from _placing(s.placing, program.model.unit)
     yield "cells used", f"{100 * s.utilization:.1f} % of those on the tiles used"

@@ -135,7 +135,7 @@ def _order(program: Program, place: Crossbar) -> dict[str, list[int]] | None:
 
 
 def render_tile(compiled: CompiledProgram, place: str, lines: int) -> RenderableType:
-    """The same for a person, no table longer than so many lines."""
+    """Renders it for a person, no table longer than so many lines."""
     from rich.console import Group
     from rich.text import Text
 

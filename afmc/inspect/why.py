@@ -59,7 +59,7 @@ def why_json(compiled: CompiledProgram, name: str) -> dict[str, Any]:
 
 
 def render_why(compiled: CompiledProgram, name: str, lines: int) -> RenderableType:
-    """The same for a person, for at most so many kinds of matrices."""
+    """Renders it for a person, for at most so many kinds of matrices."""
     from rich.console import Group as Several
     from rich.text import Text
 

@@ -32,7 +32,7 @@ def _(x: Tensor, matrix: str, cols: int) -> Tensor:
 
 @torch.library.custom_op("afmc::grouped_mvm", mutates_args=())
 def grouped_mvm(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
-    """The same for a bank of experts: rows [rows, inputs] sorted by expert, of which up to row
+    """Multiplies by a bank of experts: rows [rows, inputs] sorted by expert, of which up to row
     ``ends[e]`` are those of the experts up to e, to [rows, cols].
     """
     tiles = _bound_to("afmc::grouped_mvm")

@@ -20,7 +20,7 @@ aten, ours = torch.ops.aten, torch.ops.afmc
 
 
 def table() -> dict[Operator, Callable[..., Any]]:
-    """Those of torch-mlir, and these. NotImplemented leaves an operation as it is."""
+    """Decompositions of torch-mlir, and these. NotImplemented leaves an operation as it is."""
     from torch_mlir.extras.fx_decomp_util import get_decomposition_table
 
     return {
@@ -48,8 +48,8 @@ def _mvm(x: Tensor, matrix: str, cols: int) -> Tensor:
 
 
 def _view(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Of what other decompositions left in another order in memory than the operation that they
-    stand for."""
+    """Views what other decompositions left in another order in memory than the operation that
+    they stand for."""
     if x.is_contiguous():
         return NotImplemented
     return x.contiguous().view(size)
@@ -80,7 +80,7 @@ def _empty_like(x: Tensor, *, dtype: torch.dtype | None = None, **_: Any) -> Ten
 def _index_put(
     x: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
-    """Of a vector."""
+    """``index_put`` for a vector."""
     index = indices[0]
     if accumulate or index is None or index.dtype == torch.bool:
         return NotImplemented

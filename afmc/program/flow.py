@@ -30,16 +30,16 @@ class Flow:
     stage: Whole
     """[groups]"""
     uses: Real
-    """Of one copy for one token, [groups]."""
+    """Uses of one copy for one token, [groups]."""
     replicas: Whole
-    """Of each copy of a group, copy after copy and group after group."""
+    """Replicas of each copy of a group, copy after copy and group after group."""
     first_copy: Whole
     """Where the copies of each group begin there, [groups]."""
     edges: tuple[tuple[tuple[int, ...], tuple[int, ...], float], ...]
     """For each input that another group feeds: groups that feed it, groups that read it, bytes."""
 
     def share(self, group: NDArray[np.integer[Any]], copy: NDArray[np.integer[Any]]) -> Real:
-        """Of the uses of a copy, what each of its replicas gets, for each block."""
+        """Share of a copy's uses that each of its replicas gets, for each block."""
         return np.asarray(1.0 / self.replicas[self.first_copy[group] + copy])
 
 

@@ -11,7 +11,8 @@ from afmc.targets import Target
 
 
 def limits(program: Program, target: Target, chips: int) -> tuple[Limit, ...]:
-    """Of chips, crossbars and cells, for an allocated program; none where the system is unlimited.
+    """Limits of chips, crossbars and cells, for an allocated program; none where the system is
+    unlimited.
 
     `chips` is how many the mapping takes. Dead crossbars and lines are not counted as supply.
     """

@@ -29,7 +29,7 @@ class Model:
     architecture: str
     """Class name, for instance ``LlamaForCausalLM``."""
     sha256: str
-    """Of the weight files, or of the tensors for a model handed over in memory."""
+    """SHA-256 of the weight files, or of the tensors for a model handed over in memory."""
     parameters: int
     """Stored weights, tied ones counted once."""
     shapes_only: bool = False

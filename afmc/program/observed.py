@@ -93,7 +93,8 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Distributions:
-    """Of the analog matrices; derived from the weights, and measured of inputs on a text."""
+    """Distributions of the analog matrices; derived from the weights, and measured of inputs on a
+    text."""
 
     text: str
     """Name of the text, and SHA-256 of what was read of it; empty where inputs were not seen."""

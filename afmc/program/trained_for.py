@@ -115,7 +115,7 @@ def _not_cut_alike(program: Program) -> Iterator[str]:
 
 
 def _bits(steps: float | None) -> int | None:
-    """Of a converter with so many steps, where a whole number of bits has them."""
+    """Bits of a converter with so many steps, where a whole number of bits has them."""
     bits = None if steps is None else math.log2(steps + 2)
     return None if bits is None or bits != int(bits) else int(bits)
 

@@ -18,7 +18,7 @@ SERIES = 8
 
 @dataclass(frozen=True)
 class Point:
-    """Of a plot: where its mean, its interval and its instances are, in per cent."""
+    """Point of a plot: where its mean, its interval and its instances are, in per cent."""
 
     label: str
     x: float
@@ -80,7 +80,7 @@ class AccuracyView:
 
 HEADINGS = (
     ("at", "temperature", "compensation", "calibrated"),
-    ("perplexity", "std", "95 % interval", "KL, nats a token", "same likeliest token"),
+    ("perplexity", "std", "95 % interval", "KL, nats a token", "top-1 agreement"),
 )
 
 

@@ -58,7 +58,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Piece:
-    """Of a stacked bar: where energy goes; per cent of the most that a token takes."""
+    """Piece of a stacked bar: where energy goes; per cent of the most that a token takes."""
 
     group: int
     x: float
@@ -72,12 +72,12 @@ class Stack:
     total: str
     pieces: tuple[Piece, ...]
     text: str
-    """The same in words."""
+    """Its value in words."""
 
 
 @dataclass(frozen=True)
 class Energy:
-    """Of a token under one workload."""
+    """Energy of a token under one workload."""
 
     title: str
     stacks: tuple[Stack, ...]

@@ -12,7 +12,7 @@ from afmc.costs.schedule import Kind, Step
 from afmc.report.scale import ticks
 
 STEPS = 600
-"""Of the critical path that are drawn, at most."""
+"""Most steps of the critical path that are drawn."""
 LANES: tuple[Kind, ...] = ("tile", "digital", "memory", "link")
 
 
@@ -61,7 +61,7 @@ class CostView:
     timeline: Timeline | None
     missing: tuple[str, ...]
     energy: dict[str, float]
-    """Of a token by matrix, in nJ."""
+    """Energy of a token by matrix, in nJ."""
     speed: str
     joules: str
 

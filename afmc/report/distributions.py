@@ -18,12 +18,12 @@ SIZES = (*(f"> 1/{2**octave}" for octave in range(1, OCTAVES + 1)), f"at most 1/
 
 @dataclass(frozen=True)
 class Row:
-    """Of a kind of matrices, the mean over them."""
+    """Distribution of a kind of matrices, the mean over them."""
 
     kind: str
     count: int
     shares: tuple[tuple[str, float], ...]
-    """Of values by size: as text, and in per cent."""
+    """Shares of values by size: as text, and in per cent."""
     worst: str
     """The layer most of whose inputs are clipped, and how many; empty for weights, and where none
     are."""

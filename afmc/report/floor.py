@@ -28,7 +28,7 @@ BLOCKS = 8_000
 FRAMES = 65_536
 """Places of tiles or chips that are drawn at a time, at most."""
 PAIRS = 60_000
-"""Of a tile and a matrix on it, at most."""
+"""Most pairs of a tile and a matrix on it."""
 NUMBERS = 60_000
 """That describe the chips, at most: where there are more, several chips are one cell."""
 RUNS = 16
@@ -108,13 +108,13 @@ class _Held:
         self.weights = self.blocks["rows"].astype(np.int64) * self.blocks["cols"]
         self.energy = self.weights * _density(program, energy)[self.group]
         self.square = self.weights * _squares(program, error)[self.group]
-        """Of the relative error, times the weights that it counts for."""
+        """Square of the relative error, times the weights that it counts for."""
         self.chip = placed["chip"].astype(np.int64)
         self.chips = compiled.layout.chips
         self.tile = self.chip * target.chip.tiles + placed["tile"]
         new = np.diff(self.tile, prepend=-1) != 0
         self.starts = np.flatnonzero(new)
-        """Of the used tiles, in the order of blocks."""
+        """First block of each used tile, in the order of blocks."""
         self.tile_of_block = np.cumsum(new) - 1
         self.crossbar = target.crossbar.rows * target.crossbar.columns * target.tile.tiers
         self.tiles_a_chip = target.chip.tiles

@@ -42,7 +42,7 @@ class Figure:
 @dataclass(frozen=True)
 class Row:
     name: str
-    """Of a matrix, or with stars of a kind."""
+    """Name of a matrix, or with stars of a kind."""
     rows: int
     cols: int
     count: int
@@ -69,7 +69,7 @@ class _Held:
     blocks: int
     crossbars: NDArray[np.int64]
     weights: int
-    """Of all copies and replicas."""
+    """Weights of all copies and replicas."""
     merged: str
 
 

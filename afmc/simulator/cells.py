@@ -31,7 +31,7 @@ class Cell:
     """The n-th devices of one polarity of a block."""
 
     name: str
-    """Of its streams of random numbers: ``+0`` is the most significant positive one."""
+    """Name of its streams of random numbers: ``+0`` is the most significant positive one."""
     significance: float
     wanted: Tensor
     programmed: Tensor

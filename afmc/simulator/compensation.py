@@ -19,7 +19,7 @@ from afmc.simulator.ir_drop import behind_wires
 from afmc.targets import Target
 
 _LEAST = 1e-4
-"""Of the readout just after programming: less is taken for this much, as in AIHWKIT."""
+"""Least share of the readout just after programming: less is taken for this much, as in AIHWKIT."""
 
 
 def digital_gain(

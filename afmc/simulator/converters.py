@@ -66,7 +66,7 @@ def digits_of(target: Target) -> tuple[Digit, ...]:
 
 @dataclass(frozen=True)
 class ConverterErrors:
-    """Of output converters, by column: what was drawn once when they were made."""
+    """Errors of output converters, by column: what was drawn once when they were made."""
 
     gain: Tensor
     """Factor, about 1."""

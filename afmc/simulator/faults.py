@@ -48,7 +48,7 @@ class Faults:
         self._pair = pair
 
     def at(self, crossbar: Crossbar, name: str, *, known: bool) -> States:
-        """Of a whole crossbar."""
+        """Stuck cells of a whole crossbar."""
         address = (crossbar, "+-".index(name[0]), int(name[1:]))
         maps = (self._known,) if known else (self._known, self._new)
         first, *more = [each.stuck(*address) for each in maps if each is not None]
@@ -57,7 +57,7 @@ class Faults:
         return first
 
     def of(self, crossbar: Crossbar, lines: Lines) -> Stuck | None:
-        """Of a block; None where all its cells work."""
+        """Stuck cells of a block, or None if all its cells work."""
         if self._known is None and self._new is None:
             return None
         where = np.ix_(np.sort(lines.cols), np.sort(lines.rows))

@@ -17,9 +17,9 @@ class Squares:
     """Sums over all products since it was made."""
 
     error: float = 0.0
-    """Of the squared difference from the digital product."""
+    """Sum of the squared difference from the digital product."""
     digital: float = 0.0
-    """Of the squared digital product."""
+    """Sum of the squared digital product."""
 
     def add(self, layer: Layer, x: Tensor, y: Tensor) -> None:
         expected = x @ layer.ideal.T

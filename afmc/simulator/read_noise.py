@@ -37,8 +37,8 @@ class ReadNoise:
 
 
 def read_noise_of(target: Target, temperature_C: float) -> ReadNoise:
-    """Of a target, as far as its figures say: electrical from `crossbar.read_voltage_V` and
-    `output.integration_ns`, photonic from `[optics]`."""
+    """Read noise of a target, as far as its figures say: electrical from `crossbar.read_voltage_V`
+    and `output.integration_ns`, photonic from `[optics]`."""
     thermal_J = 4 * constants.k * (temperature_C + constants.zero_Celsius)
     if target.optics is not None:
         return _optical(target, thermal_J)

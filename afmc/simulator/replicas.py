@@ -1,4 +1,4 @@
-"""The same weights on several sets of tiles, which share the tokens."""
+"""Replicas: weights that are on several sets of tiles, which share the tokens."""
 
 from __future__ import annotations
 

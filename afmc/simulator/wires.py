@@ -57,12 +57,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 Ends = Literal["first", "last", "both"]
-"""Of a wire, those that a driver or a virtual ground holds."""
+"""Ends of a wire that a driver or a virtual ground holds."""
 
 
 @dataclass(frozen=True)
 class Wires:
-    """Of a crossbar."""
+    """Wires of a crossbar."""
 
     rows: int
     columns: int
@@ -131,7 +131,7 @@ class _Place:
     before: int
     after: int
     idle_uS: float
-    """Of the cells before and after."""
+    """Conductance of the cells before and after."""
     ends: Ends
     ohm: float
 

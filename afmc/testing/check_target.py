@@ -274,7 +274,7 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _origins(target: Target | Baseline) -> Iterator[Finding]:
-    """Of the figures that the file gives; a default is nobody's figure."""
+    """Origins of the figures that the file gives; a default is nobody's figure."""
     tables = {name: getattr(target, name) for name in target.tables()}
     basis = [
         table.origin_of(key.partition(".")[0]).basis

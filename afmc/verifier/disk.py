@@ -68,7 +68,7 @@ class Matrix:
 
     @property
     def ranges(self) -> tuple[float | None, ...]:
-        """Of all rows, and of each row slice that has its own."""
+        """Input ranges of all rows, and of each row slice that has its own."""
         return self.input_range, *self.slice_ranges
 
     @property
@@ -139,7 +139,7 @@ class Broken:
 
     name: str
     rates: Mapping[str, Any] | None
-    """Of a random map besides what is listed."""
+    """Rates of a random map besides what is listed."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Program:
     defects: Broken | None
     summary: Mapping[str, Any]
     options: Mapping[str, Mapping[str, Any]]
-    """Of each pass that ran."""
+    """Options of each pass that ran."""
     methods: tuple[str, ...]
     """What was done about stuck cells."""
 

@@ -29,7 +29,7 @@ class Mapped:
     orders: Table
     defects: Table
     lines: Numbers
-    """Of the orders, one after the other."""
+    """Lines of the orders, one after the other."""
     routing: Mapping[str, NDArray[np.generic]]
     """Experts of a sample of tokens, by the module of a bank; empty without a routing."""
 
@@ -57,7 +57,7 @@ class Mapped:
 
     @cached_property
     def tiles(self) -> tuple[Numbers, Numbers]:
-        """The same for the tiles of the allocation."""
+        """Blocks by tile of the allocation."""
         return numbered(self.allocated["tile"])
 
     @cached_property
@@ -136,11 +136,11 @@ class Holders:
 
     groups: tuple[Group, ...]
     copies: Numbers
-    """Of each group."""
+    """Copies of each group."""
     first_copy: Numbers
-    """Of each group, counted through all groups."""
+    """First copy of each group, counted through all groups."""
     replicas: Numbers
-    """Of each copy of each group."""
+    """Replicas of each copy of each group."""
     first: Numbers
     """The first holder of each copy of each group."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 _DIGITS = 30
-"""Of whole numbers; nothing that is counted has more."""
+"""Most digits of a whole number; nothing that is counted has more."""
 _HEADER = 10_000
 """Bytes of an array's header that numpy parses."""
 

@@ -129,7 +129,7 @@ def _uses(mapped: Mapped, group: Group) -> tuple[Fraction, ...]:
 def _turns(
     said: Replication, uses: list[tuple[Fraction, ...]], replicas: list[tuple[int, ...]]
 ) -> int:
-    """Of the group that takes most, or of all one after the other."""
+    """Turns of the group that takes most, or of all one after the other."""
     of_group = [
         max(max(1, math.ceil(said.tokens * n / r)) for n, r in set(zip(*pair, strict=True)))
         for pair in zip(uses, replicas, strict=True)

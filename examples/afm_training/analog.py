@@ -46,7 +46,7 @@ class Hardening:
     range_start: float = 8.0
     """Input ranges start at so many standard deviations of the input."""
     range_batches: int = 100
-    """Of so many batches."""
+    """Batches from which ranges are found."""
     range_decay: float = 0.001
     """How strongly ranges shrink that clip less than a twentieth of the values."""
 

@@ -38,7 +38,7 @@ class Made:
     sampled: Mapping[str, Prediction]
     """On the text for validation, by model."""
     table: str
-    """Of robustness; may be empty."""
+    """Table of robustness; may be empty."""
 
 
 def model_card(of: Literal["teacher", "analog"], made: Made) -> str:

@@ -16,7 +16,8 @@ from afmc.frontends.huggingface.load import load
 @dataclass(frozen=True)
 class Prediction:
     perplexity: float
-    """Of a token, over windows as long as the context whose first token is not scored."""
+    """Perplexity of a token, over windows as long as the context whose first token is not
+    scored."""
     bits_per_character: float
     """If the first tokens cost as much as the others."""
 

@@ -63,7 +63,7 @@ def train_teacher(
 
 
 def share(step: int, steps: int, warm_up: float = 0.04) -> float:
-    """Of the peak learning rate: a linear warm-up, then half a cosine to a twentieth."""
+    """Share of the peak learning rate: a linear warm-up, then half a cosine to a twentieth."""
     warm = warm_up * steps
     if step < warm:
         return (step + 1) / (warm + 1)

@@ -63,7 +63,7 @@ class Company:
 
     rows: int
     cols: tuple[int, ...]
-    """Of each matrix."""
+    """Columns of each matrix."""
     copies: int
     per_token: float
 
@@ -79,7 +79,7 @@ class Way:
 
     merged: bool
     styles: tuple[Styles, ...]
-    """Of each matrix; of the one that they become where they are merged."""
+    """Styles of each matrix, or of the one that they become where they are merged."""
     units: tuple[tuple[Shape, int], ...]
     """Shape and number of what is seated: blocks, or blocks of one input side by side."""
     row_cuts: int
@@ -123,7 +123,7 @@ class _Grid:
     styles: Styles
     cols: int
     heights: tuple[int, ...]
-    """Of its pieces, from the first row to the last."""
+    """Heights of its pieces, from the first row to the last."""
     widths: Counter[int]
 
     @cached_property

@@ -49,7 +49,7 @@ class Columns:
     patterns: Counts
     """[patterns, types]"""
     tiles: float
-    """Of the linear master."""
+    """Tiles of the linear master."""
     times: NDArray[np.float64]
     """How often the linear master uses each."""
     taken: tuple[NDArray[np.float64], ...]

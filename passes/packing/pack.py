@@ -69,7 +69,7 @@ def _pack(
 
 
 def _exactly(layouts: dict[Layout, int], demand: Counts, shapes: Counts) -> dict[Layout, int]:
-    """The same tiles without blocks that are not there: those with most turns lose them first."""
+    """These tiles without blocks that are not there: those with most turns lose them first."""
     left = Counter(layouts)
     for of_type, needed in enumerate(demand.tolist()):
         held = {layout: sum(seat.type == of_type for seat in layout) for layout in left}

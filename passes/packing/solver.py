@@ -29,7 +29,7 @@ class Solution:
 
 
 def solve(model: cp_model.CpModel, time_limit_s: float) -> Solution:
-    """The same answer every time. The limit is in deterministic seconds."""
+    """Solves with the same answer every time. The limit is in deterministic seconds."""
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0

@@ -42,7 +42,7 @@ def cut_chain(cost: Real, sizes: Whole) -> tuple[Whole, float]:
 
 
 def _nearest(choices: Real, wanted: float) -> int:
-    """Of the least ones the nearest to a place, the first of two."""
+    """The nearest to a place of the least ones, the first of two."""
     least = choices.min()
     middle = min(max(round(wanted), 0), len(choices) - 1)
     if choices[middle] == least:  # as nearly always, and then there is nothing to search

@@ -20,7 +20,7 @@ from afmc.targets import Target
 from afmc.targets.tables import Links
 
 ROUNDS = 2_000
-"""Of the search on one chip, at most."""
+"""Most rounds of the search on one chip."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class OnNetwork:
 def on_network(
     program: Program, flow: Flow, target: Target, placements: Table, links: Links, effort: int
 ) -> OnNetwork:
-    """The same placements with the tiles of each chip at other positions. `effort` as of `Place`;
+    """Moves the tiles of each chip to other positions. `effort` as of `Place`;
     0 leaves them where they are."""
     tiles = target.chip.tiles
     apart, along = distances(links, tiles), snake(links, tiles)

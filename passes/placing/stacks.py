@@ -14,7 +14,7 @@ from afmc.program.flow import Flow, Real, Whole
 from afmc.program.program import Program, Table
 
 MOST_SORTS = 256
-"""Of blocks on a chip; with more, experts of a bank are told apart in a second step only."""
+"""Most sorts of blocks on a chip; with more, experts of a bank are told apart in a second step."""
 SWAPS = 4_000
 """Tried for each bank on a chip, at most, and ten times as many in the whole program."""
 
@@ -24,7 +24,7 @@ class Held:
     """What a chip holds, and where there is room."""
 
     stage: Whole
-    """Of each sort of block, [sorts], from 0 on this chip."""
+    """Stage of each sort of block, [sorts], from 0 on this chip."""
     routing: Whole
     """Which of the routings on this chip it follows, -1 for none, [sorts]."""
     sample: Whole
@@ -36,13 +36,13 @@ class Held:
     kinds: Whole
     """Blocks of each sort in each kind of crossbar, [kinds, sorts]."""
     kind: Whole
-    """Of each crossbar, in dataflow order."""
+    """Kind of each crossbar, in dataflow order."""
     bank: Whole
     """The routing of each crossbar that holds one block of an expert and nothing else, else -1."""
     copy: Whole
     """Which expert."""
     tile: Whole
-    """Of each slot, in the order in which they are filled."""
+    """Tile of each slot, in the order in which they are filled."""
 
     def name(self) -> bytes:
         digest = hashlib.sha256()

@@ -107,7 +107,7 @@ class _Blocks:
     address: Whole
     """Tiles of all chips counted through."""
     other: Whole
-    """The same, in order."""
+    """The other tile of each pair, in order."""
     uses: Real
     share: Real
 

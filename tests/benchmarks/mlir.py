@@ -47,7 +47,7 @@ def stage(name: str, table: Table) -> Iterator[None]:
 
 
 def processor_s() -> float:
-    """Of this process and of those that it started and saw end."""
+    """Processor time of this process and of those that it started and saw end."""
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, kinds))
 

@@ -126,7 +126,7 @@ class Choice:
     """Sequential reads of the busiest matrix for one image."""
     crossbars: int
     seconds: float | None = None
-    """Of everything that the tool does; None where it did not run here."""
+    """Seconds of everything that the tool does; None where it did not run here."""
 
 
 # What PIMCOMP-NN at 2ed10c8 chose in one run on this chip. Of VGG16 only GA gives an answer.

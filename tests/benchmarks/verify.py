@@ -124,7 +124,7 @@ def measure(folder: str | None, out: multiprocessing.Queue[tuple[float, float, b
 
 
 def alone(folder: Path | None) -> tuple[float, float, bool]:
-    """The same in a process of its own."""
+    """Runs it in a process of its own."""
     context = multiprocessing.get_context("spawn")
     out: multiprocessing.Queue[tuple[float, float, bool]] = context.Queue()
     process = context.Process(target=measure, args=(None if folder is None else str(folder), out))

@@ -311,7 +311,7 @@ def test_the_fitted_formula(model: str, context: int, batch: int) -> None:
 
 
 def test_a_batch_reads_more_experts() -> None:
-    """Of eight, two a token: of 32 tokens nearly all."""
+    """Two of eight a token: 32 tokens read nearly all."""
     baseline = load_description("int8-dimc")
     assert isinstance(baseline, Baseline)
     program = start("mixtral-8x7b")

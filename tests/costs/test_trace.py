@@ -37,7 +37,7 @@ def test_every_step_is_an_event() -> None:
 
 
 def names_of(data: dict[str, Any]) -> dict[int, str]:
-    """Of the rows, all of one process, neither of them 0."""
+    """Names of the rows, all of one process, neither of them 0."""
     found = {e["tid"]: e["args"]["name"] for e in data["traceEvents"] if e["name"] == "thread_name"}
     assert {each["pid"] for each in data["traceEvents"]} == {1} and 0 not in found
     return found

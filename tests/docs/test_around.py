@@ -46,7 +46,7 @@ def test_the_changelog_has_the_version_and_the_citation_too() -> None:
 
 
 def test_files_that_pages_name_exist() -> None:
-    """Of the repository; NAME, other capitals and * stand for what a reader fills in."""
+    """Files of the repository; NAME, other capitals and * stand for what a reader fills in."""
     named = re.compile(r"`((?:afmc|passes|targets|tests|examples|docs)/[\w./-]+)`")
     wrong = [
         f"{page.relative_to(ROOT)}: {path}"

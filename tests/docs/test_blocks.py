@@ -88,7 +88,8 @@ def _modules() -> list[str]:
 
 
 def test_examples_in_docstrings_give_what_they_say() -> None:
-    """Of the modules whose text has any: fenced blocks are for pages, docstrings have ``>>>``."""
+    """Examples of the modules whose text has any: fenced blocks are for pages, docstrings have
+    ``>>>``."""
     tried = 0
     for name in _modules():
         found = importlib.util.find_spec(name)

@@ -62,7 +62,7 @@ def held(folder: Path) -> dict[tuple[int, int, int], NDArray[np.float32]]:
 
 
 def expected(model: afmc.CompiledModel) -> dict[tuple[int, int, int], NDArray[np.float32]]:
-    """The same by the program and the module."""
+    """What the program and the module say."""
     program, crossbar = model.program, model.target.crossbar
     parameters = dict(model.digital.named_parameters(remove_duplicate=False))
     groups = []

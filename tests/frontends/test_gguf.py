@@ -104,7 +104,7 @@ def test_what_transformers_leaves_at_its_default(tmp_path: Path) -> None:
 
 
 def test_rotary_positions_of_gemma_3(tmp_path: Path) -> None:
-    """Those of layers that see everything are stretched, those of the others are not."""
+    """Positions are stretched in layers that see everything, and in no others."""
     facts = {"rope.scaling.type": "linear", "rope.scaling.factor": 8.0, "rope.freq_base": 1e6}
     config = read(write(make("Gemma 3"), "Gemma 3", tmp_path / "m.gguf", facts=facts)).config
     assert config.rope_parameters["full_attention"] == {

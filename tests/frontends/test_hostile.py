@@ -353,7 +353,7 @@ def made(kind: str, **fields: bytes) -> bytes:
 
 
 def member(*value: bytes) -> bytes:
-    """Of the enumeration of clip types, made by what comes first."""
+    """Member of the enumeration of clip types, made by what comes first."""
     called, *arguments = value
     return called + pickle.MARK + b"".join(arguments) + pickle.TUPLE + pickle.REDUCE
 

@@ -102,7 +102,7 @@ def test_who_shares_an_input(exports: Exports) -> None:
 
 
 def test_where_inputs_come_from(exports: Exports) -> None:
-    """Of the residual stream what was added last, and through attention all of q, k and v."""
+    """What was added to the residual stream last, and through attention all of q, k and v."""
     matrices, *_ = find_matrices(exports("llama")[1])
     q, k, v, o, gate, up, down = (m.name for m in matrices[:7])
     assert [m.sources for m in matrices[:8]] == [

@@ -37,7 +37,7 @@ def parsed(text: str) -> Any:
 
 
 def operations(text: str) -> Counter[str]:
-    """Of ``forward``, by name."""
+    """Operations of ``forward``, by name."""
     module = parsed(text)  # which holds all that is read of it
     body = module.body.operations[len(module.body.operations) - 1].regions[0].blocks[0]
     found: Counter[str] = Counter()

@@ -142,8 +142,9 @@ def test_capacity_counts_what_is_left() -> None:
         "but the system has 2: 1 missing. No layout of these weights fits: they need 1,835,008 "
         "cells (area), and the system has 1,572,864. What would fit: --digital m4 (6 tiles, 2 "
         "chips, 14.3 % of multiply-accumulates go digital); --set target.system.chips=3 (7 tiles, "
-        "3 chips); --set target.tile.tiers=2 (7 tiles, 2 chips, if ideal-512 can stack 2 tiers); "
-        "--set target.chip.tiles=5 (7 tiles, 2 chips, if a chip can have 5 tiles)."
+        "3 chips); --set target.tile.tiers=2 (7 tiles, 2 chips, requires that ideal-512 can "
+        "stack 2 tiers); "
+        "--set target.chip.tiles=5 (7 tiles, 2 chips, requires that a chip can have 5 tiles)."
     )
 
 

@@ -178,7 +178,7 @@ def test_layouts_that_no_guillotine_cuts(times: int) -> None:
 
 
 def test_the_effort_does_not_grow_with_the_number_of_blocks() -> None:
-    """The same patterns for a thousand times as many blocks."""
+    """A thousand times as many blocks have these patterns too."""
     shapes = np.asarray([[64, 64], [64, 192], [64, 512], [512, 64], [512, 192]])
     few, many = (
         pack(shapes, Demand(np.asarray([60, 60, 336, 150, 60]) * n), (512, 512), "serial", QUICK)

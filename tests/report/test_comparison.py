@@ -31,7 +31,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cells(page: str, label: str) -> list[tuple[str, list[str]]]:
-    """Of rows with that label: whether they are marked, and their values."""
+    """Cells of rows with that label: whether they are marked, and their values."""
     found = []
     for row in re.findall(r"<tr data-differs.*?</tr>", page):
         if f">{label}</th>" in row:

@@ -354,7 +354,7 @@ def test_what_is_left_is_neither_negative_nor_more(case: tuple[Tensor, Wires]) -
 
 
 def test_noise_around_zero_does_no_harm(generator: torch.Generator) -> None:
-    """Of devices whose model has it: no conductance is less than 0."""
+    """Devices whose model has it have no conductance below 0."""
     for size in (1, 2, 64):
         g_uS = torch.randn(size, size, generator=generator)
         got = effective(g_uS, filled(g_uS, 0.35, 0.35))

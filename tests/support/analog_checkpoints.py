@@ -18,7 +18,7 @@ from transformers.utils import logging
 Kind = Literal["bin", "sharded", "indexed", "metadata", "safetensors"]
 
 ROWS = 20
-"""Of a row slice: the matrices of the tiny llama have 32 and 48 rows."""
+"""Rows of a row slice: the matrices of the tiny llama have 32 and 48 rows."""
 RPU_CONFIG = "rpu_config"
 BIN = "pytorch_model.bin"
 FORWARD = {"forward.inp_res": 254, "forward.out_res": 254, "forward.out_bound": 14.0}

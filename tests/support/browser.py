@@ -56,7 +56,7 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def column(self, number: int) -> list[str]:
-        """Of the table of matrices, as it is shown."""
+        """Column of the table of matrices, as it is shown."""
         code = """return [...document.querySelectorAll('#matrices-table tbody tr')]
             .map(row => row.cells[arguments[0]].textContent)"""
         found: list[str] = self.script(code, number)

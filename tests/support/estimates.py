@@ -12,7 +12,7 @@ from afmc.program.compiled import CompiledProgram
 
 
 def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
-    """Of a token, with one part of which nothing is known."""
+    """Costs of a token, with one part of which nothing is known."""
     names = list(names)
     figure = Figure("tile.read_energy_nJ", 5.24, "published", "a paper")
 
@@ -47,7 +47,7 @@ def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
 
 
 def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]:
-    """Of this model on this target; more conditions are later and hotter."""
+    """Validation of this model on this target; more conditions are later and hotter."""
 
     def estimate(mean: float, spread: float) -> dict[str, Any]:
         return {

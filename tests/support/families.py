@@ -118,7 +118,7 @@ class Found:
     module_error: float
     """Largest difference of outputs from the model's own, by the largest of these."""
     graph_error: float
-    """The same of the exported graph."""
+    """Relative difference of the exported graph."""
 
 
 def look_at(family: str) -> Found:

@@ -49,7 +49,7 @@ def move(table: str, line: int, **fields: int) -> Damage:
 
 
 def both(line: int, **fields: int) -> Damage:
-    """The same in the allocation and in the placements, so that they agree."""
+    """Changes the allocation and the placements alike, so that they agree."""
 
     def damage(folder: Path) -> None:
         move("allocations", line, **fields)(folder)

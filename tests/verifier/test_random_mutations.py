@@ -68,7 +68,8 @@ def is_same(folder: Path, original: Path) -> bool:
     one, other = read_program(folder), read_program(original)
     tables = ("blocks", "allocations", "placements", "orders", "lines")
     return (
-        to_json(one.program, one.target, {}) == to_json(other.program, other.target, {})
+        to_json(one.program, one.target, one.summary)
+        == to_json(other.program, other.target, other.summary)
         and all(
             getattr(one.program, name).tobytes() == getattr(other.program, name).tobytes()
             for name in tables

@@ -23,7 +23,7 @@ class NoiseModel:
 
 
 def noise_model_of(target: Target) -> NoiseModel:
-    """Of the target's devices; one without noise where AIHWKIT has none like them."""
+    """Noise model of the target's devices; one without noise where AIHWKIT has none like them."""
     device = target.device
     known = _KNOWN.get(device.noise or "")
     if known is None:
@@ -59,7 +59,7 @@ class _Cells:
 
     target: Target
     count: int
-    """Of a polarity."""
+    """Devices of a polarity."""
     high: float
     low: float
     options: dict[str, Any]

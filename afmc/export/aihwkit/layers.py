@@ -22,10 +22,10 @@ _WIDTH = 98
 class Layer:
     path: str
     rows: int
-    """Of a tile at most, as AIHWKIT has it."""
+    """Most rows of a tile, as AIHWKIT counts them."""
     cols: int
     ranges: tuple[float, ...]
-    """Of each row slice, or one for all; empty where there are none."""
+    """Input range of each row slice, or one for all; empty where there are none."""
     rows_alike: bool
     """Whether AIHWKIT then cuts where afmc has cut."""
     cols_alike: bool

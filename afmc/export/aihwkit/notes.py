@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def notes_on(
     kept: CompiledProgram, layers: Sequence[Layer], elsewhere: Sequence[Matrix]
 ) -> tuple[str, ...]:
-    """Of a mapping; those of its devices are with their model."""
+    """Notes on a mapping; those on its devices are with their model."""
     program, target = kept.program, kept.target
     return (
         *_of_layers(program, target, layers, elsewhere),

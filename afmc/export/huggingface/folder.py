@@ -140,7 +140,7 @@ def _matrix(matrix: Matrix, program: Program) -> dict[str, Any]:
 
 
 def _lines(kept: CompiledProgram) -> Iterator[dict[str, Any]]:
-    """Of crossbars that are not filled from line 0 on, in order."""
+    """Lines of crossbars that are not filled from line 0 on, in order."""
     program = kept.program
     if program.defects is None:
         return
@@ -154,7 +154,7 @@ def _lines(kept: CompiledProgram) -> Iterator[dict[str, Any]]:
 
 
 def huggingface_schema() -> dict[str, Any]:
-    """Of ``afmc_mapping.json``."""
+    """JSON Schema of ``afmc_mapping.json``."""
     return {
         "$schema": DIALECT,
         "title": "afmc mapping of a Hugging Face folder",

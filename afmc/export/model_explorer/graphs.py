@@ -52,9 +52,9 @@ class Graph:
     groups: Mapping[str, Mapping[str, str]]
     """Attributes by namespace; under the empty one, of the whole graph."""
     matrix_of: Mapping[str, str]
-    """Of the nodes on tiles, that are or belong to a matrix: its name."""
+    """Name of the matrix that a node on tiles is or belongs to."""
     use: Mapping[str, float]
-    """Of the same nodes: share of the cells of their crossbars that hold weights."""
+    """Share of the cells of the same nodes' crossbars that hold weights."""
 
     def to_json(self) -> dict[str, Any]:
         return {

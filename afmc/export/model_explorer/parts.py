@@ -40,7 +40,7 @@ class Parts:
     rule: str
     """What one of them is, and why, in a sentence."""
     groups: Mapping[str, Mapping[str, str]]
-    """Of chips and tiles, by namespace."""
+    """Attributes of chips and tiles, by namespace."""
     of_matrix: Mapping[str, Mapping[str, str]]
     use_of_matrix: Mapping[str, float]
 
@@ -103,7 +103,7 @@ def _paired(one: Numbers, other: Numbers) -> Numbers:
 
 @dataclass(frozen=True)
 class _Use:
-    """Of every crossbar that is used."""
+    """Use of every crossbar that holds weights."""
 
     numbers: Numbers
     share: NDArray[np.float64]
@@ -180,7 +180,7 @@ def _block(part: Any) -> dict[str, str]:
 def _groups(
     table: Table, crossbar: Numbers, level: str, use: _Use, target: Target
 ) -> dict[str, dict[str, str]]:
-    """Of chips, and where blocks or tiles are drawn of tiles, by namespace."""
+    """Attributes of chips, and of tiles where blocks or tiles are drawn, by namespace."""
     if level == "matrix":
         return {}
     found: dict[str, dict[str, str]] = {}

@@ -15,7 +15,7 @@ AT_ONCE = 1 << 14  # rows that are formatted together, few enough for a cache
 
 Value = str | int | float | None
 Codes = Mapping[str, NDArray[np.integer[Any]]]
-"""Of each column, where the value of every row is in `Table.values`."""
+"""Place in `Table.values` of every row's value, by column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,9 +27,9 @@ class Table:
     """
 
     name: str
-    """Of all rows: ``mapping``."""
+    """Name of all rows: ``mapping``."""
     row: str
-    """Of one: ``block``."""
+    """Name of one row: ``block``."""
     columns: tuple[Field, ...]
     values: Mapping[str, Sequence[Value]]
     rows: int
@@ -43,7 +43,8 @@ class Table:
 def rows_schema(
     title: str, meaning: str, row: str, row_meaning: str, columns: Sequence[Field]
 ) -> dict[str, Any]:
-    """Of a ``.json`` file; a line of a ``.jsonl`` file, and a row of the others, is ``row``."""
+    """JSON Schema of a ``.json`` file; a line of a ``.jsonl`` file, and a row of the others, is
+    ``row``."""
     return {
         "$schema": DIALECT,
         "title": title,

@@ -34,7 +34,7 @@ class Learned:
 
 
 def read_learned(headers: Mapping[str, Header], pickled: Mapping[str, Tensor]) -> Learned:
-    """Of a checkpoint. Raises ModelError for what is not a positive number."""
+    """Reads what a checkpoint learned. Raises ModelError for what is not a positive number."""
     ranges, limits = (read_named(headers, pickled, last) for last in (INPUT_RANGE, WEIGHT_CLIP))
     return learned_of(ranges, limits, lambda tensor: headers[tensor].file)
 
@@ -62,7 +62,7 @@ class Fit:
     limits: Tensor | None
     """[row slices, outputs]: the largest absolute weights."""
     steps: float | None
-    """Of a rounded weight between its limits."""
+    """Steps of a rounded weight between its limits."""
     whole: bool
     """A single limit for a row slice, that of its largest weight."""
 

@@ -65,7 +65,7 @@ class Stored:
 
     storage: Storage
     offset: int
-    """Of its first number."""
+    """Offset of its first number."""
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 

@@ -39,7 +39,7 @@ class Made:
     """Full name of the class or the function."""
     arguments: tuple[Any, ...]
     items: dict[str | int, Any] = field(default_factory=dict)
-    """Of a mapping."""
+    """Items of a mapping."""
     state: Any = None
     """Usually the attributes, by name."""
 

@@ -23,7 +23,7 @@ class Layers:
     """A list of layers of which only some are traced."""
 
     path: str
-    """Of the list in the model: ``model.layers``."""
+    """Path of the list in the model: ``model.layers``."""
     traced: tuple[int, ...]
     """Ascending; the first layer is one, and the last of them is like the model's last. One or more
     are like another one, to see that it does stand for them."""
@@ -40,7 +40,7 @@ class Layers:
         return self.traced[index - 1] if index else None
 
     def number(self, path: str) -> int | None:
-        """Of the layer that a module or parameter is in; None outside the layers."""
+        """Number of the layer that a module or parameter is in; None outside the layers."""
         found = re.match(rf"{re.escape(self.path)}\.(\d+)(?=\.|$)", path)
         return int(found[1]) if found else None
 

@@ -33,7 +33,7 @@ def structure_of(module: nn.Module, exported: ExportedProgram) -> Structure:
 
 
 def trace(module: nn.Module) -> Account:
-    """Of the graph of an example, which is traced sooner than one of any length."""
+    """Traces the graph of an example, which is quicker than one of any length."""
     return for_one_token(account(export(module, dynamic=False)), module)
 
 
@@ -88,5 +88,5 @@ def _same_work(one: Account, other: Account) -> bool:
 
 
 def _work_of(traced: Account) -> float:
-    """Of a token at the first position."""
+    """Work of a token at the first position."""
     return sum(work.values + work.by_position for work, _ in traced.work)

@@ -78,7 +78,7 @@ class Account:
     """Parameters that no matrix holds or adds, how many weights each has, and the row of the first
     operation that reads them."""
     work: tuple[tuple[Work, int], ...]
-    """Of every operation that no matrix covers, with its place."""
+    """Work of every operation that no matrix covers, with its place."""
 
     def structure(self) -> Structure:
         matrices = tuple(matrix for matrix, _ in self.matrices)
@@ -113,10 +113,10 @@ class Product:
     bias: Node | None
     """Its bias operand, [cols], to be added digitally."""
     ends: Node | None
-    """Of a grouped product: [copies], how many rows of the activation the experts up to each one
+    """For a grouped product: [copies], how many rows of the activation the experts up to each one
     multiply, rows being sorted by expert."""
     windows: Windows | None
-    """Of a convolution."""
+    """Windows of a convolution."""
     matrix: str
     """Name of the ir.Matrix."""
 

@@ -84,7 +84,7 @@ def _written(node: Node) -> Iterator[Node]:
 
 
 def _last(matrices: int, before: list[int]) -> int:
-    """Those of the set that no other one of it was computed from."""
+    """Members of the set that no other member was computed from."""
     earlier = 0
     for index in _bits(matrices):
         earlier |= before[index] & ~(1 << index)

@@ -162,7 +162,7 @@ def _first_input(flow: Dataflow) -> Sizes | None:
 
 
 def _sizes(node: Node) -> Sizes | None:
-    """Of the example; None for what is no tensor, or has sizes that depend on values."""
+    """Sizes of the example; None for what is no tensor, or has sizes that depend on values."""
     value = node.meta.get("val")
     if not isinstance(value, torch.Tensor):
         return None

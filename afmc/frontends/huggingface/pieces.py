@@ -12,7 +12,7 @@ class StoredPiece:
 
     tensor: str
     copies: range
-    """Of the matrix."""
+    """Copies of the matrix."""
     stacked: bool
     """Whether the tensor has a dimension before the other two, which counts the copies."""
     row: int
@@ -25,7 +25,7 @@ class StoredPiece:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of one copy in the tensor."""
+        """Shape of one copy in the tensor."""
         return (self.cols, self.rows) if self.transposed else (self.rows, self.cols)
 
 

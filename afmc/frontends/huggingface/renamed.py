@@ -26,7 +26,7 @@ _WIDTH = 2
 
 
 def renamed_pieces(folder: Path, matrices: Sequence[Matrix]) -> dict[str, tuple[StoredPiece, ...]]:
-    """Of these matrices; a part whose indices do not follow one another is left out.
+    """Stored pieces of these matrices; a part whose indices do not follow one another is left out.
 
     Raises ModelError.
     """

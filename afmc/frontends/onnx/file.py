@@ -14,7 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 from afmc.errors import ModelError
 
 MOST_BYTES = 2**31 - 1
-"""Of a model with all its weights: the most that protobuf writes."""
+"""Most bytes of a model with all its weights that protobuf writes."""
 
 
 def read(path: Path) -> tuple[ModelProto, str]:

@@ -32,7 +32,7 @@ class Product:
     stored: Stored
     bias: str | None = None
     windows: Windows | None = None
-    """Of a convolution."""
+    """Windows of a convolution."""
 
     @property
     def output(self) -> str:

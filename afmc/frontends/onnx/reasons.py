@@ -39,7 +39,7 @@ _RULES = {
 _BY_OPERATOR = {name: rule for rule, names in _RULES.items() for name in names.split()}
 
 SUMS = {"Add", "Sum"}
-"""Of which what was added last counts as the source."""
+"""Sums, whose last summand counts as the source."""
 
 
 def reason(node: NodeProto) -> str:

@@ -48,7 +48,7 @@ _FORMATS = {
     4: torch.preserve_format,
 }  # fmt: skip
 _MOST_VALUES = 2**28
-"""Of an example input."""
+"""Most values of an example input."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from afmc.simulator.devices.polynomial import add_noise, require_not_negative, r
 
 @dataclass(frozen=True)
 class GaussianNoise(Device):
-    """The same normal noise on every weight, whatever its size.
+    """Normal noise on every weight, whatever its size.
 
     Each side of the differential pair gets sigma / sqrt(2) of g_max. Nothing is clamped: a state
     may become negative. Time, temperature and reads change nothing. The unit is that of g_max,

@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 HOUR, DAY = 3600.0, 86400.0
 DRAWS = 100_000
 STATES = (0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1)
-"""Of g_max."""
+"""States as shares of g_max."""
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def _aged(theirs: Any, g: Tensor, wanted: Tensor, t_s: float) -> Tensor:
 
 
 def _differences(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the means and of the standard deviations of ten states, in standard errors.
+    """Differences of the means and of the standard deviations of ten states, in standard errors.
 
     The variance of a mean is var / n, that of a standard deviation (m4 - var^2) / (4 n var), with
     m4 the fourth central moment; both from the samples. Those of the two samples add up.
