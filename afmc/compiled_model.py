@@ -2,67 +2,46 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from afmc.common.memory import GIB, available_bytes
 from afmc.common.progress import Clock, Progress, silent
 from afmc.common.version import VERSION
 from afmc.costs import Workload, estimate
-from afmc.data.samples import Samples, fitted, read_samples
-from afmc.data.text import Text, read_text
-from afmc.data.tokens import tokenise, windows_of
-from afmc.errors import ArtifactError, ModelError, OptionError, TextError
-from afmc.evaluation.accuracy import Classification, Result, classify
-from afmc.evaluation.perplexity import (
-    CalibrationCost,
-    Estimate,
-    OfMatrix,
-    Outcome,
-    Validation,
-    compare,
-)
-from afmc.evaluation.preflight import check_conditions, check_defects
+from afmc.data.samples import Samples
+from afmc.data.text import Text
+from afmc.errors import ArtifactError
+from afmc.evaluation.accuracy import Classification, classify
+from afmc.evaluation.asked import Asked, DefectSources
+from afmc.evaluation.generation import generate
+from afmc.evaluation.perplexity import Validation, validate
 from afmc.fit import Lever
 from afmc.frontends.find import resolve
-from afmc.frontends.graph.export import export, length_of
 from afmc.frontends.load import load_source
-from afmc.frontends.loaded import BYTES, Loaded, longest_window, positions_of
-from afmc.frontends.network import Graph
-from afmc.hardware.conditions import Condition, conditions_of
-from afmc.hardware.defects import Defects, gather_defects
+from afmc.frontends.loaded import Loaded
+from afmc.hardware.conditions import Condition
+from afmc.hardware.defects import Defects
 from afmc.inspect import inspect_json
-from afmc.lower.calls import export_calls
-from afmc.lower.graph import lower_graph, save_graph
-from afmc.lower.module import make_tiles, on_tiles
-from afmc.lower.operators import bind_tiles
+from afmc.lower.graph import save_graph
+from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
     GRAPH,
     MODEL_FOLDER,
+    check_model,
     read_program,
     require_weights,
-    with_figures,
     write_program,
 )
-from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.program.summary import Summary
-from afmc.program.trained_for import notes as training_notes
 from afmc.report import check_page, render, write_page
-from afmc.simulator.devices.base import device_of
-from afmc.simulator.instance import write_instance
-from afmc.simulator.product_errors import watched
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
 
@@ -95,38 +74,16 @@ class CompiledModel:
         self._clock = clock or Clock()
         self._measured = measured
         self._afmc_version = afmc_version
-        self._written: object = None
-        self._programming_s: list[float] = []
 
     @property
     def digital(self) -> nn.Module:
         """The model as it came, in 32-bit floating point. Raises ArtifactError without weights."""
-        return self._weights("this").module
+        return self._tiles("this").digital
 
     @property
     def tokenizer(self) -> Any:
         """None where the model came without one, or without weights."""
         return self._loaded.tokenizer if self._loaded else None
-
-    def _weights(self, purpose: str) -> Loaded:
-        require_weights(self.program, purpose)
-        assert self._loaded is not None
-        if self._loaded.on_disk is not None:
-            self._check_memory()
-            self._loaded = self._loaded.in_memory()
-        return self._loaded
-
-    def _check_memory(self) -> None:
-        """Raises ModelError where the weights do not fit into memory for certain."""
-        model, on_tiles = self.program.model, sum(m.weights for m in self.program.analog)
-        needed, free = BYTES * (model.parameters + on_tiles), available_bytes()
-        if needed > free:
-            raise ModelError(
-                f"simulating {model.name} takes at least {needed / GIB:.1f} GiB of memory "
-                f"({model.parameters:,} weights, and {on_tiles:,} on tiles, in 32-bit floating "
-                f"point), but {free / GIB:.1f} GiB are free: use a machine with more, or a smaller "
-                f"model of its family."
-            )
 
     # what went where
 
@@ -167,17 +124,39 @@ class CompiledModel:
 
     # on tiles
 
+    @property
+    def on_tiles(self) -> OnTiles:
+        """The model with the tiles that it runs on.
+
+        Raises ArtifactError without weights, ModelError where they do not fit into memory.
+        """
+        return self._tiles("this")
+
+    def _tiles(self, purpose: str) -> OnTiles:
+        require_weights(self.program, purpose)
+        return self._on_tiles
+
     @cached_property
+    def _on_tiles(self) -> OnTiles:
+        assert self._loaded is not None
+        loaded = self._loaded
+        if loaded.on_disk is not None:
+            check_memory(self.program)
+            loaded = loaded.in_memory()
+        lowered = LoweredGraph(loaded, self.program, self._exported)
+        return OnTiles(self.program, self.target, loaded, lowered)
+
+    @property
     def tiles(self) -> dict[str, Layer]:
         """The analog layers by the name of their matrix, for a bank of experts one for each:
         ``down_proj[3]``. `write` decides what they hold.
         """
-        return make_tiles(self.digital, self.program, self.target)
+        return self._tiles("this").tiles
 
-    @cached_property
+    @property
     def analog(self) -> nn.Module:
         """The original module with its analog layers on tiles; call `write` first."""
-        return on_tiles(self.digital, self.program, self.tiles)
+        return self._tiles("this").analog
 
     def write(
         self,
@@ -193,49 +172,32 @@ class CompiledModel:
         condition says otherwise. Noise that is drawn at each read begins anew. `defects` are stuck
         cells besides those that the model was compiled for, which programming knows nothing of.
         """
-        self._weights("write")
-        condition = condition or conditions_of(self.target)[0]
-        wanted = (seed, instance, condition, id(defects))
-        if self._written != wanted or self.target.is_random_at_reads:
-            self._written = None
-            start = time.perf_counter()
-            write_instance(
-                self.program,
-                self.target,
-                self.tiles,
-                seed=seed,
-                instance=instance,
-                condition=condition,
-                defects=defects,
-            )
-            self._written = wanted
-            self._programming_s.append(time.perf_counter() - start)
-        return self.analog
+        on_tiles = self._tiles("write")
+        on_tiles.write(seed=seed, instance=instance, condition=condition, defects=defects)
+        return on_tiles.analog
 
     def on(self, overrides: Mapping[str, object]) -> CompiledModel:
-        """The same mapping on a target with other figures, `{"device.noise": None}`.
+        """Puts this mapping on a target with other figures, `{"device.noise": None}`.
 
         Raises OptionError for a figure that the mapping follows from.
         """
-        self._weights("on")
-        target = with_figures(self.target, overrides)
-        device_of(target)
-        if target.needs_input_range and any(m.input_range is None for m in self.program.analog):
-            raise OptionError(
-                f"with {', '.join(overrides)} products depend on input ranges, which this compile "
-                f"did without: compile again with these figures."
-            )
-        return self._with(target)
+        return self._twin(self._tiles("on").on(overrides))
 
     def without_noise(self) -> CompiledModel:
-        """The same mapping on perfect devices, wires and converters, whose bits stay."""
-        return self._with(self.target.without_noise())
+        """Puts this mapping on perfect devices, wires and converters, whose bits stay."""
+        return self._twin(self._tiles("this").without_noise())
 
-    def _with(self, target: Target) -> CompiledModel:
-        twin = copy.copy(self)
-        twin.target, twin._written, twin._programming_s = target, None, []
-        for cached in ("tiles", "analog", "summary"):
-            twin.__dict__.pop(cached, None)
+    def _twin(self, on_tiles: OnTiles) -> CompiledModel:
+        twin = CompiledModel(
+            self.program,
+            on_tiles.target,
+            self._loaded,
+            self.levers,
+            clock=self._clock,
+            measured=self._measured,
+            afmc_version=self._afmc_version,
+        )
+        twin._on_tiles = on_tiles
         return twin
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -244,45 +206,16 @@ class CompiledModel:
 
         Raises ModelError for what is no language model: its `analog` is a graph itself.
         """
-        if self._graph_of is not None:
-            raise ModelError(
-                f"{self.program.model.name} has no graph of token numbers: call what write() gives."
-            )
-        module = self._graph.module()
-        tiles, length = self.tiles, length_of(self._graph)
-
-        def run(input_ids: torch.Tensor) -> torch.Tensor:
-            if length is not None and input_ids.shape[1] != length:
-                raise OptionError(
-                    f"the graph of {self.program.model.name} takes {length} tokens, because the "
-                    f"model loops over them, not {input_ids.shape[1]}: call what write() gives for "
-                    f"other lengths."
-                )
-            with bind_tiles(tiles), torch.inference_mode():
-                return module(input_ids)
-
-        return run
+        return self._tiles("this").graph()
 
     def digital_graph(self) -> ExportedProgram:
         """What is left to digital arithmetic: the exported graph with ``afmc::mvm`` calls.
 
         Raises ArtifactError without weights, ModelError for a graph that came from ONNX.
         """
-        self._weights("digital_graph")
-        if self._graph_of is None:
-            return self._graph
-        return export_calls(self.digital, self.program, self._graph_of)
+        return self._tiles("digital_graph").digital_graph()
 
-    @property
-    def _graph_of(self) -> Graph | None:
-        """What is known of a model that is no language model of transformers."""
-        return self._loaded.graph if self._loaded else None
-
-    @cached_property
-    def _graph(self) -> ExportedProgram:
-        exported = self._exported or export(self.digital)
-        self._exported = None  # its graph is used up
-        return lower_graph(exported, self.program)
+    # how accurate
 
     def validate(
         self,
@@ -296,7 +229,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
-        defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
+        defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         by_matrix: bool = False,
         progress: Progress = silent,
@@ -315,107 +248,17 @@ class CompiledModel:
         first window and under the first condition. Raises TextError, OptionError and TargetError;
         ModelError for a model that does not predict the next token.
         """
-        self._weights("validate")
-        if settings:
-            twin = self.on(settings)
-            return twin.validate(
-                text,
-                tokens=tokens,
-                window=window,
-                instances=instances,
-                seed=seed,
-                at=at,
-                temperature=temperature,
-                compensation=compensation,
-                calibrate=calibrate,
-                defects=defects,
-                by_matrix=by_matrix,
-                progress=progress,
-            )
-        conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
-        broken = gather_defects(defects, self.target)
-        notes = self._notes(conditions, broken)
-        if self._graph_of is not None:
-            raise ModelError(
-                f"{self.program.model.name} is no language model: its accuracy is measured on "
-                f"labelled samples (--data FILE.npz, or classify(...))."
-            )
-        if window is None:
-            window = min(tokens, longest_window(self.digital.config))
-        if window < 2 or tokens < window:
-            raise OptionError(
-                f"--window must be at least 2 and at most --tokens, but they are {window} and "
-                f"{tokens}."
-            )
-        self._check_length(window, f"--window {window}")
-        source = (
-            text
-            if isinstance(text, Text)
-            else read_text(text, "validation", self.program.model.name)
-        )
-        windows = windows_of(tokenise(self._require_tokenizer(), source.content, tokens), window)
-        start = time.perf_counter()
-        self._written, self._programming_s = None, []
-        of_matrices: dict[int, dict[str, float]] = {}
-
-        def write(index: int, condition: Condition) -> None:
-            put = partial(
-                self.write, seed=seed, instance=index, condition=condition, defects=broken
-            )
-            put()
-            if by_matrix and condition == conditions[0] and index not in of_matrices:
-                of_matrices[index] = self._errors_by_matrix(windows[0])
-                put()  # the noise of reads begins anew
-
-        digital, analog = compare(
-            self.digital,
-            self.analog,
-            write,
-            windows,
-            instances,
-            conditions,
-            lambda what, done: progress(what, done, len(windows) * window),
-        )
-        every = [score for of_instances in analog for score in of_instances]
-        return Validation(
-            model=self.program.model.name,
-            model_sha256=self.program.model.sha256,
-            target=self.target.name,
-            noise=not self.target.is_perfect,
-            digital_perplexity=digital.perplexity,
-            outcomes=tuple(map(Outcome.of, conditions, analog)),
-            tokens=digital.tokens,
-            scored_tokens=digital.scored,
+        return validate(
+            self._tiles("validate"),
+            text,
+            tokens=tokens,
             window=window,
-            text=source.name,
-            text_sha256=source.sha256,
-            seed=seed,
-            digital_tokens_per_s=digital.tokens / digital.seconds,
-            analog_tokens_per_s=sum(s.tokens for s in every) / sum(s.seconds for s in every),
-            programming_s=sum(self._programming_s) / len(self._programming_s),
-            wall_s=time.perf_counter() - start,
-            calibration=self._calibration_cost(calibrate) if calibrate else None,
-            defects=self._defects_named(broken),
-            overrides=self.target.overrides,
-            notes=notes,
-            matrices=tuple(
-                OfMatrix(m.name, Estimate(tuple(each[m.name] for each in of_matrices.values())))
-                for m in self.program.analog
-                if of_matrices
+            asked=Asked(
+                instances, seed, at, temperature, compensation, calibrate, defects, settings
             ),
+            by_matrix=by_matrix,
+            progress=progress,
         )
-
-    def _errors_by_matrix(self, window: torch.Tensor) -> dict[str, float]:
-        """The relative error of the products of each matrix, as the tiles are now."""
-        with watched(self.tiles) as squares, torch.inference_mode():
-            self.analog(input_ids=window, use_cache=False)
-        found = {}
-        for matrix in self.program.analog:
-            mine = [squares[name] for name in names_in_tiles(matrix)]
-            whole = sum(each.digital for each in mine)
-            wrong = sum(each.error for each in mine)
-            found[matrix.name] = math.sqrt(wrong / whole) if whole else 0.0
-        return found
 
     def classify(
         self,
@@ -428,7 +271,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
-        defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None,
+        defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
     ) -> Classification:
@@ -439,94 +282,14 @@ class CompiledModel:
         `validate`. Raises SampleError, OptionError and TargetError; ModelError for a language
         model.
         """
-        self._weights("validate")
-        if settings:
-            twin = self.on(settings)
-            return twin.classify(
-                data,
-                samples=samples,
-                instances=instances,
-                seed=seed,
-                at=at,
-                temperature=temperature,
-                compensation=compensation,
-                calibrate=calibrate,
-                defects=defects,
-                progress=progress,
-            )
-        name, graph = self.program.model.name, self._graph_of
-        if graph is None:
-            raise ModelError(
-                f"{name} is a language model: its accuracy is measured on a text (--text), not on "
-                f"samples."
-            )
-        conditions = conditions_of(self.target, at, temperature, compensation, calibrate)
-        broken = gather_defects(defects, self.target)
-        notes = self._notes(conditions, broken)
-        given = data if isinstance(data, Samples) else read_samples(data)
-        given = fitted(given, graph.inputs, name)
-        if samples is not None:
-            given = given.first(samples)
-        start = time.perf_counter()
-        self._written, self._programming_s = None, []
-        digital, analog = classify(
-            self.digital,
-            self.analog,
-            lambda index, condition: self.write(
-                seed=seed, instance=index, condition=condition, defects=broken
+        return classify(
+            self._tiles("validate"),
+            data,
+            samples=samples,
+            asked=Asked(
+                instances, seed, at, temperature, compensation, calibrate, defects, settings
             ),
-            given,
-            graph.batch,
-            instances,
-            conditions,
-            lambda what, done: progress(what, done, len(given)),
-        )
-        every = [hits for of_instances in analog for hits in of_instances]
-        return Classification(
-            digital_accuracy=digital.right / digital.samples,
-            outcomes=tuple(map(Result.of, conditions, analog)),
-            samples=digital.samples,
-            data=given.name,
-            data_sha256=given.sha256,
-            seed=seed,
-            digital_samples_per_s=digital.samples / digital.seconds,
-            analog_samples_per_s=sum(h.samples for h in every) / sum(h.seconds for h in every),
-            programming_s=sum(self._programming_s) / len(self._programming_s),
-            wall_s=time.perf_counter() - start,
-            calibration=self._calibration_cost(calibrate) if calibrate else None,
-            defects=self._defects_named(broken),
-            overrides=self.target.overrides,
-            notes=notes,
-        )
-
-    def _notes(self, conditions: Sequence[Condition], broken: Defects | None) -> tuple[str, ...]:
-        """What a reader of a validation should know. Raises OptionError and TargetError."""
-        notes = check_conditions(self.target, conditions)
-        notes += training_notes(self.program, self.target)
-        if self.program.defects is not None:
-            notes += (f"broken is what this was compiled for: {self.program.defects.name}",)
-        if broken is not None:
-            notes += (check_defects(self.program, self.target, broken),)
-        return notes
-
-    def _defects_named(self, new: Defects | None) -> str | None:
-        maps = [each.name for each in (self.program.defects, new) if each is not None]
-        return " + ".join(maps) or None
-
-    def _calibration_cost(self, probes: int) -> CalibrationCost:
-        places = self.program.placements
-        _, turns = np.unique(places[["chip", "tile"]], return_counts=True)
-        latency_ns = self.target.tile.read_latency_ns
-        blocks = self.program.blocks
-        serving = blocks["replica"] == 0  # a token goes to one replica
-        rows = self.target.crossbar.active_rows or self.target.crossbar.rows
-        groups = -(-blocks["rows"] // rows)
-        return CalibrationCost(
-            probes,
-            reads=probes * len(places),
-            tile_time_ns=None if latency_ns is None else probes * int(turns.max()) * latency_ns,
-            digital_macs=probes * int(blocks["rows"].astype(np.int64) @ blocks["cols"]),
-            digital_operations_per_token=int((groups * blocks["cols"])[serving].sum()),
+            progress=progress,
         )
 
     def run(
@@ -540,54 +303,15 @@ class CompiledModel:
         condition: Condition | None = None,
     ) -> str:
         """Text that follows the prompt, the likeliest token each time, without the prompt."""
-        self._weights("run")
-        if max_tokens < 1:
-            raise OptionError(f"--max-tokens must be at least 1, but is {max_tokens}.")
-        tokenizer = self._require_tokenizer()
-        if condition is not None:
-            check_conditions(self.target, [condition])
-        model: Any = (
-            self.digital
-            if digital
-            else self.write(seed=seed, instance=instance, condition=condition)
+        return generate(
+            self._tiles("run"),
+            prompt,
+            max_tokens=max_tokens,
+            seed=seed,
+            instance=instance,
+            digital=digital,
+            condition=condition,
         )
-        inputs = tokenizer(prompt, return_tensors="pt")
-        self._check_length(inputs["input_ids"].numel() + max_tokens, "prompt and --max-tokens")
-        if not inputs["input_ids"].numel():
-            raise TextError("the prompt is empty; give it at least one word.")
-        with torch.inference_mode():
-            output = model.generate(
-                **inputs,
-                max_new_tokens=max_tokens,
-                do_sample=False,
-                pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
-            )
-        new = output[0, inputs["input_ids"].shape[1] :]
-        return str(tokenizer.decode(new, skip_special_tokens=True))
-
-    def _check_length(self, tokens: int, what: str) -> None:
-        longest = positions_of(self.digital.config)
-        if longest is not None and tokens > longest:
-            raise OptionError(
-                f"{what}: {tokens} tokens are more than the {longest} positions of "
-                f"{self.program.model.name}."
-            )
-
-    def _require_tokenizer(self) -> Any:
-        if not hasattr(self.digital, "generate") or not self._predicts_next_token:
-            raise ModelError(
-                f"{self.program.model.name} ({self.program.model.architecture}) does not predict "
-                f"the next token; perplexity and text need a causal language model."
-            )
-        if self.tokenizer is None:
-            raise ModelError(
-                f"{self.program.model.name} came without a tokenizer; save one beside the model."
-            )
-        return self.tokenizer
-
-    @property
-    def _predicts_next_token(self) -> bool:
-        return self.program.model.architecture.endswith(("ForCausalLM", "LMHeadModel"))
 
     # on disk
 
@@ -606,7 +330,7 @@ class CompiledModel:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
                     if loaded.graph is None and loaded.on_disk is None:
-                        save_graph(self._graph, folder / GRAPH)
+                        save_graph(self._on_tiles.digital_graph(), folder / GRAPH)
 
         write_program(
             directory,
@@ -620,13 +344,18 @@ class CompiledModel:
         return directory
 
 
-def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledModel:
-    """A compiled model from disk. Raises ArtifactError or ModelError in one sentence."""
+def load(
+    directory: str | Path, *, trust_remote_code: bool = False, progress: Progress = silent
+) -> CompiledModel:
+    """A compiled model from disk, as it was written.
+
+    Raises ArtifactError where a file of it was changed, or ModelError, in one sentence.
+    """
     directory = Path(directory)
     kept = read_program(directory)
     loaded = None
     if not kept.program.model.shapes_only:
-        loaded = _load_saved(directory, trust_remote_code)
+        loaded = _load_saved(directory, trust_remote_code, progress)
     return CompiledModel(
         kept.program,
         kept.target,
@@ -637,8 +366,8 @@ def load(directory: str | Path, *, trust_remote_code: bool = False) -> CompiledM
     )
 
 
-def _load_saved(directory: Path, trust_remote_code: bool) -> Loaded:
-    folder = (directory / MODEL_FOLDER).absolute()
+def _load_saved(directory: Path, trust_remote_code: bool, progress: Progress) -> Loaded:
+    folder = check_model(directory, lambda line: progress(line, 0, 0)).absolute()
     files = (folder / name for name in _GRAPH_FILES)
     place = next((file for file in files if file.is_file()), folder)
     if place == folder and not (folder / "config.json").is_file():

@@ -305,20 +305,21 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     right = afmc("verify", f"tiny.{AFM}")
     assert right.returncode == 0 and right.stderr == ""
     assert right.stdout.splitlines()[-1] == (
-        f"tiny.{AFM} on {AFM}: 22 checks, 20 passed, 0 failed, 2 skipped."
+        f"tiny.{AFM} on {AFM}: 24 checks, 22 passed, 0 failed, 2 skipped."
     )
     assert "summary: not verified: blocks_moved, bound_is_over" in right.stdout
     data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
-    assert data["passed"] and len(data["checks"]) == 22
+    assert data["passed"] and len(data["checks"]) == 24
 
     shutil.copytree(workplace / f"tiny.{AFM}", workplace / "wrong")
     program = workplace / "wrong" / "program.json"
     program.write_text(program.read_text().replace('"tiles_used": 68', '"tiles_used": 67'))
     wrong = afmc("verify", "wrong")
     assert wrong.returncode == 1 and wrong.stderr == ""
-    assert wrong.stdout.splitlines()[-2:] == [
+    assert wrong.stdout.splitlines()[-3:] == [
+        "WRONG, unchanged: 'program.json' has another SHA-256 than in afmc_manifest.json.",
         "WRONG, summary: summary.tiles_used is 67, but 68 is what follows.",
-        f"wrong on {AFM}: 22 checks, 19 passed, 1 failed, 2 skipped.",
+        f"wrong on {AFM}: 24 checks, 20 passed, 2 failed, 2 skipped.",
     ]
     as_json = afmc("verify", "wrong", "--json")
     assert as_json.returncode == 1 and not json.loads(as_json.stdout)["passed"]
@@ -578,7 +579,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", AFM, "--routing", "none.npz"), "the routing none.npz does not "
      "exist."),
     (("compile", "tiny", "-t", AFM, "--routing", "text.txt"), "the routing text.txt is no .npz "
-     "file of arrays of integers."),
+     "file of arrays of integers (File is not a zip file)."),
     (("compile", "tiny", "-t", AFM, "--routing", "routing.npz"), "the routing routing.npz does not "
      "fit: the routing has mlp, which is no bank of experts."),
     (("compile", "tiny", "-t", AFM, "-o", "occupied"), "occupied has files in it that afmc "
@@ -678,8 +679,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      f"-o, or replace it with --force."),
     (("report", f"tiny.{AFM}", "--validation", "none.json"), "the validation none.json cannot be "
      "read: No such file or directory."),
-    (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON; "
-     "make it with 'afmc validate DIR --json > text.txt'."),
+    (("report", f"tiny.{AFM}", "--validation", "text.txt"), "the validation text.txt is no JSON "
+     "(Expecting value: line 1 column 1 (char 0)); make it with "
+     "'afmc validate DIR --json > text.txt'."),
     (("report", f"tiny.{AFM}", "--validation", "config.json"), "the validation config.json is not "
      "what 'afmc validate DIR --json' prints."),
     (("report", f"tiny.{AFM}", "--validation", "other.json"), "the validation other.json is of "

@@ -94,7 +94,7 @@ def test_module_and_graph_give_the_same_logits_on_noisy_tiles(
 
 def test_the_graph_calls_tiles_and_no_longer_holds_their_weights() -> None:
     model = compiled("gpt2")
-    graph = model._graph
+    graph = model.digital_graph()
     calls = [n for n in graph.graph.nodes if n.target is torch.ops.afmc.mvm.default]
     assert len(calls) == len(model.program.analog) == 9
     assert not any("c_attn.weight" in name for name in graph.state_dict)

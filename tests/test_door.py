@@ -479,7 +479,7 @@ def test_check_of_the_package(site: Path) -> None:
 
 LAYER = """
 import json, torch, afmc
-from afmc.simulator.device import device_of
+from afmc.simulator.devices.base import device_of
 
 target = afmc.load_target("acme-256")
 linear = torch.nn.Linear(300, 200)

@@ -122,7 +122,7 @@ def test_every_expert_has_its_own_noise() -> None:
 
 
 def test_the_graph_calls_banks_and_no_longer_holds_their_weights() -> None:
-    graph = compiled()._graph
+    graph = compiled().digital_graph()
     calls = [n for n in graph.graph.nodes if n.target is torch.ops.afmc.grouped_mvm.default]
     assert [call.args[2] for call in calls] == [
         f"{EXPERTS}.{name}" for name in ("gate_up_proj", "down_proj")
@@ -347,7 +347,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {EXPERTS: np.array([[{}, {}]])},
-        "the routing {folder}/r.npz is no .npz file of arrays of integers.",
+        f"the routing {{folder}}/r.npz is no .npz file of arrays of integers ({EXPERTS} in it "
+        f"holds objects, which are not read).",
     ),
 ]
 
@@ -374,7 +375,8 @@ def test_a_routing_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(OptionError) as caught:
         read_routing(tmp_path / "r.npz")
     assert str(caught.value) == (
-        f"the routing {tmp_path / 'r.npz'} is no .npz file of arrays of integers."
+        f"the routing {tmp_path / 'r.npz'} is no .npz file of arrays of integers (File is not a "
+        f"zip file)."
     )
     with pytest.raises(OptionError) as caught:
         read_routing(tmp_path / "nothing.npz")

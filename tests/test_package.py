@@ -104,3 +104,11 @@ def test_the_tests_run_on_the_installed_package() -> None:
     if "AFMC_TEST_PACKAGE" not in os.environ:
         pytest.skip("not by tests/run.sh, which tests the package")
     assert "site-packages" in Path(afmc.__file__).parts
+
+
+def test_python_runs_the_package() -> None:
+    import afmc
+
+    command = [sys.executable, "-m", "afmc", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown == f"afmc {afmc.__version__}\n"

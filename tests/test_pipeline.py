@@ -74,8 +74,8 @@ def test_two_passes_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError) as caught:
         load_passes()
     assert str(caught.value) == (
-        "two packages provide a pass 'split': afmc.passes.split:Split of afmc and "
-        "afmc.compiler.pipeline:Lever of unknown; uninstall one."
+        "two packages provide a pass 'split': afmc.compiler.pipeline:Lever of unknown and "
+        "afmc.passes.split:Split of afmc; uninstall one."
     )
 
 

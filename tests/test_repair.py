@@ -16,7 +16,8 @@ from torch import nn
 import afmc
 from afmc import CompiledModel, load_target
 from afmc.compiler.activations import mean_squares
-from afmc.compiler.repair import _Faulty, _Weights, parse_repair, repair
+from afmc.compiler.options import parse_repair
+from afmc.compiler.repair import _Faulty, _Weights, repair
 from afmc.data.text import Text
 from afmc.data.tokens import tokenise, windows_of
 from afmc.errors import OptionError

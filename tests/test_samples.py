@@ -47,8 +47,8 @@ def test_read_and_fitted(tmp_path: Path) -> None:
         ),
         (
             {"inputs": np.array([{}])},
-            "a.npz cannot be read as an .npz file of plain arrays (Object arrays cannot be loaded"
-            " when allow_pickle=False): write it with np.savez.",
+            "a.npz cannot be read as an .npz file of plain arrays (inputs in it holds objects,"
+            " which are not read): write it with np.savez.",
         ),
     ],
 )  # fmt: skip

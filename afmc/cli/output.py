@@ -7,17 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from afmc.common.shown import shown
+from afmc.common.shown import escaped, escaped_json, shown
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import TaskID
+    from rich.segment import Segment
+
+_LONGEST = 4000
+"""Characters of a sentence about an error."""
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    print(escaped_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def show(renderable: RenderableType) -> None:
@@ -25,7 +30,27 @@ def show(renderable: RenderableType) -> None:
 
     # Elsewhere than on a terminal a line is as long as it needs to be.
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(renderable, highlight=False)
+    console.print(_Escaped(renderable), highlight=False)
+
+
+def error(sentence: str) -> None:
+    """Prints what is wrong, cut where it is longer than anyone reads."""
+    cut = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
+    print(f"error: {escaped(cut)}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class _Escaped:
+    """What is rendered, with control characters in its text escaped."""
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self.content, options):
+            if segment.control:
+                yield segment
+            else:
+                yield segment._replace(text=escaped(segment.text))
 
 
 def some(names: Sequence[str], most: int = 3) -> str:
@@ -65,7 +90,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
                 for earlier in tasks.values():
                     bar.stop_task(earlier)
                     bar.update(earlier, visible=False)
-                tasks[what] = bar.add_task(what, total=of or None, count="")
+                tasks[what] = bar.add_task(escaped(what), total=of or None, count="")
             done = bar.tasks[tasks[what]].completed + tokens
             count = f"{done:,.0f} of {of:,} tokens" if of else ""
             bar.update(tasks[what], advance=tokens, count=count, visible=True)
@@ -80,6 +105,10 @@ def _plain_lines() -> Callable[[str, int, int], None]:
     def advance(what: str, tokens: int, of: int) -> None:
         if what not in seen:
             seen.add(what)
-            print(f"[{time.perf_counter() - start:6.1f} s] {what}", file=sys.stderr, flush=True)
+            print(
+                f"[{time.perf_counter() - start:6.1f} s] {escaped(what)}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     return advance

@@ -11,7 +11,7 @@ from afmc.cli import output
 
 _MADE_BY = {
     "compare": "afmc.compare:compare_schema",
-    "costs": "afmc.cli.costing:json_schema",
+    "costs": "afmc.cli.cost_tables:json_schema",
     "inspect": "afmc.inspect:inspect_schema",
 }
 

@@ -3,51 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from torch import nn
 from torch.export import ExportedProgram
 
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
-from afmc.compiler.activations import Method
-from afmc.compiler.levers import fit_or_explain, levers
-from afmc.compiler.observe import (
-    Observed,
-    calibrate,
-    check_ranges,
-    needs_ranges,
-    with_distributions,
-    with_repair,
-)
-from afmc.compiler.pipeline import configure, load_passes, with_objective
-from afmc.compiler.recompile import keep as keep_placements
-from afmc.compiler.repair import METHODS as REPAIR
-from afmc.compiler.repair import parse_repair
-from afmc.data.samples import Samples
+from afmc.compiler import steps
+from afmc.compiler.levers import levers
+from afmc.compiler.options import REPAIR, Checked, Options
+from afmc.compiler.steps import Source
 from afmc.data.text import Text
-from afmc.errors import ModelError, OptionError
-from afmc.frontends.find import resolve
-from afmc.frontends.graph.export import export
-from afmc.frontends.graph.loops import structure_of
-from afmc.frontends.graph.stamp import find_structure
-from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
-from afmc.frontends.huggingface.sliding import with_sliding_windows
+from afmc.frontends.find import Weights
 from afmc.frontends.load import ExampleInputs
-from afmc.frontends.load import load as load_model
-from afmc.frontends.loaded import Loaded, Weights
-from afmc.frontends.network import parameters_in
-from afmc.hardware.defects import Defects, gather_defects
-from afmc.passes import Pass, name_of
-from afmc.program.folder import read_program
-from afmc.program.model import Matrix, Model, is_bank
+from afmc.hardware.defects import Defects
+from afmc.passes import Pass
 from afmc.program.observed import Routing
-from afmc.program.program import Program
-from afmc.program.routing import read_routing, with_routing
 from afmc.simulator.devices.base import device_of
-from afmc.targets import Target, load_target
+from afmc.targets import Target
 
 
 def compile(
@@ -91,7 +66,7 @@ def compile(
     digital: patterns of matrices to keep digital besides those that must be.
     text: calibrates the input ranges that the model does not bring along; that of
         `afmc.data.text.read_text` without one.
-    calibration: ``std:K`` or ``percentile:P``, see `afmc.compiler.activations.Method`.
+    calibration: ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
         [tokens, experts of a token] for each experts' module; seen on the text without it.
     objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
@@ -114,169 +89,43 @@ def compile(
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.
     """
+    options = Options(
+        target=target,
+        digital=digital,
+        text=text,
+        calibration=calibration,
+        calibration_tokens=calibration_tokens,
+        routing=routing,
+        objective=objective,
+        defects=defects,
+        repair=repair,
+        keep=keep,
+        settings=settings,
+        passes=passes,
+        shapes_only=shapes_only,
+        weights=weights,
+    )
+    source = Source(model, example_inputs, tokenizer, revision, trust_remote_code)
+    return compile_checked(source, options.checked(), progress)
+
+
+def compile_checked(source: Source, checked: Checked, progress: Progress = silent) -> CompiledModel:
+    """Compiles a model as options say that were checked. Raises an AfmcError, in one sentence."""
+    device_of(checked.target)
     clock = Clock()
-    method = Method.parse(calibration)
-    settings = dict(settings or {})
-    overrides = {
-        key.removeprefix("target."): settings.pop(key)
-        for key in list(settings)
-        if key.startswith("target.")
-    }
-    hardware = load_target(target, overrides)
-    device_of(hardware)
-    if isinstance(routing, str | Path):
-        routing = read_routing(routing)
-    broken = gather_defects(defects, hardware)
-    methods = parse_repair(repair)
-    kept = None if keep is None else read_program(Path(keep))
-    steps = configure(load_passes() if passes is None else list(passes), settings)
-    if digital:
-        steps = configure(steps, {"partition.digital": tuple(digital)})
-    if objective is not None:
-        steps = with_objective(steps, objective)
-
-    if shapes_only and text is not None:
-        raise OptionError(
-            "a text calibrates input ranges on the weights, which --shapes-only does not read: "
-            "leave one of the two out."
-        )
-
-    if shapes_only and example_inputs is not None:
-        raise OptionError(
-            "example inputs calibrate input ranges on the weights, which --shapes-only does not "
-            "read: leave one of the two out."
-        )
-
-    if weights not in get_args(Weights):
-        raise OptionError(f"weights is one of {', '.join(get_args(Weights))}, not {weights!r}.")
-
-    if shapes_only and weights != "auto":
-        raise OptionError(
-            f"--shapes-only reads no weights, so they are not in {weights}: leave one out."
-        )
-
-    progress("load", 0, 0)
-    samples: Samples | None = None
-    with clock.stage("load"):
-        if shapes_only:
-            loaded = _load_shapes(model, revision, trust_remote_code)
-        else:
-            loaded, samples = load_model(
-                model,
-                example_inputs,
-                tokenizer=tokenizer,
-                revision=revision,
-                trust_remote_code=trust_remote_code,
-                weights=weights,
-                log=lambda line: progress(line, 0, 0),
-            )
-    if weights == "disk" and loaded.on_disk is None:
-        raise OptionError(
-            f"--weights disk: {loaded.name} is read as a whole; weights stay on disk where they are"
-            f" safetensors of a language model's folder or hub id."
-        )
-    if loaded.graph is not None and text is not None:
-        raise OptionError(
-            f"{loaded.name} is no language model: its input ranges are calibrated on samples "
-            f"(--data FILE.npz), not on a text."
-        )
-    observed = Observed(loaded, text, samples)
-    start = _start(loaded, shapes_only, broken)
-    exported = None
-    if kept is not None:
-        assert keep is not None
-        calibrated = (str(method), "" if shapes_only else observed.sha256)
-        start = _as_kept(start, kept.program, routing)
-        program = keep_placements(start, hardware, steps, kept, calibrated, Path(keep))
+    context = steps.read_model(source, checked, clock, progress)
+    program = steps.begin(context)
+    if checked.kept is None:
+        program = steps.with_structure(program, context)
+        start = steps.with_ranges(program, context)
+        program = steps.mapped(start, context)
     else:
-        progress("export", 0, 0)
-        with clock.stage("export"):
-            if loaded.graph is not None:
-                structure = loaded.graph.structure(samples)
-                parameters = parameters_in(structure)
-                start = replace(start, model=replace(start.model, parameters=parameters))
-            else:
-                if loaded.on_disk is not None:
-                    hollow = loaded.hollow()
-                    structure = structure_of(hollow, export(hollow))
-                elif shapes_only:
-                    structure = find_structure(loaded.module)
-                else:
-                    exported = export(loaded.module)
-                    structure = structure_of(loaded.module, exported)
-        matrices, remainder, work = structure
-        if not matrices:
-            raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")
-        matrices = tuple(_with_its_range(matrix, loaded) for matrix in matrices)
-        work = with_sliding_windows(work, loaded.module)
-        start = replace(start, matrices=matrices, remainder=remainder, work=work)
-        if routing is not None:
-            start = with_routing(start, routing)
-        ranges = not shapes_only and needs_ranges(start, hardware)
-        unseen = start.routing is None and any(map(is_bank, matrices))
-        if ranges and not unseen and hardware.system.chips is not None and passes is None:
-            with clock.stage("passes"):  # whether it fits does not follow from ranges: say it soon
-                fit_or_explain(start, hardware, steps)
-        if ranges or (unseen and loaded.tokenizer is not None):
-            with clock.stage("calibrate"):
-                start = calibrate(start, observed, method, calibration_tokens, ranges, progress)
-            if ranges:
-                check_ranges(start)
-        with clock.stage("passes"):
-            program = fit_or_explain(start, hardware, steps, lambda name: progress(name, 0, 0))
-        if program.allocation is None or not len(program.placements):
-            names = ", ".join(name_of(step) for step in steps)
-            raise OptionError(f"the passes {names} do not allocate and place every block.")
+        start = steps.as_kept(program, context)
+        program = steps.mapped_as_kept(start, context)
     progress("levers", 0, 0)
     with clock.stage("levers"):
-        found = levers(program, start, hardware, steps)
-    if not shapes_only:
-        with clock.stage("distributions"):
-            program = with_distributions(program, hardware, observed, progress)
-    if broken is not None and broken.has_stuck_cells and not shapes_only:
-        with clock.stage("repair"):
-            program = with_repair(program, hardware, observed, methods, kept, progress)
-    return CompiledModel(program, hardware, None if shapes_only else loaded, found, exported, clock)
-
-
-def _start(loaded: Loaded, shapes_only: bool, defects: Defects | None) -> Program:
-    """Before anything is known of its matrices."""
-    parameters = sum(p.numel() for p in loaded.module.parameters())
-    architecture = type(loaded.module).__name__
-    model = Model(loaded.name, architecture, loaded.sha256, parameters, shapes_only)
-    if loaded.graph is not None:
-        model = replace(model, architecture=loaded.graph.architecture, unit="inference")
-    return Program(model, (), training=loaded.training, defects=defects)
-
-
-def _as_kept(start: Program, kept: Program, routing: Routing | None) -> Program:
-    """With what the passes of an earlier compile began with, and the routing that is given now."""
-    earlier = replace(
-        start,
-        model=replace(start.model, parameters=kept.model.parameters),
-        matrices=kept.matrices,
-        remainder=kept.remainder,
-        work=kept.work,
-        calibration=kept.calibration,
-        routing=kept.routing,
-    )
-    return earlier if routing is None else with_routing(earlier, routing)
-
-
-def _with_its_range(matrix: Matrix, loaded: Loaded) -> Matrix:
-    """With the input ranges that the checkpoint brought along beside the weight."""
-    beside = matrix.name if is_bank(matrix) else matrix.module
-    ranges = loaded.input_ranges.get(beside, ())
-    several = ranges if len(set(ranges)) > 1 else ()
-    return replace(matrix, input_range=max(ranges, default=None), slice_ranges=several)
-
-
-def _load_shapes(
-    model: str | Path | nn.Module | ExportedProgram, revision: str | None, trust_remote_code: bool
-) -> Loaded:
-    if isinstance(model, ExportedProgram):
-        raise OptionError("an exported program is not read as shapes alone: leave shapes_only out.")
-    if isinstance(model, nn.Module):
-        return shapes_of(model)
-    source = resolve(str(model), shapes_only=True)
-    return load_shapes(source, trust_remote_code=trust_remote_code, revision=revision)
+        found = levers(program, start, checked.target, checked.passes)
+    program = steps.with_full_scale(program, context)
+    program = steps.with_repaired_cells(program, context)
+    loaded = None if context.shapes_only else context.loaded
+    return CompiledModel(program, checked.target, loaded, found, context.exported, clock)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from afmc.common.progress import Progress
-from afmc.compiler.activations import Given, Method, look_at, mean_squares, sizes_of_inputs
+from afmc.compiler.activations import Given, look_at, mean_squares, sizes_of_inputs
+from afmc.compiler.calibration import Method
 from afmc.compiler.full_scale import distributions, input_ranges
 from afmc.compiler.repair import repair as repair_cells
 from afmc.data.samples import Samples

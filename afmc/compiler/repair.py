@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from afmc.errors import OptionError, did_you_mean
 from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.hardware.defects import ON
 from afmc.program.layout import layout_of
@@ -43,23 +42,8 @@ Numbers = NDArray[np.int64]
 Order = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Physical rows and columns of a crossbar."""
 
-METHODS: tuple[RepairMethod, ...] = get_args(RepairMethod)
 ENOUGH = 0.01
 """Share of the first error; a round that gains less is the last."""
-
-
-def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:
-    """``permute,pair``, one of them or ``none``. Raises OptionError in one sentence."""
-    words = [w.strip() for w in given.split(",")] if isinstance(given, str) else list(given)
-    if words == ["none"]:
-        return ()
-    for word in words:
-        if word not in METHODS:
-            raise OptionError(
-                f"--repair {','.join(words)}: '{word}' is not one of {', '.join(METHODS)}, and "
-                f"'none' stands alone.{did_you_mean(word, METHODS)}"
-            )
-    return tuple(method for method in METHODS if method in words)
 
 
 def repair(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.common.strict_arrays import NotArrays, read_arrays
 from afmc.errors import SampleError
 
 INPUTS, LABELS = "inputs", "labels"
 """Names of arrays in a file: of a model's only input, and of the classes."""
 
 Array = NDArray[Any]
+
+_ARRAY = b"\x93NUMPY"
+"""How a file of a single array begins."""
 
 _KINDS = {"f": "floating point", "i": "whole", "u": "whole", "b": "true or false"}
 
@@ -72,23 +75,28 @@ def read_samples(path: str | Path) -> Samples:
     Pickled objects are refused. Raises SampleError.
     """
     path = Path(path)
+    if not path.exists():
+        raise SampleError(f"the samples {path} do not exist.")
+    if path.is_dir():
+        raise SampleError(f"the samples {path} are a folder; name an .npz file.")
     try:
-        with path.open("rb") as file:
-            kept = np.load(file, allow_pickle=False)
-            if not isinstance(kept, np.lib.npyio.NpzFile):
-                raise SampleError(f"{path} is a single array: write it with np.savez, as 'inputs'.")
-            arrays = {name: kept[name] for name in kept.files}
-    except FileNotFoundError as error:
-        raise SampleError(f"the samples {path} do not exist.") from error
-    except IsADirectoryError as error:
-        raise SampleError(f"the samples {path} are a folder; name an .npz file.") from error
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        cause = (str(error).splitlines() or [""])[0].rstrip(".")
+        if _begins(path, _ARRAY):
+            raise SampleError(f"{path} is a single array: write it with np.savez, as 'inputs'.")
+        arrays = read_arrays(path)
+    except (OSError, NotArrays) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise SampleError(
-            f"{path} cannot be read as an .npz file of plain arrays ({cause}): write it with "
+            f"{path} cannot be read as an .npz file of plain arrays ({reason}): write it with "
             f"np.savez."
         ) from error
     return samples_of(arrays.pop(LABELS, None), arrays, path.name)
+
+
+def _begins(path: Path, mark: bytes) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(mark)) == mark
 
 
 def samples_of(labels: Any, arrays: Mapping[str, Any], name: str) -> Samples:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from afmc.data.samples import Samples
-from afmc.errors import OptionError, SampleError, TargetError
-from afmc.evaluation.perplexity import CalibrationCost, Estimate
+from afmc.common.progress import Progress, silent
+from afmc.data.samples import Samples, fitted, read_samples
+from afmc.errors import ModelError, OptionError, SampleError, TargetError
+from afmc.evaluation.asked import Asked, CalibrationCost
+from afmc.evaluation.perplexity import Estimate
 from afmc.frontends.graph.export import first_tensor
 from afmc.frontends.network import tensors_of
 from afmc.hardware.conditions import Condition
+from afmc.lower.on_tiles import OnTiles
 from afmc.program.program import SCHEMA_VERSION
 
 BATCH = 500
@@ -125,6 +129,60 @@ class Classification:
 
 
 def classify(
+    on_tiles: OnTiles,
+    data: str | Path | Samples,
+    *,
+    samples: int | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
+    progress: Progress = silent,
+) -> Classification:
+    """How often a classifier is right on noisy tiles and in digital arithmetic.
+
+    See `afmc.CompiledModel.classify`. Raises SampleError, OptionError and TargetError; ModelError
+    for a language model.
+    """
+    name, network = on_tiles.program.model.name, on_tiles.network
+    if network is None:
+        raise ModelError(
+            f"{name} is a language model: its accuracy is measured on a text (--text), not on "
+            f"samples."
+        )
+    measurement = asked.of(on_tiles)
+    on_tiles, conditions = measurement.on_tiles, measurement.conditions
+    given = data if isinstance(data, Samples) else read_samples(data)
+    given = fitted(given, network.inputs, name)
+    if samples is not None:
+        given = given.first(samples)
+    digital, analog = count_right(
+        on_tiles.digital,
+        on_tiles.analog,
+        measurement.write,
+        given,
+        network.batch,
+        asked.instances,
+        conditions,
+        lambda what, done: progress(what, done, len(given)),
+    )
+    every = [hits for of_instances in analog for hits in of_instances]
+    return Classification(
+        digital_accuracy=digital.right / digital.samples,
+        outcomes=tuple(map(Result.of, conditions, analog)),
+        samples=digital.samples,
+        data=given.name,
+        data_sha256=given.sha256,
+        seed=asked.seed,
+        digital_samples_per_s=digital.samples / digital.seconds,
+        analog_samples_per_s=sum(h.samples for h in every) / sum(h.seconds for h in every),
+        programming_s=measurement.programming_s,
+        wall_s=measurement.wall_s,
+        calibration=measurement.calibration_cost,
+        defects=measurement.defects_named,
+        overrides=on_tiles.target.overrides,
+        notes=measurement.notes,
+    )
+
+
+def count_right(
     digital: nn.Module,
     analog: nn.Module,
     write: Callable[[int, Condition], object],

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,18 @@ from scipy import special
 from torch import Tensor, nn
 from torch.nn import functional
 
-from afmc.errors import OptionError, TargetError
+from afmc.common.progress import Progress, silent
+from afmc.data.text import Text, read_text
+from afmc.data.tokens import tokenise, windows_of
+from afmc.errors import ModelError, OptionError, TargetError
+from afmc.evaluation.asked import Asked, CalibrationCost
+from afmc.evaluation.language import check_length, require_tokenizer
+from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
+from afmc.lower.on_tiles import OnTiles
+from afmc.program.model import names_in_tiles
 from afmc.program.program import SCHEMA_VERSION
+from afmc.simulator.product_errors import watched
 
 # Digital log-probabilities are kept while all instances are compared with them.
 _KEEP_BYTES = 2 * 2**30
@@ -66,21 +76,6 @@ class Estimate:
             "interval_95": list(self.interval_95) if self.interval_95 else None,
             "values": list(self.values),
         }
-
-
-@dataclass(frozen=True)
-class CalibrationCost:
-    """What measuring every column of one instance takes. Derived from the mapping."""
-
-    probes: int
-    reads: int
-    """Of all tiles together, one block at a time."""
-    tile_time_ns: float | None
-    """Of the reads of the busiest tile, at the target's read latency; None where it has none."""
-    digital_macs: int
-    """For the products that should come out."""
-    digital_operations_per_token: int
-    """In use: one more addition for each output of a row slice; its factor is there anyway."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +206,100 @@ class Validation:
             "model_sha256": self.model_sha256,
             "target": self.target,
         }
+
+
+def validate(
+    on_tiles: OnTiles,
+    text: str | Path | Text | None = None,
+    *,
+    tokens: int = 4096,
+    window: int | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
+    by_matrix: bool = False,
+    progress: Progress = silent,
+) -> Validation:
+    """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
+
+    Over the first whole windows within `tokens` tokens of a text, each of `window` tokens: see
+    `afmc.CompiledModel.validate`. Raises TextError, OptionError and TargetError; ModelError for a
+    model that does not predict the next token.
+    """
+    measurement = asked.of(on_tiles)
+    on_tiles, conditions = measurement.on_tiles, measurement.conditions
+    model = on_tiles.program.model
+    if on_tiles.network is not None:
+        raise ModelError(
+            f"{model.name} is no language model: its accuracy is measured on labelled samples "
+            f"(--data FILE.npz, or classify(...))."
+        )
+    if window is None:
+        window = min(tokens, longest_window(on_tiles.digital.config))
+    if window < 2 or tokens < window:
+        raise OptionError(
+            f"--window must be at least 2 and at most --tokens, but they are {window} and {tokens}."
+        )
+    check_length(on_tiles, window, f"--window {window}")
+    source = text if isinstance(text, Text) else read_text(text, "validation", model.name)
+    ids = tokenise(require_tokenizer(on_tiles), source.content, tokens)
+    windows = windows_of(ids, window)
+    of_matrices: dict[int, dict[str, float]] = {}
+
+    def write(index: int, condition: Condition) -> None:
+        measurement.write(index, condition)
+        if by_matrix and condition == conditions[0] and index not in of_matrices:
+            of_matrices[index] = errors_by_matrix(on_tiles, windows[0])
+            measurement.write(index, condition)  # the noise of reads begins anew
+
+    digital, analog = compare(
+        on_tiles.digital,
+        on_tiles.analog,
+        write,
+        windows,
+        asked.instances,
+        conditions,
+        lambda what, done: progress(what, done, len(windows) * window),
+    )
+    every = [score for of_instances in analog for score in of_instances]
+    return Validation(
+        model=model.name,
+        model_sha256=model.sha256,
+        target=on_tiles.target.name,
+        noise=not on_tiles.target.is_perfect,
+        digital_perplexity=digital.perplexity,
+        outcomes=tuple(map(Outcome.of, conditions, analog)),
+        tokens=digital.tokens,
+        scored_tokens=digital.scored,
+        window=window,
+        text=source.name,
+        text_sha256=source.sha256,
+        seed=asked.seed,
+        digital_tokens_per_s=digital.tokens / digital.seconds,
+        analog_tokens_per_s=sum(s.tokens for s in every) / sum(s.seconds for s in every),
+        programming_s=measurement.programming_s,
+        wall_s=measurement.wall_s,
+        calibration=measurement.calibration_cost,
+        defects=measurement.defects_named,
+        overrides=on_tiles.target.overrides,
+        notes=measurement.notes,
+        matrices=tuple(
+            OfMatrix(m.name, Estimate(tuple(each[m.name] for each in of_matrices.values())))
+            for m in on_tiles.program.analog
+            if of_matrices
+        ),
+    )
+
+
+def errors_by_matrix(on_tiles: OnTiles, window: Tensor) -> dict[str, float]:
+    """Relative error of the products of each matrix, as the tiles are now."""
+    with watched(on_tiles.tiles) as squares, torch.inference_mode():
+        on_tiles.analog(input_ids=window, use_cache=False)
+    found = {}
+    for matrix in on_tiles.program.analog:
+        mine = [squares[name] for name in names_in_tiles(matrix)]
+        whole = sum(each.digital for each in mine)
+        wrong = sum(each.error for each in mine)
+        found[matrix.name] = math.sqrt(wrong / whole) if whole else 0.0
+    return found
 
 
 def compare(

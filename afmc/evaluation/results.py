@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from afmc.common.strict_json import read_object
 from afmc.errors import OptionError
 from afmc.hardware.conditions import format_time
 from afmc.program.compiled import CompiledProgram
@@ -96,15 +96,17 @@ class Validation(Given):
 def load(path: Path) -> dict[str, Any]:
     """The JSON of a validation. Raises OptionError in one sentence for anything else."""
     what = f"the validation {path}"
+    if not path.exists():
+        raise OptionError(f"{what} cannot be read: No such file or directory.")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_object(path)
     except OSError as error:
         raise OptionError(f"{what} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise OptionError(
-            f"{what} is no JSON; make it with 'afmc validate DIR --json > {path}'."
+            f"{what} is no JSON ({error}); make it with 'afmc validate DIR --json > {path}'."
         ) from error
-    if not isinstance(value, dict) or "conditions" not in value or "digital" not in value:
+    if "conditions" not in value or "digital" not in value:
         raise OptionError(f"{what} is not what 'afmc validate DIR --json' prints.")
     if isinstance(value["digital"], dict) and "accuracy" in value["digital"]:
         raise OptionError(f"{what} is of a classifier, whose accuracy the page does not show yet.")

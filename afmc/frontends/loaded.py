@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -18,10 +18,6 @@ from afmc.frontends.network import Graph
 from afmc.frontends.on_disk import OnDisk
 from afmc.frontends.quiet import quiet
 from afmc.program.observed import Training
-
-Weights = Literal["auto", "memory", "disk"]
-"""Where weights are while a model is compiled; by itself on disk where they are too large."""
-
 
 BYTES = 4
 """Of a weight in float32."""

@@ -13,7 +13,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.common.files import check_folder, put_back, written_folder
-from afmc.common.manifest import NAME, Made
+from afmc.common.manifest import NAME, Made, Manifest, read_manifest
+from afmc.common.strict_arrays import NotArrays, read_arrays
+from afmc.common.strict_json import read_object
+from afmc.common.unchanged import difference, difference_within
 from afmc.common.unfinished import is_unfinished
 from afmc.common.version import VERSION
 from afmc.errors import ArtifactError, OptionError
@@ -166,7 +169,7 @@ def read_program(directory: Path) -> CompiledProgram:
                 f"run 'afmc compile MODEL -o {directory}'."
             )
     data, measured = _read_json(directory / PROGRAM), _read_json(directory / MEASURED)
-    missing = {"wall_s", "peak_rss_mb", "stages_s"} - set(measured)
+    _check_measured(directory / MEASURED, measured)
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ArtifactError(
@@ -209,12 +212,54 @@ def read_program(directory: Path) -> CompiledProgram:
         raise ArtifactError(
             f"{directory / PROGRAM} is damaged ({reason}); compile again."
         ) from error
-    if missing or program.allocation is None or program.digital is None:
+    if program.allocation is None or program.digital is None:
         raise ArtifactError(f"{directory} is damaged: something is missing; compile again.")
     broken = next(problems(program, target), None)
     if broken:
         raise ArtifactError(f"{directory} is damaged: {broken} Compile again.")
+    _check_unchanged(directory, program, target)
     return CompiledProgram(program, target, levers, measured, version)
+
+
+def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
+    """Raises ArtifactError unless what was read is what the manifest lists."""
+    manifest = _manifest(directory)
+    if manifest.made != (made := made_of("compile", program.model.name, target)):
+        raise ArtifactError(
+            f"{directory / NAME} is of {manifest.made}, but {PROGRAM} is {made}; compile again."
+        )
+    read = [PROGRAM, TABLES, MEASURED, *([ROUTING] if program.routing is not None else [])]
+    try:
+        reason = difference(directory, manifest, read)
+    except OSError as error:
+        raise ArtifactError(f"{directory} cannot be read: {error.strerror}.") from error
+    if reason:
+        raise ArtifactError(f"{reason}; compile again.")
+
+
+def check_model(directory: Path, log: Callable[[str], None] = lambda line: None) -> Path:
+    """The folder of the model in a compile, with every file as it was saved and no other.
+
+    Large files are hashed once, and `log` is called before. Raises ArtifactError in one sentence.
+    """
+    folder = directory / MODEL_FOLDER
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is missing; compile again.")
+    try:
+        reason = difference_within(directory, _manifest(directory), MODEL_FOLDER, log)
+    except OSError as error:
+        raise ArtifactError(f"{folder} cannot be read: {error.strerror}.") from error
+    if reason:
+        remedy = "remove it" if reason.endswith(f"is not in {NAME}") else "compile again"
+        raise ArtifactError(f"{reason}; {remedy}.")
+    return folder
+
+
+def _manifest(directory: Path) -> Manifest:
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise ArtifactError(f"{directory / NAME} is damaged; compile again.")
+    return manifest
 
 
 def require_weights(program: Program, purpose: str) -> None:
@@ -254,12 +299,22 @@ def _parse(kind: Any, value: Any) -> Any:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_object(path)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error
+    except ValueError as error:
         raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
-    if not isinstance(value, dict):
-        raise ArtifactError(f"{path} is damaged; compile again.")
-    return value
+
+
+def _check_measured(path: Path, measured: Mapping[str, Any]) -> None:
+    """Raises ArtifactError unless it has seconds, also by stage, and megabytes."""
+    stages = measured.get("stages_s")
+    numbers: list[Any] = [measured.get("wall_s"), measured.get("peak_rss_mb")]
+    if isinstance(stages, dict):
+        numbers += stages.values()
+    whole = all(type(each) in (int, float) and 0 <= each < 1e15 for each in numbers)
+    if not isinstance(stages, dict) or not whole:
+        raise ArtifactError(f"{path} is damaged: it has no times and memory; compile again.")
 
 
 def _read_routing(path: Path, source: str | None) -> Routing | None:
@@ -269,12 +324,10 @@ def _read_routing(path: Path, source: str | None) -> Routing | None:
 def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
     """The arrays of an ``.npz`` file, all of them unless names are given."""
     try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            return {name: arrays[name] for name in (arrays.files if names is None else names)}
-    except (
-        OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile
-    ) as error:  # fmt: skip
+        return dict(read_arrays(path, names))
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error
+    except NotArrays as error:
         raise ArtifactError(f"{path} cannot be read ({error}); compile again.") from error
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from afmc.common.strict_arrays import NotArrays, read_arrays
 from afmc.errors import OptionError
 from afmc.program.model import is_bank
 from afmc.program.observed import Routing
@@ -21,14 +21,15 @@ def read_routing(path: str | Path) -> Routing:
     Raises OptionError in one sentence.
     """
     path = Path(path)
+    if not path.exists():
+        raise OptionError(f"the routing {path} does not exist.")
     try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            arrays = {name: np.asarray(stored[name]) for name in stored.files}
-    except FileNotFoundError as error:
-        raise OptionError(f"the routing {path} does not exist.") from error
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise OptionError(f"the routing {path} is no .npz file of arrays of integers.") from error
+        arrays = read_arrays(path)
+    except (OSError, NotArrays) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(
+            f"the routing {path} is no .npz file of arrays of integers ({reason})."
+        ) from error
     for name, array in arrays.items():
         limits = np.iinfo(np.int32)
         if array.dtype.kind not in "iu" or ((array < limits.min) | (array > limits.max)).any():

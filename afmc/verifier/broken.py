@@ -31,6 +31,7 @@ def defects(mapped: Mapped) -> Finding:
     of_lines = dead & ((table["row"] != _ALL) | (table["column"] != _ALL))
     lines = _dead_lines(mapped, np.flatnonzero(of_lines))
     problems = (
+        *_impossible(mapped),
         *_on_dead(mapped, np.flatnonzero(dead & ~of_lines)),
         *_too_long(mapped, lines),
         *_orders(mapped, lines),
@@ -44,6 +45,40 @@ def defects(mapped: Mapped) -> Finding:
         "orders": len(mapped.orders["chip"]),
     }
     return Finding(counts, problems, notes)
+
+
+def _impossible(mapped: Mapped) -> Iterator[str]:
+    """A map that breaks nothing, rates that are no shares, and entries about what is not there."""
+    known, table, target = mapped.program.defects, mapped.defects, mapped.own
+    assert known is not None
+    shares = {k: v for k, v in (known.rates or {}).items() if k != "seed"}
+    for name, rate in shares.items():
+        if type(rate) not in (int, float) or not 0 <= rate <= 1:
+            yield f"the rate {name} of the map of defects is {rate!r}, which is no share."
+    if not len(table["chip"]) and not any(shares.values()):
+        yield f"the map of defects {known.name!r} breaks nothing."
+    ends = {
+        "chip": target.system.chips,
+        "tile": target.chip.tiles,
+        "tier": target.tile.tiers,
+        "row": target.crossbar.rows,
+        "column": target.crossbar.columns,
+        "polarity": 2,
+        "device": target.device.devices_per_polarity,
+    }
+    for key, end in ends.items():
+        wrong = (table[key] < _ALL) | (table[key] >= (np.inf if end is None else end))
+        if wrong.any():
+            first = int(wrong.argmax())
+            yield f"defect {first} is of {key} {table[key][first]}, which is not there."
+    wrong = (table["state"] < 0) | (table["state"] > _DEAD)
+    if wrong.any():
+        yield f"defect {int(wrong.argmax())} has the state {table['state'][wrong.argmax()]}."
+    stuck = bool((table["state"] < _DEAD).any()) or any(
+        shares.get(key) for key in ("cells_off", "cells_on")
+    )
+    if mapped.program.methods and not stuck:
+        yield "stuck cells were repaired, but the map of defects has none."
 
 
 def _meeting(mapped: Mapped, entries: Numbers) -> tuple[Numbers, Numbers]:

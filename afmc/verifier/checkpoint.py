@@ -6,7 +6,6 @@ The headers of safetensors files are read by hand: 8 bytes with their length, th
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from afmc.verifier.disk import Damaged, Matrix
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Finding, counted, more
+from afmc.verifier.strict import parse_json
 
 MODEL = "model"
 _LONGEST = 100_000_000
@@ -151,24 +151,30 @@ def _read_header(file: Path, where: str) -> dict[str, Shape]:
             length = int.from_bytes(stream.read(8), "little")
             if size < 8 or length > min(_LONGEST, size - 8):
                 raise Damaged(f"{where} has no whole header: it is cut short or something else.")
-            header = json.loads(stream.read(length))
+            header = parse_json(stream.read(length))
     except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{where} cannot be read: {error}.") from error
     if not isinstance(header, dict):
         raise Damaged(f"{where} has a header that lists no tensors.")
     header.pop("__metadata__", None)
     data = size - 8 - length
-    shapes, held = {}, 0
+    shapes, held, places = {}, 0, []
     for name, entry in header.items():
-        shapes[name], bytes_ = _tensor(entry, f"{where}: {name}", data)
-        held += bytes_
+        shapes[name], begin, end = _tensor(entry, f"{where}: {name}", data)
+        held += end - begin
+        places.append((begin, end, name))
     if held != data:
         raise Damaged(f"{where} holds {data:,} bytes of weights, but its tensors take {held:,}.")
+    filled = 0
+    for begin, end, name in sorted(places):
+        if begin != filled:
+            raise Damaged(f"{where}: {name} begins at byte {begin:,}, but {filled:,} is next.")
+        filled = end
     return shapes
 
 
-def _tensor(entry: Any, where: str, data: int) -> tuple[Shape, int]:
-    """Shape and bytes of a tensor that its entry describes rightly."""
+def _tensor(entry: Any, where: str, data: int) -> tuple[Shape, int, int]:
+    """Shape, first byte and end of a tensor that its entry describes rightly."""
     try:
         shape = tuple(entry["shape"])
         begin, end = entry["data_offsets"]
@@ -184,4 +190,4 @@ def _tensor(entry: Any, where: str, data: int) -> tuple[Shape, int]:
         raise Damaged(
             f"{where} is {_spell(shape)} {entry['dtype']}, but has {end - begin:,} bytes."
         )
-    return shape, end - begin
+    return shape, begin, end

@@ -10,7 +10,6 @@ from typing import Any
 from afmc.targets import Target, load_target
 from afmc.verifier import blocks, broken, checkpoint, claims, layout, matrices, use
 from afmc.verifier.disk import (
-    MANIFEST,
     PROGRAM,
     ROUTING,
     TABLES,
@@ -24,6 +23,7 @@ from afmc.verifier.disk import (
 )
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Check, Finding, Outcome, Report
+from afmc.verifier.sealed import MANIFEST, unchanged
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Rule:
     needs: tuple[str, ...] = ()
 
 
-FILES = "files"
+FILES, UNCHANGED = "files", "unchanged"
 
 RULES = (
     _Rule("matrices", "matrices have distinct names and possible sizes", matrices.matrices),
@@ -45,6 +45,12 @@ RULES = (
         "every matrix is either digital or in exactly one group",
         matrices.sides,
         ("matrices",),
+    ),
+    _Rule(
+        "layers",
+        "no two matrices are of one layer, each is stored as its layer keeps it",
+        matrices.layers,
+        ("sides",),
     ),
     _Rule(
         "groups",
@@ -128,8 +134,8 @@ def verify(directory: str | Path, target: str | Path | Target | None = None) -> 
 
     Parameters
     ----------
-    directory: what ``afmc compile -o DIR`` wrote. Only ``program.json``, ``blocks.npz``,
-        ``routing.npz`` and the headers of the weights in ``model/`` are read.
+    directory: what ``afmc compile -o DIR`` wrote. All files are hashed; only ``program.json``,
+        ``blocks.npz``, ``routing.npz`` and the headers of the weights in ``model/`` are read.
     target: the hardware to hold the mapping against, instead of the one in ``program.json``.
 
     Raises ArtifactError for a folder that is no compile's, TargetError for a `target` that cannot
@@ -140,7 +146,13 @@ def verify(directory: str | Path, target: str | Path | Target | None = None) -> 
     data = read_json(directory / PROGRAM)
     given = None if target is None else load_target(target)
     mapped, files, differs = _read(directory, data, given)
-    checks = [files, *([_skipped(rule, FILES) for rule in RULES] if mapped is None else [])]
+    needed = [name for name in (PROGRAM, TABLES, ROUTING) if (directory / name).is_file()]
+    sealed = _made(
+        UNCHANGED,
+        "every file is as it was when the compile was finished",
+        unchanged(directory, data, tuple(needed)),
+    )
+    checks = [files, sealed, *([_skipped(rule, FILES) for rule in RULES] if mapped is None else [])]
     if mapped is not None:
         checks += _check(mapped)
     name = given.name if given is not None else _name_of_target(data)

@@ -11,7 +11,7 @@ import numpy as np
 
 from afmc.verifier.intervals import Flags, key_of, numbered
 from afmc.verifier.mapped import Mapped
-from afmc.verifier.report import Finding, counted
+from afmc.verifier.report import Finding, counted, more
 
 _REQUIRED = (
     "model",
@@ -35,6 +35,15 @@ _NOT_LOWERED = "not lowered yet"
 """In the reason of a product that could go to tiles one day."""
 _PAIRWISE = {"nothing can share", "rows and columns"}
 """Bounds that follow from which blocks can share a tile."""
+_SEARCHED = ("nothing can share", "dual feasible", "linear master", "set cover")
+_NAMES = {
+    "exclusive": ("area", "blocks"),
+    "parallel": ("area", "columns", "rows and columns", *_SEARCHED),
+    "serial": ("area", *_SEARCHED),
+}
+"""Bounds that there are, by the rule of packing."""
+_PACKED = 5000
+"""Blocks up to which they are packed here, to hold bounds against that."""
 _KINDS = 2000
 """Distinct sizes of blocks up to which it is looked at which of them can share a tile."""
 _SIDE_BY_SIDE = 8
@@ -197,6 +206,9 @@ def bounds(mapped: Mapped) -> Finding:
             f"{largest:,}."
         )
     known = known_bounds(mapped)
+    unknown = sorted(set(proof.bounds) - {*_NAMES[proof.rule]})
+    if unknown:
+        problems.append(f"the rule {proof.rule} has no bound {unknown[0]!r}{more(len(unknown))}")
     for name, bound in proof.bounds.items():
         if bound > used:
             problems.append(
@@ -208,6 +220,12 @@ def bounds(mapped: Mapped) -> Finding:
                 f"the bound '{name}' says at least {counted(bound, 'tile')}, but what follows from "
                 f"the blocks is {known[name]:,}."
             )
+    enough = _enough(mapped)
+    if largest > enough and largest <= used:
+        problems.append(
+            f"the bounds say at least {counted(largest, 'tile')}, but {enough:,} are enough, with "
+            f"blocks along their diagonals."
+        )
     proven = proof.lower_bound == used
     if (proof.status == "OPTIMAL") != proven:
         problems.append(
@@ -222,6 +240,28 @@ def bounds(mapped: Mapped) -> Finding:
     )
     counts = {"tiles": used, "lower bound": proof.lower_bound, "by area": known["area"]}
     return Finding(counts, tuple(problems), notes)
+
+
+def _enough(mapped: Mapped) -> int:
+    """Tiles that a simple packing takes: no bound can be above it.
+
+    Blocks along the diagonal of a tile share neither rows nor columns, which both rules allow.
+    """
+    blocks = len(mapped.areas)
+    if mapped.program.proof.rule == "exclusive" or not 0 < blocks <= _PACKED:
+        return blocks
+    rows, cols = (mapped.blocks[key] for key in ("rows", "cols"))
+    tile = mapped.own.crossbar
+    left = np.tile(np.asarray([tile.rows, tile.columns]), (blocks, 1))
+    used = 0
+    for block in np.argsort(-np.maximum(rows / tile.rows, cols / tile.columns), kind="stable"):
+        fits = (left[: used + 1, 0] >= rows[block]) & (left[: used + 1, 1] >= cols[block])
+        if not fits.any():
+            return blocks  # larger than a tile, which is another check's
+        first = int(fits.argmax())
+        left[first] -= (rows[block], cols[block])
+        used = max(used, first + 1)
+    return used
 
 
 def known_bounds(mapped: Mapped) -> Mapping[str, int]:

@@ -20,11 +20,11 @@ from afmc.targets import Target
 from afmc.targets.sentences import first_problem
 from afmc.verifier.intervals import Numbers
 from afmc.verifier.report import more
+from afmc.verifier.strict import archive_problem, parse_json
 
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
-MANIFEST = "afmc_manifest.json"
 READS = 1
 """The schema version that is read."""
 
@@ -62,6 +62,8 @@ class Matrix:
     bias: str | None
     tied_to: str | None
     module: str
+    layer: str
+    """Full name of the class that computes the product."""
     sources: tuple[str, ...]
 
     @property
@@ -162,7 +164,8 @@ class Program:
     summary: Mapping[str, Any]
     options: Mapping[str, Mapping[str, Any]]
     """Of each pass that ran."""
-    """Of each pass that ran."""
+    methods: tuple[str, ...]
+    """What was done about stuck cells."""
 
     @cached_property
     def by_name(self) -> dict[str, Matrix]:
@@ -188,29 +191,12 @@ def check_folder(directory: Path) -> None:
 def read_json(file: Path) -> Mapping[str, Any]:
     """An object. Raises ArtifactError for what is none, and so is no compile's."""
     try:
-        value = json.loads(
-            file.read_text(encoding="utf-8"),
-            parse_constant=_refuse,
-            object_pairs_hook=_once_each,
-        )
+        value = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{file} cannot be read ({error}): nothing to verify.") from error
     if not isinstance(value, dict) or "schema_version" not in value:
         raise ArtifactError(f"{file} was not written by afmc: it has no schema_version.")
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} comes twice")
-    return found
 
 
 def read_program(data: Mapping[str, Any]) -> Program:
@@ -237,6 +223,7 @@ def read_program(data: Mapping[str, Any]) -> Program:
         replication=_replication(program),
         placing=_placing(program),
         routing=program.text("routing") if program.has("routing") else None,
+        methods=program.object("repair").texts("methods") if program.has("repair") else (),
         defects=_broken(program.object("defects")) if program.has("defects") else None,
         summary=program.object("summary").values,
         options={
@@ -268,6 +255,7 @@ def _matrix(one: _Object) -> Matrix:
         bias=one.text("bias") if one.has("bias") else None,
         tied_to=one.text("tied_to") if one.has("tied_to") else None,
         module=one.text("module"),
+        layer=one.text("layer"),
         sources=one.texts("sources"),
     )
 
@@ -467,6 +455,8 @@ def read_routing(directory: Path) -> dict[str, NDArray[np.generic]]:
 def _opened(file: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """An archive of arrays; raises Damaged, also for what is found wrong while reading it."""
     try:
+        if problem := archive_problem(file):
+            raise Damaged(f"{file.name}: {problem}.")
         with file.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):

@@ -9,6 +9,13 @@ from afmc.verifier.disk import Group, Matrix
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Finding, counted, more
 
+_ORDERS = {
+    "torch.nn.modules.linear.Linear": "cols_rows",
+    "transformers.pytorch_utils.Conv1D": "rows_cols",
+    "transformers.models.falcon.modeling_falcon.FalconLinear": "cols_rows",
+}
+"""How the layers that tiles can take the place of keep their weights."""
+
 
 def matrices(mapped: Mapped) -> Finding:
     """Names are distinct, sizes and ranges are possible, sources exist."""
@@ -63,6 +70,27 @@ def sides(mapped: Mapped) -> Finding:
     ]
     counts = {"analog": len(analog), "digital": len(program.digital)}
     return Finding(counts, tuple(problems))
+
+
+def layers(mapped: Mapped) -> Finding:
+    """No two analog matrices are of one layer, and each is stored as its layer keeps it."""
+    analog = mapped.program.analog
+    modules = Counter(m.module for m in analog if m.module and m.copies == 1)
+    problems = [
+        *_first(
+            [module for module, times in modules.items() if times > 1],
+            "{} is the module of two matrices",
+        ),
+        *_first(
+            [(m, _ORDERS[m.layer]) for m in analog if m.stored != _ORDERS.get(m.layer, m.stored)],
+            "{0[0].name} is stored as {0[0].stored}, but its layer, a {0[0].layer}, keeps {0[1]}",
+        ),
+        *_first(
+            [m for m in analog if m.name in (m.bias, m.tied_to)],
+            "{0.name} is its own bias, or tied to itself",
+        ),
+    ]
+    return Finding({"layers": len(modules)}, tuple(problems))
 
 
 def groups(mapped: Mapped) -> Finding:

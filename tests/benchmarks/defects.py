@@ -17,7 +17,8 @@ from tables import Table, add_option
 import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.compiler.activations import mean_squares
-from afmc.compiler.repair import parse_repair, repair
+from afmc.compiler.options import parse_repair
+from afmc.compiler.repair import repair
 from afmc.data.text import read_text
 from afmc.data.tokens import tokenise, windows_of
 from afmc.frontends.find import resolve

@@ -278,7 +278,7 @@ def test_a_signal_that_ends_the_process(tmp_path: Path) -> None:
         from pathlib import Path
         from afmc.common.manifest import Made
         from afmc.common.unfinished import unfinished_file
-        from afmc.files import written_folder
+        from afmc.common.files import written_folder
         place = Path(sys.argv[1])
         with written_folder(place / "out", Made("compile", "tiny", "here"), "1") as folder:
             with unfinished_file(place / "a.csv"):
@@ -302,8 +302,8 @@ KILLS = textwrap.dedent(
     import json, os, signal, sys
     from pathlib import Path
     from afmc.common.manifest import NAME, Made, read_manifest
-    from afmc import files
-    from afmc.files import put_back, written_folder
+    from afmc.common import files
+    from afmc.common.files import put_back, written_folder
 
     place, exchanged = Path(sys.argv[1]), sys.argv[2] == "exchange"
     if not exchanged:

@@ -14,7 +14,8 @@ import kept
 import pytest
 from jsonschema import Draft202012Validator
 
-from afmc.cli import costing
+from afmc.cli import cost_tables
+from afmc.cli.workloads import estimates as estimates_of
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline
 from afmc.errors import OptionError
 from afmc.export import costs_table, costs_table_schema, export
@@ -121,7 +122,7 @@ def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
     costs = every()
     export(costs_table(costs), tmp_path / "c.json")
     rows = json.loads((tmp_path / "c.json").read_text())
-    for schema in (costs_table_schema(), costing.json_schema()):
+    for schema in (costs_table_schema(), cost_tables.json_schema()):
         Draft202012Validator.check_schema(schema)
         validator = Draft202012Validator(schema)
         validator.validate(rows)
@@ -136,13 +137,13 @@ def test_the_schema_describes_what_is_written(tmp_path: Path) -> None:
 def test_the_schema_describes_what_is_printed(tmp_path: Path) -> None:
     program, target = kept.program("serial"), kept.target("serial")
     for phase in ("decode", "prefill"):
-        results = costing.estimates(program, target, "64,128", "1,2", phase, "h100,int8-dimc")
-        printed = json.loads(json.dumps(costing.to_json(results), allow_nan=False))
-        validator = Draft202012Validator(costing.json_schema())
+        results = estimates_of(program, target, "64,128", "1,2", phase, "h100,int8-dimc")
+        printed = json.loads(json.dumps(cost_tables.to_json(results), allow_nan=False))
+        validator = Draft202012Validator(cost_tables.json_schema())
         validator.validate(printed)
         del printed["costs"][0]["interval_ns"]
         assert not validator.is_valid(printed)
-    costing.write_trace(tmp_path / "t.json", [results[0][0]])
+    cost_tables.write_trace(tmp_path / "t.json", [results[0][0]])
     written = json.loads((tmp_path / "t.json").read_text())
     validator.validate(written)
     del written["traceEvents"][-1]["ts"]

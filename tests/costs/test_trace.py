@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from models import tiny_model
 
 import afmc
-from afmc.cli import costing
+from afmc.cli import cost_tables
+from afmc.cli.workloads import estimates as estimates_of
 from afmc.costs import estimate, trace
 from afmc.costs.schema import trace_schema
 from afmc.errors import AfmcError
@@ -92,7 +93,7 @@ def test_steps_at_once_are_side_by_side() -> None:
 def test_wrong_options(options: tuple[str, str, str, str], sentence: str) -> None:
     model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True)
     with pytest.raises(AfmcError) as caught:
-        costing.estimates(model.program, model.target, *options)
+        estimates_of(model.program, model.target, *options)
     assert str(caught.value) == sentence
 
 
@@ -110,7 +111,7 @@ def test_a_trace_is_of_one_workload(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(AfmcError) as caught:
-            costing.write_trace(file, several)
+            cost_tables.write_trace(file, several)
         assert str(caught.value) == sentence
-    costing.write_trace(tmp_path / "t.json", [costs])
+    cost_tables.write_trace(tmp_path / "t.json", [costs])
     assert json.loads((tmp_path / "t.json").read_text())["traceEvents"]

@@ -18,7 +18,7 @@ from safetensors import safe_open
 
 import afmc
 from afmc import demo
-from afmc.cli.app import compile as compile_command
+from afmc.cli.compile import compile as compile_command
 from afmc.data.text import Use, read_text
 
 AFMC = Path(sys.executable).with_name("afmc")

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from models import tiny_model, tiny_tokenizer
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from sealed import seal
 from torch import nn
 
 import afmc
@@ -274,6 +275,9 @@ def test_tensors_that_are_gone(demo: Path, tmp_path: Path) -> None:
     name = "model.layers.0.self_attn.o_proj.weight"
     weights[name] = weights[name][:-1]
     save_file(weights, tmp_path / "out" / "model" / "model.safetensors")
+    with pytest.raises(ArtifactError, match=r"model.safetensors was changed: it has .* bytes, not"):
+        export_huggingface(tmp_path / "out", tmp_path / "hf")
+    seal(tmp_path / "out")
     with pytest.raises(
         ModelError, match=f"has no tensor {name} of 192 x 192, in which {name} would"
     ):

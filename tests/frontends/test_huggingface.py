@@ -258,6 +258,37 @@ class TestGguf:
         assert first.folder is not None
         assert [path.name for path in first.folder.parent.iterdir()] == [first.sha256]
 
+    @pytest.mark.parametrize("what", ["zeroed", "added", "unlisted"])
+    def test_a_conversion_that_was_damaged_is_made_again(
+        self, tmp_path: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        def pretend(file: Path, folder: Path) -> None:
+            save(tiny("llama"), folder)
+
+        monkeypatch.setattr(convert, "find_spec", lambda name: object())
+        monkeypatch.setattr(convert, "_convert", pretend)
+        (tmp_path / "m.gguf").write_bytes(b"GGUF")
+        folder = load(resolve("m.gguf")).folder
+        assert folder is not None
+        weights = folder / "model.safetensors"
+        before = weights.read_bytes()
+        if what == "zeroed":
+            weights.write_bytes(before[:-500] + bytes(500))
+            reason = f"{weights} was changed: its SHA-256 is not that of afmc_manifest.json"
+        elif what == "added":
+            (folder / "adapter_config.json").write_text("{}")
+            reason = f"{folder}/adapter_config.json is not in afmc_manifest.json"
+        else:
+            (folder / "afmc_manifest.json").unlink()
+            reason = f"{folder}/afmc_manifest.json is missing or damaged"
+        lines: list[str] = []
+        assert load(resolve("m.gguf"), log=lines.append).folder == folder
+        assert lines == [f"converting m.gguf again into {folder}, because {reason}"]
+        assert weights.read_bytes() == before
+        assert not (folder / "adapter_config.json").exists()
+        load(resolve("m.gguf"), log=lines.append)
+        assert len(lines) == 1
+
 
 @pytest.mark.real_model
 def test_real_model(smollm2: Loaded) -> None:

@@ -22,9 +22,9 @@ import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError
-from afmc.frontends.find import resolve
+from afmc.frontends.find import Weights, resolve
 from afmc.frontends.huggingface.load import load
-from afmc.frontends.loaded import BYTES, Weights
+from afmc.frontends.loaded import BYTES
 
 TEXT = Text("text", "the cat sat on the mat and the dog on the log " * 40)
 TOKENS = torch.randint(0, 60, (2, 16), generator=torch.Generator().manual_seed(3))
@@ -143,7 +143,7 @@ def test_what_does_not_fit_stays_on_disk_by_itself(
     model = afmc.compile(source, text=TEXT, progress=lambda line, *_: said.append(line))
     assert "weights stay on disk: in memory they would take about 0.0 GiB" in said
     model.save(tmp_path / "out")
-    monkeypatch.setattr("afmc.compiled_model.available_bytes", lambda: 1000)
+    monkeypatch.setattr("afmc.lower.on_tiles.available_bytes", lambda: 1000)
     again = afmc.load(tmp_path / "out")
     held = again.program.model.parameters
     on_tiles = sum(matrix.weights for matrix in again.program.analog)

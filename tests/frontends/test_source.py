@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from afmc.common.cache import cache_dir
 from afmc.errors import ModelError
-from afmc.frontends.cache import cache_dir
 from afmc.frontends.find import Source, resolve, sha256_of
 
 READ_NOW = (

@@ -50,7 +50,9 @@ def operations(text: str) -> Counter[str]:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_analog_matrix_is_called_as_often_as_it_is_used(architecture: str) -> None:
     model, text = compiled(architecture), lowered(architecture)
-    uses = Counter(str(n.args[-2]) for n in model._graph.graph.nodes if "mvm" in str(n.target))
+    uses = Counter(
+        str(n.args[-2]) for n in model.digital_graph().graph.nodes if "mvm" in str(n.target)
+    )
     assert set(uses) == {matrix.name for matrix in model.program.analog}
     found = operations(text)
     assert {n: c for n, c in found.items() if n.startswith("call ")} == {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sealed import seal
 
 from afmc.fit import Rule
 from afmc.inspect import summarise
@@ -104,7 +105,7 @@ def program(rule: Rule) -> Program:
     for (tile, _, _), uses in zip(layout, USES, strict=True):
         load[tile // 2] += uses
     turns, mean_turns = (3, 2.0) if rule == "serial" else (1, 1.0)
-    bounds = {"blocks": 9} if rule == "exclusive" else {"area": 3, "solver": 2}
+    bounds = {"blocks": 9} if rule == "exclusive" else {"area": 3, "set cover": 2}
     lower = max(bounds.values())
     return Program(
         model=Model("kept", "Kept", "0" * 64, sum(m.weights for m in MATRICES) + 6 + 7, True),
@@ -146,7 +147,7 @@ def write(folder: Path, rule: Rule = "parallel") -> Path:
 
 
 def edit(folder: Path, *path: str | int, to: Any) -> None:
-    """Sets one value of program.json."""
+    """Sets one value of program.json; the manifest says so."""
     file = folder / PROGRAM
     data = json.loads(file.read_text())
     place = data
@@ -154,6 +155,7 @@ def edit(folder: Path, *path: str | int, to: Any) -> None:
         place = place[key]
     place[path[-1]] = to
     file.write_text(json.dumps(data))
+    seal(folder)
 
 
 def read_tables(folder: Path) -> dict[str, Table]:
@@ -164,3 +166,4 @@ def read_tables(folder: Path) -> dict[str, Table]:
 def write_tables(folder: Path, tables: Mapping[str, Any]) -> None:
     with (folder / TABLES).open("wb") as file:
         np.savez(file, **tables)
+    seal(folder)

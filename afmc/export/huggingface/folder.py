@@ -26,7 +26,7 @@ from afmc.common.json_schema import (
     whole,
 )
 from afmc.common.version import VERSION
-from afmc.errors import ArtifactError, OptionError
+from afmc.errors import OptionError
 from afmc.export.exported import Exported
 from afmc.export.huggingface.tensors import COLUMNS, tensor_table
 from afmc.export.tables.lines import json_array
@@ -35,12 +35,11 @@ from afmc.frontends.huggingface.pieces import Pieces
 from afmc.frontends.huggingface.stored import stored_pieces
 from afmc.hardware.defect_map import DefectMap
 from afmc.program.compiled import CompiledProgram
-from afmc.program.folder import PROGRAM, made_of, read_program, require_weights
+from afmc.program.folder import PROGRAM, check_model, made_of, read_program, require_weights
 from afmc.program.model import Matrix
 from afmc.program.program import Program
 
 SCHEMA_VERSION = 1
-MODEL = "model"
 _CONFIG = "config.json"
 
 
@@ -58,9 +57,7 @@ def export_huggingface(
     directory, folder = Path(directory), Path(folder)
     kept = read_program(directory)
     require_weights(kept.program, "a Hugging Face folder")
-    model = directory / MODEL
-    if not model.is_dir():
-        raise ArtifactError(f"{model} is missing; compile again.")
+    model = check_model(directory)
     if not (model / _CONFIG).is_file():
         raise OptionError(
             f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "

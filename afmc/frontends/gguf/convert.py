@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from importlib.util import find_spec
@@ -11,34 +12,43 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from afmc.common.cache import cache_dir
 from afmc.common.files import finish
-from afmc.common.manifest import Made
+from afmc.common.manifest import NAME, Made, read_manifest
+from afmc.common.unchanged import difference_within
 from afmc.common.unfinished import unfinished_folder
 from afmc.common.version import VERSION
 from afmc.errors import ModelError
-from afmc.frontends.cache import cache_dir
 from afmc.frontends.gguf.metadata import File, check_whole, complete
 from afmc.frontends.quiet import quiet
+
+_KIND = "conversion"
 
 
 def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
     """Folder with config.json, model.safetensors (float32) and the tokenizer of a .gguf file.
 
     Made in ``cache_dir()/models/<sha256>`` on the first call, by way of an unfinished folder beside
-    it that is renamed when it is complete. Raises ModelError where the file cannot be read, a
-    package is missing or the cache cannot be written.
+    it that is renamed when it is complete, and again where that is no longer what was made. Raises
+    ModelError where the file cannot be read, a package is missing or the cache cannot be written.
     """
     folder = cache_dir() / "models" / sha256
-    if folder.is_dir():
+    broken = _broken(folder, log) if folder.is_dir() else None
+    if folder.is_dir() and broken is None:
         return folder
     if find_spec("gguf") is None:
         raise ModelError(f"Reading {file.name} needs gguf: run pip install 'afmc[gguf]'.")
-    log(f"converting {file.name} once into {folder}")
+    if broken is not None:
+        log(f"converting {file.name} again into {folder}, because {broken}")
+    else:
+        log(f"converting {file.name} once into {folder}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with unfinished_folder(folder) as working:
             _convert(file, working)
-            finish(working, Made("conversion", file.name, "any target"), VERSION)
+            finish(working, Made(_KIND, file.name, "any target"), VERSION)
+            if broken is not None:
+                shutil.rmtree(folder)
             _rename(working, folder)
     except OSError as error:
         raise ModelError(
@@ -46,6 +56,14 @@ def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
             " folder that can."
         ) from error
     return folder
+
+
+def _broken(folder: Path, log: Callable[[str], None]) -> str | None:
+    """Why a folder is not what a conversion left there, if it is not."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.made.kind != _KIND:
+        return f"{folder / NAME} is missing or damaged"
+    return difference_within(folder, manifest, "", log)
 
 
 def _convert(file: Path, folder: Path) -> None:

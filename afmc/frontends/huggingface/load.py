@@ -18,10 +18,10 @@ from transformers import (
     GenerationConfig,
 )
 
+from afmc.common.cache import cache_dir
 from afmc.common.memory import GIB, available_bytes
 from afmc.errors import ModelError
 from afmc.frontends.aihwkit_lightning.learned import fit, fits, read_learned, say_loose
-from afmc.frontends.cache import cache_dir
 from afmc.frontends.checkpoint.folder import (
     INPUT_RANGE,
     PICKLED,
@@ -36,12 +36,12 @@ from afmc.frontends.checkpoint.folder import (
 )
 from afmc.frontends.checkpoint.rpu_config import RPU_CONFIG
 from afmc.frontends.checkpoint.tensors import read_bin
-from afmc.frontends.find import Source, sha256_of
+from afmc.frontends.find import Source, Weights, sha256_of
 from afmc.frontends.gguf.convert import converted
 from afmc.frontends.huggingface.config import class_of, read_config
 from afmc.frontends.huggingface.exported import read_kept
 from afmc.frontends.huggingface.hub import download
-from afmc.frontends.loaded import BYTES, Loaded, Log, Weights, check_finite, first_line
+from afmc.frontends.loaded import BYTES, Loaded, Log, check_finite, first_line
 from afmc.frontends.on_disk import OnDisk, tensor_by_tensor
 from afmc.frontends.quiet import quiet
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from afmc.common.numbers import percent
 from afmc.evaluation.accuracy import Classification
-from afmc.evaluation.perplexity import CalibrationCost, Estimate, Validation
+from afmc.evaluation.asked import CalibrationCost
+from afmc.evaluation.perplexity import Estimate, Validation
 from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
 

@@ -1,14 +1,43 @@
-"""A verification as a table, and in sentences what is wrong."""
+"""``afmc verify``: a mapping checked independently of what made it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from afmc.verifier import Report
+import typer
+
+from afmc.cli import output
+from afmc.cli.options import Folder, Json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from afmc.verifier import Report
+
+
+def verify(
+    directory: Folder,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", "-t", metavar="T", help="Other hardware than what it was compiled for."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check a mapping independently of what made it: every weight held once, no overlap, nothing
+    outside of the hardware, and every figure that is claimed. Exit status 1 if a check fails.
+    """
+    from afmc.verifier import verify
+
+    report = verify(directory, target)
+    if json:
+        output.print_json(report.to_json())
+    else:
+        output.show(render(report))
+    if not report.passed:
+        raise typer.Exit(1)
 
 
 def render(report: Report) -> RenderableType:

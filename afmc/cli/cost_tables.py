@@ -1,4 +1,4 @@
-"""Costs as tables: what a token takes, part by part, beside digital hardware."""
+"""Costs as tables and data: what a token takes, part by part, beside digital hardware."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afmc.cli.workloads import Result
 from afmc.common.files import Kind, begins, check_file, written
 from afmc.common.json_schema import document
 from afmc.common.numbers import UNKNOWN, nanojoules, nanoseconds
-from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline, trace
+from afmc.costs import BaselineCosts, Costs, trace
 from afmc.costs.parts import SCHEMA_VERSION
 from afmc.costs.schema import costs_schema, trace_schema
 from afmc.errors import OptionError
 from afmc.export import costs_table_schema
-from afmc.program.program import Program
-from afmc.targets import Baseline, Target
-from afmc.targets.loader import load_description
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,37 +24,6 @@ if TYPE_CHECKING:
 TRACE = Kind(
     "a trace that afmc wrote", begins(b'{"displayTimeUnit": "ns", "otherData": {"schema_version": ')
 )
-Result = tuple[Costs, tuple[BaselineCosts, ...]]
-
-
-def estimates(
-    program: Program, target: Target, context: str, batch: str, phase: str, against: str
-) -> list[Result]:
-    """One for each context and batch, beside the digital hardware of that name.
-
-    Raises OptionError for numbers that are none, and TargetError for analog hardware.
-    """
-    baselines = [] if against in ("", "none") else [_baseline(n) for n in _listed(against)]
-    return [
-        (
-            estimate(program, target, each),
-            tuple(estimate_baseline(program, other, each) for other in baselines),
-        )
-        for each in workloads(context, batch, phase)
-    ]
-
-
-def workloads(context: str, batch: str, phase: str) -> list[Workload]:
-    """Every context with every batch. Raises OptionError for numbers that are none."""
-    return [
-        Workload(
-            phase,  # type: ignore[arg-type]  # which it checks
-            _whole("context", tokens),
-            _whole("batch", sequences),
-        )
-        for tokens in _listed(context)
-        for sequences in _listed(batch)
-    ]
 
 
 def to_json(results: Sequence[Result]) -> dict[str, Any]:
@@ -106,25 +73,6 @@ def write_trace(file: Path, costs: Sequence[Costs]) -> None:
     check_trace(file)
     with written(file, TRACE, "--trace") as unfinished:
         unfinished.write_text(json.dumps(trace(costs[0]), allow_nan=False), encoding="utf-8")
-
-
-def _listed(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",")))
-
-
-def _whole(name: str, text: str) -> int:
-    if not text.isdecimal() or not 0 < len(text) < 10:
-        raise OptionError(f"--{name} must be whole numbers with commas between, but has {text!r}.")
-    return int(text)
-
-
-def _baseline(name: str) -> Baseline:
-    found = load_description(name)
-    if isinstance(found, Target):
-        raise OptionError(
-            f"--against {name}: it is analog; compile the model for it, and compare the two."
-        )
-    return found
 
 
 def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:

@@ -1,0 +1,5 @@
+"""``python -m afmc``"""
+
+from afmc.cli import main
+
+main()

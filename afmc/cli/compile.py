@@ -1,0 +1,195 @@
+"""``afmc compile``: a model onto tiles."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from afmc.cli import output
+from afmc.cli.options import DataFile, Force, Json, TextFile, Trust
+from afmc.errors import CapacityError
+
+
+def compile(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="demo, demo-teacher, smollm2-135m, a Hugging Face folder or id (also of "
+            "AIHWKIT-Lightning), or a .gguf, .onnx or .pt2 file; with --shapes-only also a .json "
+            "configuration.",
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option("--target", "-t", metavar="T", help="A name ('afmc targets list') or .toml."),
+    ] = "afm-512-projected",
+    directory: Annotated[
+        Path | None,
+        typer.Option("-o", "--output-dir", metavar="DIR", help="[default: MODEL.TARGET]"),
+    ] = None,
+    shapes_only: Annotated[
+        bool,
+        typer.Option(
+            "--shapes-only",
+            help="Read the configuration and no weights: the same mapping, at any size, of which "
+            "nothing can be simulated. MODEL may be a config.json.",
+        ),
+    ] = False,
+    digital: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Keep these matrices digital: a module's path or its last part, with * and ?; "
+            "lm_head, o_proj, 'model.layers.0.*'. Repeat for more.",
+        ),
+    ] = None,
+    text: TextFile = None,
+    data: DataFile = None,
+    calibration: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="Input ranges that the model does not bring along, from text or samples: std:K "
+            "(K standard deviations) or percentile:P (of absolute values).",
+        ),
+    ] = "std:18",
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz",
+            help="Which experts a sample of tokens goes to: an array [tokens, experts of a token] "
+            "for each experts' module, by its path. Seen on the text without it.",
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="What merging, cutting and packing are to be best in: tiles (fewest, the "
+            "default), latency (no turns on a tile), energy (fewest tile reads) or accuracy "
+            "(fewest row cuts).",
+        ),
+    ] = None,
+    defects: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="What is broken: a CSV file, or rates for a random map, KEY=RATE,...,seed=N with "
+            "chips, tiles, tiers, rows, columns (dead), cells_off and cells_on (stuck). Repeat to "
+            "add a file to rates.",
+        ),
+    ] = None,
+    repair: Annotated[
+        str,
+        typer.Option(
+            metavar="METHODS",
+            help="Of stuck cells: permute (rows and columns of a block), pair (the working devices "
+            "of a weight make up for the stuck ones), both, or none.",
+        ),
+    ] = "permute,pair",
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="An earlier compile with the same model, target and passes: only blocks that "
+            "--defects hits are placed anew.",
+        ),
+    ] = None,
+    passes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="[default: partition,merge,split,replicate,allocate,place]"
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PASS.OPTION=V",
+            help="An option of a pass (allocate.rule=parallel, split.style=balanced, "
+            "merge.enabled=false, replicate.tiles=2000) or a figure of the target "
+            "(target.crossbar.rows=1152).",
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of a model on the hub.")
+    ] = None,
+    trust_remote_code: Trust = False,
+    weights: Annotated[
+        Literal["auto", "memory", "disk"],
+        typer.Option(
+            help="Where those of a folder or hub id are while it is compiled: in memory, or left "
+            "on disk and read one at a time, for models larger than memory; auto leaves there "
+            "what does not fit."
+        ),
+    ] = "auto",
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Map a model onto tiles and write program, weights and graph to a folder.
+
+    With --shapes-only it writes the program alone.
+    """
+    from afmc.cli.settings import parse_settings
+    from afmc.common.files import kept_beside
+    from afmc.compiler.options import Options
+    from afmc.compiler.pipeline import load_passes
+    from afmc.data.samples import read_samples
+    from afmc.data.text import read_text
+    from afmc.frontends.find import resolve
+    from afmc.inspect import inspect_json, misfit_json, render
+    from afmc.program.folder import check_writable
+
+    # What may be wrong is looked at before anything that takes long.
+    checked = Options(
+        target=target,
+        digital=digital or (),
+        text=None if text is None else read_text(text, "calibration", model),
+        calibration=calibration,
+        routing=routing,
+        objective=objective,
+        defects=defects,
+        repair=repair,
+        keep=keep,
+        settings=parse_settings(settings or []),
+        passes=load_passes(passes.split(",")) if passes else None,
+        shapes_only=shapes_only,
+        weights=weights,
+    ).checked()
+    name = Path(target).name.replace(".toml", "").replace(":", "-")
+    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
+    directory = directory or Path(f"{stem}.{name}")
+    found = resolve(model, shapes_only=shapes_only)
+    _, earlier = check_writable(directory, found.name, checked.target, force=force)
+    samples = None if data is None else read_samples(data)
+
+    with output.progress() as progress:
+        progress("import", 0, 0)
+        from afmc.compiler.compile import compile_checked
+        from afmc.compiler.steps import Source
+
+        source = Source(model, samples, revision=revision, trust_remote_code=trust_remote_code)
+        try:
+            result = compile_checked(source, checked, progress)
+        except CapacityError as error:
+            if json and error.report is not None:
+                output.print_json(misfit_json(error))
+            raise
+        progress("save", 0, 0)
+        result.save(directory, force=force)
+    kept = result.compiled_program
+    if json:
+        output.print_json(inspect_json(kept))
+    else:
+        output.show(render(kept))
+    others = kept_beside(directory)
+    what = f"written to {directory}"
+    if earlier is not None:
+        what += f", in place of {earlier}"
+    if others:
+        what += f"; kept {output.some(others)}"
+    print(what, file=sys.stderr if json else sys.stdout)

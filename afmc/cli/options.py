@@ -1,0 +1,53 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What 'afmc compile -o DIR' wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON only; logs go to stderr.")]
+TextFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--text",
+        metavar="FILE",
+        help="UTF-8 text. Without it, half of the help topics of Python's standard library; for "
+        "the demo models, text of their own.",
+    ),
+]
+DataFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE.npz",
+        help="Samples for a model that is no language model: an array 'inputs', or one for each "
+        "input by its name; the first dimension counts samples. To calibrate input ranges, or with "
+        "'labels' to measure accuracy.",
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace what afmc wrote there of another model or for another target, too. Files "
+        "that afmc did not write stay.",
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that came with a hub model.")
+]
+Lines = Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a table at most.")]
+Context = Annotated[
+    str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs': 512,2048.")
+]
+Batch = Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")]
+Phase = Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")]
+Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
+
+
+def listed(text: str | None) -> list[str]:
+    """``1s,1h`` as two."""
+    return [each.strip() for each in text.split(",")] if text is not None else []

@@ -1,0 +1,152 @@
+"""``afmc validate``: accuracy on noisy tiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from afmc.cli import output
+from afmc.cli.options import DataFile, Folder, Json, Seed, TextFile, Trust, listed
+from afmc.errors import OptionError
+
+
+def validate(
+    directory: Folder,
+    text: TextFile = None,
+    data: DataFile = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Use at most so many of --data; all without it.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Read at most so many tokens.")] = 4096,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Tokens a window. [default: 1024, --tokens or what the model takes, the fewest]",
+        ),
+    ] = None,
+    instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
+    seed: Seed = 0,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Times since programming: 0s (the default), or 1s,1h,1d,30d,1y."),
+    ] = None,
+    temperature: Annotated[
+        str | None, typer.Option(help="Temperatures: 25C (the default), or 25C,85C.")
+    ] = None,
+    compensation: Annotated[
+        str | None,
+        typer.Option(
+            help="Digital corrections of drift and temperature, the target's own by default: none, "
+            "tile (a factor for each block), column, reference (from a reference column)."
+        ),
+    ] = None,
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            metavar="PROBES",
+            help="Also with each column's gain and offset corrected, measured with so many inputs.",
+        ),
+    ] = 0,
+    defects: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|RATES",
+            help="Cells that stick besides those that this was compiled for, as for compile; "
+            "programming does not know of them.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="target.KEY=V",
+            help="A figure of the target for this validation alone (target.device.noise=none).",
+        ),
+    ] = None,
+    without_noise: Annotated[
+        bool,
+        typer.Option(
+            "--without-noise",
+            help="Perfect devices, wires and converters instead; the converters' bits stay.",
+        ),
+    ] = False,
+    by_matrix: Annotated[
+        bool,
+        typer.Option(
+            "--by-matrix",
+            help="Also how wrong each matrix's products are, for 'afmc report' to colour by.",
+        ),
+    ] = False,
+    trust_remote_code: Trust = False,
+    json: Json = False,
+) -> None:
+    """Accuracy on noisy tiles against the digital model: perplexity of a language model over
+    non-overlapping windows of a text, or of a classifier the share of labelled samples (--data)
+    that it gets right.
+
+    Of several times, temperatures and compensations every combination is measured.
+    """
+    from afmc.cli.settings import parse_overrides
+    from afmc.data.samples import read_samples
+    from afmc.data.text import read_text
+    from afmc.hardware.conditions import conditions_of
+    from afmc.hardware.defects import gather_defects
+    from afmc.program.folder import read_program, require_weights
+    from afmc.targets import load_target
+
+    kept = read_program(directory)  # before anything that takes long
+    require_weights(kept.program, "validate")
+    if data is not None and text is not None:
+        raise OptionError("--text is for language models and --data for others: give one of them.")
+    if data is not None and by_matrix:
+        raise OptionError("--by-matrix is for language models: leave it out with --data.")
+    labelled = None if data is None else read_samples(data)
+    overrides = parse_overrides(settings or [])
+    several: dict[str, Any] = {
+        "at": listed(at),
+        "temperature": listed(temperature),
+        "compensation": listed(compensation),
+    }
+    conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
+    broken = gather_defects(defects, kept.target)
+    source = read_text(text, "validation", kept.program.model.name)
+    with output.progress() as progress:
+        progress("load", 0, 0)
+        from afmc.cli.validation_tables import render, render_classification
+        from afmc.compiled_model import load
+
+        model = load(directory, trust_remote_code=trust_remote_code, progress=progress)
+        if overrides:
+            model = model.on(overrides)
+        if without_noise:
+            model = model.without_noise()
+        asked: dict[str, Any] = {
+            "instances": instances,
+            "seed": seed,
+            **several,
+            "calibrate": calibrate,
+            "defects": broken,
+            "progress": progress,
+        }
+        if labelled is not None:
+            name = model.program.model.name
+            counted = model.classify(labelled, samples=samples, **asked)
+            table = render_classification(counted, name, model.target)
+            found = {
+                **counted.to_json(),
+                "noise": not model.target.is_perfect,
+                "model": name,
+                "model_sha256": model.program.model.sha256,
+                "target": model.target.name,
+            }
+        else:
+            result = model.validate(
+                source, tokens=tokens, window=window, by_matrix=by_matrix, **asked
+            )
+            found, table = result.to_json(), render(result, model.target)
+    if json:
+        output.print_json(found)
+    else:
+        output.show(table)

@@ -1,0 +1,137 @@
+"""What a compile is asked for, and what follows from that before any model is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from afmc.compiler.calibration import Method
+from afmc.compiler.pipeline import configure, load_passes, with_objective
+from afmc.data.text import Text
+from afmc.errors import OptionError, did_you_mean
+from afmc.frontends.find import Weights
+from afmc.hardware.defects import Defects, gather_defects
+from afmc.passes import Pass
+from afmc.program.compiled import CompiledProgram
+from afmc.program.folder import read_program
+from afmc.program.observed import Routing
+from afmc.program.program import RepairMethod
+from afmc.program.routing import read_routing
+from afmc.targets import Target, load_target
+
+REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is compiled, whatever model it is; the parameters of `afmc.compile`.
+
+    Nothing here needs torch, so that a mistake is said before it is imported.
+    """
+
+    target: str | Path | Target = "afm-512-projected"
+    """A name, a ``.toml`` file, or a `Target`."""
+    digital: Sequence[str] = ()
+    """Patterns of matrices to keep digital besides those that must be."""
+    text: str | Path | Text | None = None
+    """Calibrates the input ranges that the model does not bring along."""
+    calibration: str = "std:18"
+    """``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`."""
+    calibration_tokens: int = 4096
+    """Tokens, or samples, on which input ranges are calibrated."""
+    routing: str | Path | Routing | None = None
+    """Experts that a sample of tokens goes to: an ``.npz`` file, or what was read of one."""
+    objective: str | None = None
+    """What the mapping is to be best in: ``tiles``, ``latency``, ``energy`` or ``accuracy``."""
+    defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None
+    """What is broken: CSV files, rates, `Defects`."""
+    repair: str | Sequence[str] = REPAIR
+    """What is done about stuck cells: ``permute``, ``pair``, both, or ``none``."""
+    keep: str | Path | None = None
+    """A folder of an earlier compile whose placements stay except where `defects` hits them."""
+    settings: Mapping[str, object] | None = None
+    """Options of passes and figures of the target, as with ``--set``."""
+    passes: Sequence[Pass] | None = None
+    """Passes in the place of partition, merge, split, replicate, allocate and place."""
+    shapes_only: bool = False
+    """Reads the configuration and no weights."""
+    weights: Weights = "auto"
+    """Where the weights are meanwhile: in ``memory``, left on ``disk``, or what fits."""
+
+    def checked(self) -> Checked:
+        """The hardware, the passes and everything else that the options name, read and checked.
+
+        Raises OptionError, TargetError or ArtifactError, in one sentence.
+        """
+        method = Method.parse(self.calibration)
+        settings = dict(self.settings or {})
+        figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
+        hardware = load_target(
+            self.target, {key.removeprefix("target."): value for key, value in figures.items()}
+        )
+        routing = self.routing
+        if isinstance(routing, str | Path):
+            routing = read_routing(routing)
+        defects = gather_defects(self.defects, hardware)
+        repair = parse_repair(self.repair)
+        kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
+        passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
+        if self.digital:
+            passes = configure(passes, {"partition.digital": tuple(self.digital)})
+        if self.objective is not None:
+            passes = with_objective(passes, self.objective)
+        self._check_weights()
+        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+
+    def _check_weights(self) -> None:
+        if self.shapes_only and self.text is not None:
+            raise OptionError(
+                "a text calibrates input ranges on the weights, which --shapes-only does not read: "
+                "leave one of the two out."
+            )
+        if self.weights not in get_args(Weights):
+            raise OptionError(
+                f"weights is one of {', '.join(get_args(Weights))}, not {self.weights!r}."
+            )
+        if self.shapes_only and self.weights != "auto":
+            raise OptionError(
+                f"--shapes-only reads no weights, so they are not in {self.weights}: leave one out."
+            )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An earlier compile whose placements stay."""
+
+    folder: Path
+    compiled: CompiledProgram
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Options that were read and can be used: what `Options.checked` found behind them."""
+
+    options: Options
+    target: Target
+    passes: tuple[Pass, ...]
+    method: Method
+    routing: Routing | None
+    defects: Defects | None
+    repair: tuple[RepairMethod, ...]
+    kept: Kept | None
+
+
+def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:
+    """``permute,pair``, one of them or ``none``. Raises OptionError in one sentence."""
+    words = [w.strip() for w in given.split(",")] if isinstance(given, str) else list(given)
+    if words == ["none"]:
+        return ()
+    for word in words:
+        if word not in REPAIR:
+            raise OptionError(
+                f"--repair {','.join(words)}: '{word}' is not one of {', '.join(REPAIR)}, and "
+                f"'none' stands alone.{did_you_mean(word, REPAIR)}"
+            )
+    return tuple(method for method in REPAIR if method in words)
