@@ -13,6 +13,7 @@ _MADE_BY = {
     "compare": "afmc.compare:compare_schema",
     "costs": "afmc.cli.cost_tables:json_schema",
     "inspect": "afmc.inspect:inspect_schema",
+    "validate": "afmc.evaluation.schema:validation_schema",
 }
 
 

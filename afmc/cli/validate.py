@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import output, schemas
 from afmc.cli.options import DataFile, Folder, Json, Seed, TextFile, Trust, listed
 from afmc.errors import OptionError
 
@@ -80,6 +80,7 @@ def validate(
         ),
     ] = False,
     trust_remote_code: Trust = False,
+    schema: Annotated[bool, schemas.option("validate")] = False,
     json: Json = False,
 ) -> None:
     """Accuracy on noisy tiles against the digital model: perplexity of a language model over

@@ -15,7 +15,9 @@ from afmc.targets.tables import Compensation
 class Shape(BaseModel):
     """One shape of the JSON; keys that it does not name are not looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Estimate(Shape):

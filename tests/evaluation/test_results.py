@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from afmc.evaluation.results import (
@@ -21,6 +22,7 @@ from afmc.evaluation.results import (
     Speeds,
     Validation,
 )
+from afmc.evaluation.schema import validation_schema
 from afmc.evaluation.statistics import estimate
 
 COMMON: dict[str, Any] = {
@@ -93,6 +95,19 @@ def test_every_field_is_written_in_the_order_that_readers_know() -> None:
         "schema_version", "digital", *CONDITION, "top1_agreement", "conditions", "samples",
         *MIDDLE, "data", "data_sha256", "samples_per_s", *LAST,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("made", [validation(), classification()], ids=lambda m: type(m).__name__)
+def test_the_schema_is_of_what_is_written(made: Validation | Classification) -> None:
+    schema = validation_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    written = json.loads(json.dumps(made.to_json()))
+    validator.validate(written)
+    assert not validator.is_valid({**written, "more": 1})
+    assert not validator.is_valid({**written, "compensation": "magic"})
+    for key in written:
+        assert not validator.is_valid({k: v for k, v in written.items() if k != key}), key
 
 
 def test_statistics_are_over_instances() -> None:
