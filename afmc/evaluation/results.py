@@ -98,6 +98,8 @@ def load(path: Path) -> dict[str, Any]:
     what = f"the validation {path}"
     if not path.exists():
         raise OptionError(f"{what} cannot be read: No such file or directory.")
+    if path.is_dir():
+        raise OptionError(f"{what} cannot be read: Is a directory.")
     try:
         value = read_object(path)
     except OSError as error:
