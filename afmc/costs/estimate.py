@@ -20,7 +20,7 @@ import numpy as np
 from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
-from afmc.costs.schedule import Duration, Durations, Kind, Schedule, schedule
+from afmc.costs.schedule import Duration, Durations, Kind, Schedule, Step, schedule
 from afmc.costs.workload import Workload
 from afmc.errors import OptionError
 from afmc.program.flow import Flow, chained, flow_of
@@ -43,7 +43,6 @@ _NAMES = {
     "elementwise": "element-wise operations",
 }
 _NOT_LOWERED = "not lowered yet"
-ATTENDING = "attention after "
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
@@ -162,8 +161,8 @@ class _Estimate:
     def _busy(self, steps: Sequence[Duration], digital: Mapping[str, Duration]) -> list[Duration]:
         """What a token takes of everything but tiles, as each chip has its own."""
         share = [replace(each, ns=each.ns * self._share(name)) for name, each in digital.items()]
-        products = [step for step in steps if step.name.startswith(ATTENDING)]
-        vectors = [step for step in steps if not step.name.startswith(ATTENDING)]
+        products = [step for step in steps if step.work == "attention"]
+        vectors = [step for step in steps if step.work != "attention"]
         units = self.chips * self.figures["digital.units"].value
         cache = "cache of keys and values"
         kept = Duration(cache, "memory", _sum(products, "memory"))
@@ -209,12 +208,13 @@ class _Estimate:
         if work.kind != "attention":
             name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
             one = self.figures[_LATENCY[work.kind]].value
-            yield Duration(name, "digital", one * self._vectors(work.after))
+            yield Duration(name, "digital", one * self._vectors(work.after), work.kind)
             return
         positions = self.workload.positions(work.window)
         macs = work.values + work.by_position * positions
         read = work.cached * positions
-        yield self._products(f"{ATTENDING}{work.after}", macs, read, self.cache)
+        products = self._products(f"attention after {work.after}", macs, read, self.cache)
+        yield replace(products, work=work.kind)
 
     def _vectors(self, name: str) -> float:
         """Results of a matrix for a token, on which work is done one after the other."""
@@ -361,7 +361,7 @@ def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
     """The parts with the time that the critical path spends in each."""
     spent: Counter[str] = Counter()
     for step in plan.critical_path:
-        spent[_part_of(step.name, step.kind)] += step.ns  # type: ignore[assignment]
+        spent[_part_of(step)] += step.ns  # type: ignore[assignment]
     for part in parts:
         ns = spent.pop(_OWNERS.get(part.name, part.name), None)
         yield part if not ns else replace(part, latency_ns=ns)
@@ -372,10 +372,9 @@ _OWNERS = {"row drivers": "products on tiles"}
 """Where products are counted in several parts, the first has their time."""
 
 
-def _part_of(step: str, kind: str) -> str:
-    if kind in _OF_KIND:
-        return _OF_KIND[kind]
-    if step.startswith(ATTENDING):
-        return READING if kind == "memory" else ATTENTION
-    named = next((name for name in _NAMES.values() if step.startswith(f"{name} after")), None)
-    return named or DIGITAL
+def _part_of(step: Step) -> str:
+    if step.kind in _OF_KIND:
+        return _OF_KIND[step.kind]
+    if step.work == "attention":
+        return READING if step.kind == "memory" else ATTENTION
+    return DIGITAL if step.work is None else _NAMES[step.work]

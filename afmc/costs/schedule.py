@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afmc.program.flow import chained, flow_of
+from afmc.program.model import WorkKind
 from afmc.program.program import Program
 
 Kind = Literal["tile", "digital", "memory", "link"]
@@ -32,11 +33,13 @@ Key = int | str | tuple[str, int]
 
 @dataclass(frozen=True)
 class Duration:
-    """Duration of a step that is no read, for one token."""
+    """Time that one step other than a read takes for one token."""
 
     name: str
     kind: Kind
     ns: float
+    work: WorkKind | None = None
+    """Which digital work it is; None for matrices, links and resources."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Step:
     kind: Kind
     start_ns: float
     end_ns: float
+    work: WorkKind | None = None
+    """Which digital work it is; None for matrices and links."""
 
     @property
     def ns(self) -> float:
@@ -104,7 +109,7 @@ def schedule(program: Program, durations: Durations) -> Schedule:
         ready = 0.0 if last_result is None else steps[last_result].end_ns
         waited[key] = last_result
         if isinstance(node, Duration):
-            steps[key] = Step(node.name, node.kind, ready, ready + node.ns)
+            steps[key] = Step(node.name, node.kind, ready, ready + node.ns, node.work)
             continue
         name, after = program.groups[node].name, durations.after_read_ns[node]
         matrix = program.matrix(program.groups[node].members[0])
@@ -167,7 +172,7 @@ def _path(
             following, tile = (
                 (waited[key], -1) if holder < 0 else (keys[holder], int(turn.tiles[at]))
             )
-        path.append(Step(step.name, step.kind, start, until))
+        path.append(Step(step.name, step.kind, start, until, step.work))
         key, until = following, start
     return tuple(reversed(path))
 
