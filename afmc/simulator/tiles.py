@@ -22,7 +22,8 @@ from afmc.simulator.cells import (
 from afmc.simulator.compensation import digital_gain
 from afmc.simulator.converters import ConverterErrors
 from afmc.simulator.devices.base import Device
-from afmc.simulator.faults import Faults, Stuck
+from afmc.simulator.effects import Written, distorted
+from afmc.simulator.faults import Faults
 from afmc.simulator.ir_drop import behind_wires
 from afmc.simulator.lines import Lines
 from afmc.simulator.read_noise import ReadNoise, read_noise_of
@@ -160,7 +161,7 @@ def program(
         errors = ConverterErrors.of_columns(target, seed, instance, piece.address, columns)
         held.set_errors(rows, cols, errors)
         stuck = None if faults is None else faults.of(piece.crossbar, lines)
-        if not _distorts(target, device, noise, stuck):
+        if not distorted(Written(target, device, noise, stuck)):
             continue
         scale = by_column if target.device.scale == "column" else by_tile
         streams = streams_of(seed, instance, piece.address)
@@ -280,21 +281,6 @@ def _check_grid(weight: Tensor, pieces: Sequence[Piece]) -> None:
     rows = sum(height for _, height in covered)
     if rows != weight.shape[1] or set(covered.values()) != {weight.shape[0]}:
         raise ValueError("the blocks of a matrix do not share their row cuts")
-
-
-def _distorts(target: Target, device: Device | None, noise: ReadNoise, stuck: Stuck | None) -> bool:
-    """Whether cells hold anything but the weights, or are read apart."""
-    described = target.device
-    return bool(
-        device is not None
-        or described.stuck_off_rate
-        or described.stuck_on_rate
-        or target.crossbar.wire_row_ohm
-        or target.crossbar.wire_column_ohm
-        or target.tile.read_phases == 4
-        or noise
-        or stuck is not None
-    )
 
 
 def _check_numbers(signal: Tensor, device: Device) -> None:
