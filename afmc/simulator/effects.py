@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from afmc.simulator.cells import Stuck
 from afmc.simulator.devices.base import Device
+from afmc.simulator.faults import Stuck
 from afmc.simulator.read_noise import ReadNoise
 from afmc.targets import Target
 
