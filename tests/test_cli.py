@@ -663,7 +663,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      "it first."),
     (("export", "nothing", "-o", "a.csv"), "nothing does not exist; make it with"),
     (("export", f"tiny.{AFM}", "--as", "hugingface", "-o", "a"), "--as hugingface: there is no "
-     "such format, only table, huggingface"),
+     "such format, only table, aihwkit, huggingface"),
     (("export", "--as", "onnx", "--schema"), "--as onnx: there is no such format, only table,"),
     (("export", f"tiny.{AFM}", "--as", "huggingface", "-o", "occupied"), "occupied has files in it "
      "that afmc did not write; name another folder with -o."),

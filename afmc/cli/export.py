@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,6 +53,12 @@ def export(
             help="For mlir: linalg (the default; what IREE and mlir-opt read) or torch.",
         ),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="OPTION=V", help="An option of a format from another package."
+        ),
+    ] = None,
     force: Force = False,
     schema: Annotated[
         bool,
@@ -66,7 +72,8 @@ def export(
     """The mapping as data: a row for each block, with its matrix and where it is; or in the format
     of another program.
     """
-    from afmc.export.formats import schema_of, to_json, write
+    from afmc.cli.settings import parse_values
+    from afmc.export.door import schema_of, to_json, write
 
     if schema:
         output.print_json(schema_of(format))
@@ -74,7 +81,8 @@ def export(
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
     options = {"validation": validation, "dialect": dialect, "force": force or None}
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, Any] = {k: value for k, value in options.items() if value is not None}
+    given |= parse_values(settings or [])
     replaced = output_path.exists() and bool(output_path.is_dir() or output_path.stat().st_size)
     made = write(format, directory, output_path, given)
     if json:

@@ -29,6 +29,19 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     return settings
 
 
+def parse_values(pairs: Sequence[str]) -> dict[str, object]:
+    """``["scale=2"]`` by name. Raises OptionError for what is not OPTION=VALUE, or comes twice."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, text = (part.strip() for part in pair.partition("="))
+        if not equals or not key.isidentifier():
+            raise OptionError(f"--set {pair}: write OPTION=VALUE.")
+        if key in values:
+            raise OptionError(f"--set {key} is given twice; give it once.")
+        values[key] = _value(text)
+    return values
+
+
 def parse_overrides(pairs: Sequence[str]) -> dict[str, object]:
     """``["target.crossbar.rows=1152"]`` to `{"crossbar.rows": 1152}`, where no pass runs."""
     settings = parse_settings(pairs)
