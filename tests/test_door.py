@@ -223,7 +223,7 @@ def test_devices(afmc: Afmc) -> None:
     assert rows["gaussian"] == {
         "name": "gaussian",
         "class": "afmc.simulator.devices.gaussian:GaussianNoise",
-        "about": "The same normal noise on every weight, whatever its size.",
+        "about": "Normal noise on every weight, whatever its size.",
         "options": [
             {"name": "sigma", "required": True},
             {"name": "g_max_uS", "required": False, "default": 25.0},

@@ -144,7 +144,7 @@ lm_head.weight: digital
  use       one product of 576 x 49,152 for a token.
  tied      it is the same weights as model.embed_tokens.weight.
  lever     --set allocate.rule=serial --digital lm_head (405 tiles, 7 chips, 21.1 % of
-           multiply-accumulates go digital, if it can).
+           multiply-accumulates go digital, requires that it can).
 """
 
 WHY_EXPERTS = """\
