@@ -44,7 +44,7 @@ def render(compiled: CompiledProgram) -> RenderableType:
                 "levers: changes that need fewer tiles, each checked",
                 ("option", "tiles", "chips", "digital MACs", "requires that"),
                 map(_lever, summary.levers),
-                left=("if",),
+                left=("requires that",),
             )
         )
     return Group(*parts)
