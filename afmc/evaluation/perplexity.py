@@ -109,7 +109,7 @@ def validate(
             measurement.write(index, condition)  # the noise of reads begins anew
 
     digital, analog = compare(
-        on_tiles.digital,
+        on_tiles.reference,
         on_tiles.analog,
         write,
         windows,
