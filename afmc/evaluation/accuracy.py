@@ -21,7 +21,7 @@ from afmc.evaluation.results import (
     Result,
     Speeds,
 )
-from afmc.evaluation.statistics import estimate
+from afmc.evaluation.statistics import estimate_share
 from afmc.frontends.graph.export import first_tensor
 from afmc.frontends.network import tensors_of
 from afmc.hardware.conditions import Condition
@@ -47,8 +47,8 @@ def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
         temperature_C=condition.temperature_C,
         compensation=condition.compensation,
         calibration_probes=condition.probes,
-        analog=AnalogAccuracy(accuracy=estimate(each.right / each.samples for each in hits)),
-        top1_agreement=estimate(each.agree / each.samples for each in hits),
+        analog=AnalogAccuracy(accuracy=estimate_share(each.right / each.samples for each in hits)),
+        top1_agreement=estimate_share(each.agree / each.samples for each in hits),
     )
 
 

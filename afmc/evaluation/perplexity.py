@@ -26,7 +26,7 @@ from afmc.evaluation.results import (
     Speeds,
     Validation,
 )
-from afmc.evaluation.statistics import estimate
+from afmc.evaluation.statistics import estimate, estimate_share
 from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
@@ -52,6 +52,11 @@ class Score:
     def perplexity(self) -> float:
         return math.exp(min(self.nll / self.scored, 700.0))
 
+    @property
+    def divergence(self) -> float:
+        """Kullback-Leibler divergence, nats a token; sums of rounded figures may be below 0."""
+        return max(0.0, self.kl / self.scored)
+
 
 def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
     return Outcome(
@@ -60,8 +65,8 @@ def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
         compensation=condition.compensation,
         calibration_probes=condition.probes,
         analog=AnalogPerplexity(perplexity=estimate(s.perplexity for s in scores)),
-        kl_divergence=estimate(s.kl / s.scored for s in scores),
-        top1_agreement=estimate(s.agree / s.scored for s in scores),
+        kl_divergence=estimate(s.divergence for s in scores),
+        top1_agreement=estimate_share(s.agree / s.scored for s in scores),
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from afmc.hardware.conditions import Condition, format_time
 from afmc.program.program import SCHEMA_VERSION
@@ -21,15 +21,27 @@ class Shape(BaseModel):
 
 
 class Estimate(Shape):
-    """Statistics over manufactured instances."""
+    """Statistics over manufactured instances of a figure that cannot be negative."""
 
     mean: float
     std: float | None = None
     """Standard deviation (n - 1); None for one instance."""
     interval_95: tuple[float, float] | None = None
-    """Student's 95 % confidence interval of the mean; None for one instance."""
+    """95 % confidence interval of the mean: Student's, on the logarithm of a figure and on the
+    logit of a share. None for fewer than three instances."""
     values: tuple[float, ...] = ()
     """One for each instance."""
+
+    @model_validator(mode="after")
+    def _interval_can_be(self) -> Self:
+        if self.interval_95 is not None:
+            low, high = self.interval_95
+            if not 0 <= low <= self.mean <= high:
+                raise ValueError(
+                    f"an interval from {low:g} to {high:g} cannot be that of a mean of "
+                    f"{self.mean:g}"
+                )
+        return self
 
     @property
     def ends(self) -> tuple[float, float]:
