@@ -355,11 +355,13 @@ def test_validate(afmc: Run) -> None:
     assert len(data["analog"]["perplexity"]["values"]) == 2
     assert data["analog"]["perplexity"]["interval_95"] is None  # of two chips
     assert 0 <= data["top1_agreement"]["mean"] <= 1 and data["kl_divergence"]["mean"] > 0
-    assert data["tokens_per_s"]["digital"] > 0 and data["text"] == "text.txt"
+    assert data["simulation_tokens_per_s"]["digital"]["mean"] > 0 and data["text"] == "text.txt"
     again = parsed(afmc(*arguments, *options, "--json"))
     assert again["analog"] == data["analog"]
     shown = afmc(*arguments, *options).stdout
     assert figures.exact(data["digital"]["perplexity"]) in shown and "seed 3" in shown
+    assert "Speed of this simulation on this machine, not of the hardware: " in shown
+    assert "tokens a second digital, " in shown and "tokens a second, this machine" not in shown
     assert figures.shown(Estimate(**data["analog"]["perplexity"])).values in shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afmc.evaluation.figures import Shown, exact, shown
-from afmc.evaluation.results import CalibrationCost, Classification, Estimate, Validation
+from afmc.evaluation.results import CalibrationCost, Classification, Speeds, Validation
 from afmc.evaluation.statistics import FEWEST
 from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
@@ -25,6 +25,7 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+        + _speed(result.simulation_tokens_per_s, "tokens a second", "windows")
     )
     more = [_matrices(result)] if result.matrices else []
     return Group(table, *more, where + _besides(result))
@@ -58,8 +59,22 @@ def render_classification(result: Classification, target: Target) -> RenderableT
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+        + _speed(result.simulation_samples_per_s, "samples a second", "batches")
     )
     return Group(table, where + _besides(result))
+
+
+def _speed(speeds: Speeds, unit: str, parts: str) -> str:
+    """How fast this machine was, in a line."""
+    said = [
+        f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
+        for each in (speeds.digital, speeds.analog)
+    ]
+    return (
+        f"\nSpeed of this simulation on this machine, not of the hardware: {said[0]} {unit} "
+        f"digital, {said[1]} on tiles (measured after a warm-up; ± standard deviation over "
+        f"{parts})."
+    )
 
 
 def _besides(result: Validation | Classification) -> str:
@@ -94,16 +109,10 @@ def _one(result: Validation, target: Target) -> RenderableType:
     table.add_column("digital", justify="right")
     for heading in (f"on {target.name}: {_drawn(result)}", *_spreads(result)):
         table.add_column(heading, justify="right")
-    speed = result.tokens_per_s
     for name, digital, figure in (
         ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
         ("KL divergence, nats a token", "", shown(result.kl_divergence)),
         ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
-        (
-            "tokens a second, this machine",
-            f"{speed.digital:.0f}",
-            shown(Estimate(mean=speed.analog)),
-        ),
     ):
         table.add_row(name, digital, figure.mean, *_spread(figure, result))
     return table

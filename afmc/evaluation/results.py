@@ -134,17 +134,19 @@ class CalibrationCost(Shape):
     """In use: one more addition for each output of a row slice; its factor is there anyway."""
 
 
+class Speed(Shape):
+    """Per second, after a warm-up; measured."""
+
+    mean: float
+    std: float | None = None
+    """Over windows of the text or batches of the samples; None for one."""
+
+
 class Speeds(Shape):
-    """How fast this machine computes, per second; measured."""
+    """How fast this machine computes. It says nothing about the hardware that it simulates."""
 
-    digital: float
-    analog: float
-    ratio: float
-    """Analog by digital."""
-
-    @classmethod
-    def of(cls, digital: float, analog: float) -> Speeds:
-        return cls(digital=digital, analog=analog, ratio=analog / digital)
+    digital: Speed
+    analog: Speed
 
 
 class Identity(Shape):
@@ -202,7 +204,7 @@ class Validation(Measured):
 
     order = (
         "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
-        "tokens_per_s",
+        "simulation_tokens_per_s",
     )  # fmt: skip
 
     digital: DigitalPerplexity
@@ -216,7 +218,7 @@ class Validation(Measured):
     """
     text: str
     text_sha256: str = ""
-    tokens_per_s: Speeds
+    simulation_tokens_per_s: Speeds
 
     @property
     def digital_perplexity(self) -> float:
@@ -245,7 +247,7 @@ class DigitalAccuracy(Shape):
 class Classification(Measured):
     """A classifier, digital and analog, on the same samples."""
 
-    order = ("samples", *_COMMON, "data", "data_sha256", "samples_per_s")
+    order = ("samples", *_COMMON, "data", "data_sha256", "simulation_samples_per_s")
 
     digital: DigitalAccuracy
     outcomes: tuple[Result, ...] = Field(alias="conditions")
@@ -253,7 +255,7 @@ class Classification(Measured):
     samples: int
     data: str
     data_sha256: str
-    samples_per_s: Speeds
+    simulation_samples_per_s: Speeds
 
     @property
     def digital_accuracy(self) -> float:

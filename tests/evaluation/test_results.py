@@ -24,6 +24,7 @@ from afmc.evaluation.results import (
     OfMatrix,
     Outcome,
     Result,
+    Speed,
     Speeds,
     Validation,
 )
@@ -38,6 +39,7 @@ COMMON: dict[str, Any] = {
         probes=16, reads=64, tile_time_ns=None, digital_macs=9, digital_operations_per_token=2
     ),
 }  # fmt: skip
+SPEEDS = Speeds(digital=Speed(mean=100.0, std=5.0), analog=Speed(mean=50.0))
 WHEN: dict[str, Any] = {"at_s": 60.0, "temperature_C": 85.0, "compensation": "tile"}
 LAST = ["programming_s", "wall_s", "noise", "model", "model_sha256", "target"]
 MIDDLE = ["instances", "seed", "defects", "overrides", "notes", "calibration"]
@@ -61,7 +63,7 @@ def validation() -> Validation:
         matrices=(OfMatrix(name="q", relative_error=estimate([0.02])),),
         text="text.txt",
         text_sha256="1" * 64,
-        tokens_per_s=Speeds.of(100.0, 50.0),
+        simulation_tokens_per_s=SPEEDS,
     )
 
 
@@ -78,7 +80,7 @@ def classification() -> Classification:
         samples=8,
         data="digits.npz",
         data_sha256="2" * 64,
-        samples_per_s=Speeds.of(10.0, 5.0),
+        simulation_samples_per_s=SPEEDS,
     )
 
 
@@ -94,11 +96,11 @@ def test_every_field_is_written_in_the_order_that_readers_know() -> None:
     assert list(validation().to_json()) == [
         "schema_version", "digital", *CONDITION, "kl_divergence", "top1_agreement", "conditions",
         "tokens", "scored_tokens", "window", *MIDDLE, "matrices", "text", "text_sha256",
-        "tokens_per_s", *LAST,
+        "simulation_tokens_per_s", *LAST,
     ]  # fmt: skip
     assert list(classification().to_json()) == [
         "schema_version", "digital", *CONDITION, "top1_agreement", "conditions", "samples",
-        *MIDDLE, "data", "data_sha256", "samples_per_s", *LAST,
+        *MIDDLE, "data", "data_sha256", "simulation_samples_per_s", *LAST,
     ]  # fmt: skip
 
 
