@@ -19,7 +19,7 @@ from afmc.compiler.full_scale import distributions, input_ranges
 from afmc.compiler.repair import repair as repair_cells
 from afmc.data.samples import Samples
 from afmc.data.text import Text, read_text
-from afmc.data.tokens import check_known, tokenise, windows_of
+from afmc.data.tokens import begin_of, check_known, tokenise, windows_of
 from afmc.errors import ModelError, SampleError, TextError
 from afmc.frontends.loaded import Loaded, longest_window
 from afmc.frontends.network import tensors_of
@@ -121,7 +121,8 @@ class Observed:
         window = min(len(ids), longest_window(self.loaded.config))
         if window < 2:
             raise TextError(f"the text {self.source.name} is too short to calibrate on.")
-        return list(windows_of(ids, window))
+        begin = () if self.prefix else begin_of(self.loaded.tokenizer)
+        return windows_of(ids, window, begin if window > 2 * len(begin) else ())
 
 
 def calibrate(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from afmc.compiler.context import Context
 from afmc.compiler.observe import Observed, count_of, reader_of, readers_of, to_calibrate
+from afmc.data.tokens import begin_of
 from afmc.demo import MODELS
 from afmc.lower.on_tiles import LoweredGraph, OnTiles
 from afmc.lower.prepared import preparations
@@ -102,7 +103,8 @@ def _with_prefix(recovery: Recovery, program: Program, context: Context) -> Reco
         )
         return _not(recovery, "prefix", reason, figures)
     try:
-        prefix = prefix_of(module, tokens, windows[0][:, :128])
+        text = windows[0][:, len(begin_of(loaded.tokenizer)) :]
+        prefix = prefix_of(module, tokens, text[:, :128])
     except ValueError as error:
         return _not(recovery, "prefix", str(error), figures)
     context.observed = replace(observed, prefix=prefix)
