@@ -74,7 +74,7 @@ class Options:
         Raises OptionError, TargetError or ArtifactError, in one sentence.
         """
         self._check_recovery()
-        method = Method.parse(self.calibration or ("error" if self.level else "std:18"))
+        method = Method.parse(self._calibration)
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
         hardware = load_target(
@@ -93,6 +93,12 @@ class Options:
             passes = with_objective(passes, self.objective)
         self._check_weights()
         return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+
+    @property
+    def _calibration(self) -> str:
+        return (
+            ("error" if self.level else "std:18") if self.calibration is None else self.calibration
+        )
 
     def _check_recovery(self) -> None:
         if self.level not in LEVELS:

@@ -33,6 +33,7 @@ from afmc.recovery.ranges import range_of
 from afmc.recovery.ranks import Chosen, Reader, choose_ranks
 from afmc.recovery.sensitivity import sensitivities
 from afmc.recovery.spectrum import look_at_activations
+from afmc.simulator.beforehand import has_wires
 from afmc.simulator.directions import Directions
 from afmc.simulator.replicas import replicas_of
 
@@ -71,7 +72,15 @@ def with_exact_steps(program: Program, context: Context) -> Program:
     context.progress("clipping", 0, 0)
     with context.clock.stage("clipping"):
         recovery = _with_clips(recovery, program, context)
-    return replace(program, recovery=recovery)
+    return replace(program, recovery=_with_wires(recovery, context))
+
+
+def _with_wires(recovery: Recovery, context: Context) -> Recovery:
+    target = context.checked.target
+    if not has_wires(target):
+        return _not(recovery, "wires", f"the wires of {target.name} lose nothing")
+    said = "weights are written so that they come out behind the wires"
+    return replace(_did(recovery, "wires", said), wires=True)
 
 
 def _with_own_text(context: Context) -> Observed:

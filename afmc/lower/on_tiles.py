@@ -26,6 +26,7 @@ from afmc.lower.operators import bind_tiles
 from afmc.lower.prefix import Prefix, put_behind
 from afmc.lower.recovered import Recovered
 from afmc.program.folder import with_figures
+from afmc.program.layout import Owner
 from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.simulator.devices.base import device_of
@@ -90,6 +91,7 @@ class OnTiles:
         self._program, self._target = program, target
         self._loaded, self._lowered = loaded, lowered
         self._recovered = recovered
+        self._beforehand: dict[Owner, torch.Tensor] = {}
         self._written: Written | None = None
 
     @property
@@ -169,6 +171,7 @@ class OnTiles:
             defects=defects,
             directions=self._directions,
             reads=0 if self._program.recovery is None else self._program.recovery.reads,
+            beforehand=self._beforehand,
         )
         seconds = time.perf_counter() - start
         self._written = Written(seed, instance, condition, defects, seconds)
