@@ -16,7 +16,7 @@ from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
 from afmc.compiler.steps import Source
 from afmc.data.text import Text
-from afmc.frontends.find import Weights
+from afmc.frontends.door import Weights
 from afmc.frontends.load import ExampleInputs
 from afmc.hardware.defects import Defects
 from afmc.passes import Pass

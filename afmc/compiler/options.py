@@ -11,7 +11,7 @@ from afmc.compiler.calibration import Method
 from afmc.compiler.pipeline import configure, load_passes, with_objective
 from afmc.data.text import Text
 from afmc.errors import OptionError, did_you_mean
-from afmc.frontends.find import Weights
+from afmc.frontends.door import Weights
 from afmc.hardware.defects import Defects, gather_defects
 from afmc.passes import Pass
 from afmc.program.compiled import CompiledProgram
