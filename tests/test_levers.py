@@ -283,7 +283,7 @@ def test_where_tiles_do_not_fill_chips_every_lever_is_placed() -> None:
 def test_the_report_as_json() -> None:
     error, _ = explained(smollm2(), hermes(40))
     data = misfit_json(error)
-    assert data["fits"] is False and data["schema_version"] == 1
+    assert data["fits"] is False and data["schema_version"] == 2
     assert (data["model"], data["target"], data["rule"]) == ("test", "hermes-64", "exclusive")
     assert data["limits"][0] == {"of": "chips", "demand": 45, "supply": 40, "deficit": 5}
     assert data["proof"]["holds_for"] == "this rule"
