@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from afmc.compiler.calibration import Method
-from afmc.compiler.pipeline import configure, load_passes, with_objective
+from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
 from afmc.data.text import Text
 from afmc.errors import OptionError, did_you_mean
 from afmc.frontends.door import Weights
@@ -91,7 +91,7 @@ class Options:
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
         if self.digital:
-            passes = configure(passes, {"partition.digital": tuple(self.digital)})
+            passes = with_digital(passes, tuple(self.digital))
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
         self._check_weights()
