@@ -24,7 +24,8 @@ from afmc.evaluation.perplexity import validate
 from afmc.evaluation.reading import validation_of
 from afmc.evaluation.results import Classification, Validation
 from afmc.fit import Lever
-from afmc.frontends.find import resolve
+from afmc.frontends.door import Reading
+from afmc.frontends.find import saved_in
 from afmc.frontends.load import load_source
 from afmc.frontends.loaded import Loaded
 from afmc.hardware.conditions import Condition
@@ -48,9 +49,6 @@ from afmc.program.summary import Summary
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
-
-_GRAPH_FILES = ("model.onnx", "model.pt2")
-"""In the folder of a model that is no language model."""
 
 
 class CompiledModel:
@@ -387,8 +385,7 @@ def load(
 
 def _load_saved(directory: Path, trust_remote_code: bool, progress: Progress) -> Loaded:
     folder = check_model(directory, lambda line: progress(line, 0, 0)).absolute()
-    files = (folder / name for name in _GRAPH_FILES)
-    place = next((file for file in files if file.is_file()), folder)
-    if place == folder and not (folder / "config.json").is_file():
+    source = saved_in(folder)
+    if source is None:
         raise ArtifactError(f"{folder} is missing; compile again.")
-    return load_source(resolve(str(place)), trust_remote_code=trust_remote_code)
+    return load_source(source, Reading(trust_remote_code=trust_remote_code))

@@ -25,7 +25,7 @@ from afmc.program.model import Matrix, Model, Remainder, Work
 from afmc.program.observed import Calibration, Distributions, Routing, Training
 from afmc.program.recovery import Recovery
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups, `copy`
 # in the experts of a bank, `replica` in the times that the same weights are there.

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from afmc.program.compiled import CompiledProgram
 
 
-# How the frontend ends the reason of a product that could go to tiles one day.
-NOT_LOWERED = "not lowered yet"
-
 _BOUND_IS_OVER = {
     "exclusive": "one block a tile",
     "parallel": "layouts in which blocks of a tile share no column, and rows only where they read "
@@ -182,7 +179,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> Summ
         weights_analog=on_tiles,
         weights_digital=kept + biases + both + sum(rest.weights for rest in program.remainder),
         weights_on_both_sides=both,
-        weights_not_lowered=sum(r.weights for r in program.remainder if NOT_LOWERED in r.reason),
+        weights_not_lowered=sum(r.weights for r in program.remainder if not r.lowered),
         macs_per_token=macs,
         macs_analog_fraction=sum(m.macs_per_token for m in analog) / macs,
         blocks=len(program.blocks),
@@ -316,7 +313,13 @@ def inspect_json(compiled: CompiledProgram) -> dict[str, Any]:
         "passes": [{"name": a.name, "options": dict(a.options)} for a in program.applied],
         "digital": dict(program.digital),
         "remainder": [
-            {"operation": r.operation, "count": r.count, "weights": r.weights, "reason": r.reason}
+            {
+                "operation": r.operation,
+                "count": r.count,
+                "weights": r.weights,
+                "reason": r.reason,
+                "lowered": r.lowered,
+            }
             for r in program.remainder
         ],
     }
