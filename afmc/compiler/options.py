@@ -44,8 +44,8 @@ class Options:
     `afmc.data.text.read_text`, and above level 0 the model's own text where it is sampled soon
     enough."""
     level: int = 0
-    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations of
-    inputs, ranges and limits of weights by error, and corrections of the mean, which take no
+    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations
+    of inputs, ranges and limits of weights by error, and corrections of the mean, which take no
     multiply-accumulates on each token; 2 corrections in principal directions as well."""
     digital_budget: float = 0.02
     """Share of all multiply-accumulates that corrections may take digitally."""

@@ -12,7 +12,7 @@ import afmc
 import afmc.compiler.compile as module
 from afmc.common.described import descriptions_of
 from afmc.compiler.options import Options
-from afmc.compiler.steps import Source
+from afmc.compiler.context import Source
 
 OF_A_SOURCE = {"model", "example_inputs", "tokenizer", "revision", "trust_remote_code"}
 
