@@ -12,7 +12,7 @@ Not in it: programming the weights, the host, sampling, reading embeddings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +20,20 @@ import numpy as np
 from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
 from afmc.costs.reads import Reads, Real, reads_of
-from afmc.costs.schedule import Duration, Durations, Kind, Schedule, Step, schedule
+from afmc.costs.schedule import (
+    LINKS,
+    Duration,
+    Durations,
+    Kind,
+    Resource,
+    Schedule,
+    Step,
+    Whole,
+    schedule,
+)
 from afmc.costs.workload import Workload
 from afmc.errors import OptionError
-from afmc.program.flow import Flow, chained, flow_of
+from afmc.program.flow import Flow, bytes_sent, chained, flow_of
 from afmc.program.layout import layout_of
 from afmc.program.model import Matrix, Work
 from afmc.program.program import Program
@@ -46,6 +56,10 @@ _NOT_LOWERED = "not lowered yet"
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
+WEIGHTS = "reading weights of digital matrices"
+UNITS, ATTENTION_UNITS = "digital units", "units of attention and digital matrices"
+MEMORY = {ON_CHIP: "memory on the chips", BESIDE: "memory beside the chips"}
+"""By where it is, the name of what steps share."""
 
 
 def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
@@ -139,59 +153,55 @@ class _Estimate:
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
         links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
         self.read_ns = self._read_ns()
-        work = [tuple(self._work_ns(each)) for each in self.program.work]
-        digital = {m.name: self._digital_matrix(m) for m in self.digital}
-        busy = self._busy([step for steps in work for step in steps], digital)
-        placing = self.program.placing
-        if placing is not None and placing.border_bytes:
-            # Each border has a link of its own; the busiest carries about an equal share.
-            share = placing.border_bytes / max(self.chips - 1, 1)
-            busy.append(Duration("links", "link", share / f["system.link_bandwidth_GB_s"].value))
+        sent = self._sent_ns()
         return Durations(
             read_ns=self.read_ns,
             after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
-            between_chips_ns=self._between_chips().tolist(),
+            between_chips_ns=(self._passing_ns() + sent).tolist(),
+            link_ns=sent.tolist(),
             share=self._shares().tolist(),
-            work=work,
+            work=[tuple(self._work_ns(each)) for each in self.program.work],
             waits=self._waits(),
-            digital=digital,
-            busy=busy,
+            digital={m.name: self._digital_matrix(m) for m in self.digital},
+            resources=self._resources(),
         )
 
-    def _busy(self, steps: Sequence[Duration], digital: Mapping[str, Duration]) -> list[Duration]:
-        """What a token takes of everything but tiles, as each chip has its own."""
-        share = [replace(each, ns=each.ns * self._share(name)) for name, each in digital.items()]
-        products = [step for step in steps if step.work == "attention"]
-        vectors = [step for step in steps if step.work != "attention"]
-        units = self.chips * self.figures["digital.units"].value
-        cache = "cache of keys and values"
-        kept = Duration(cache, "memory", _sum(products, "memory"))
-        if self.cache == ON_CHIP:
-            kept = Duration(f"{cache} on the chips", "memory", kept.ns / self.chips)
-            beside = Duration("memory beside the chips", "memory", _sum(share, "memory"))
-        else:  # one memory for both
-            beside = Duration(cache, "memory", kept.ns + _sum(share, "memory"))
-        computing = _sum([*products, *share], "digital") / self.chips
-        return [
-            Duration("digital units", "digital", _sum(vectors, "digital") / units),
-            Duration("units of attention", "digital", computing),
-            kept,
-            beside,
-        ]
+    def _resources(self) -> dict[str, Resource]:
+        """What is shared besides tiles. Each chip has its units, and each border its link."""
+        units = self.chips * int(self.figures["digital.units"].value)
+        return {
+            UNITS: Resource("digital", units),
+            ATTENTION_UNITS: Resource("digital", self.chips),
+            MEMORY[ON_CHIP]: Resource("memory", self.chips),
+            MEMORY[BESIDE]: Resource("memory"),
+            LINKS: Resource("link", max(self.chips - 1, 1)),
+        }
 
-    def _between_chips(self) -> Real:
-        """[groups], how long a result is on its way to the furthest chip that reads it."""
+    def _placed_on(self) -> tuple[Whole, Whole]:
+        """The first and the last chip of each group, [groups]."""
         placed, groups = self.program.placements, len(self.program.groups)
         of_group = self.program.blocks["group"][placed["block"]]
         first, last = np.full(groups, self.chips), np.zeros(groups, np.int64)
         np.minimum.at(first, of_group, placed["chip"])
         np.maximum.at(last, of_group, placed["chip"])
-        borders = np.zeros(groups)
+        return first, last
+
+    def _passing_ns(self) -> Real:
+        """[groups], how long a first byte is on its way to the furthest chip that reads it."""
+        first, last = self._placed_on()
+        borders = np.zeros(len(first))
         for feeding, reading, _ in self.flow.edges:
             furthest = max(last[each] for each in reading)
             for each in feeding:
                 borders[each] = max(borders[each], furthest - first[each])
         return borders * self.figures["system.link_latency_ns"].value
+
+    def _sent_ns(self) -> Real:
+        """[groups], how long its bytes take over the links, border after border."""
+        if self.program.placing is None:
+            return np.zeros(len(self.program.groups))
+        sent = bytes_sent(self.flow, *self._placed_on())
+        return sent / self.figures["system.link_bandwidth_GB_s"].value
 
     def _waits(self) -> dict[str, float]:
         """Reads one after the other for the experts of a token, on average over banks."""
@@ -208,7 +218,8 @@ class _Estimate:
         if work.kind != "attention":
             name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
             one = self.figures[_LATENCY[work.kind]].value
-            yield Duration(name, "digital", one * self._vectors(work.after), work.kind)
+            ns = one * self._vectors(work.after)
+            yield Duration(name, "digital", ns, work.kind, ((UNITS, ns),))
             return
         positions = self.workload.positions(work.window)
         macs = work.values + work.by_position * positions
@@ -223,14 +234,16 @@ class _Estimate:
 
     def _digital_matrix(self, matrix: Matrix) -> Duration:
         """Its weights, a byte each, are read once from the memory beside the chips."""
-        return self._products(matrix.name, matrix.macs_per_token, _read_once(matrix), BESIDE)
+        found = self._products(matrix.name, matrix.macs_per_token, _read_once(matrix), BESIDE)
+        return replace(found, share=self._share(matrix.name))
 
     def _products(self, name: str, macs: float, read_bytes: float, memory: str) -> Duration:
-        """On one chip: as long as the longer of computing and reading takes."""
+        """On the units of one chip: as long as the longer of computing and reading takes."""
         computing = 2e-3 * macs / self.figures["digital.attention_TOPS"].value
         reading = read_bytes / self.figures[f"{memory}bandwidth_GB_s"].value
         kind: Kind = "memory" if reading > computing else "digital"
-        return Duration(name, kind, max(reading, computing))
+        holds = ((ATTENTION_UNITS, computing), (MEMORY[memory], reading))
+        return Duration(name, kind, max(reading, computing), holds=holds)
 
     # Energy.
 
@@ -283,7 +296,7 @@ class _Estimate:
         yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
         if self.digital:
             weights = sum(_read_once(m) * self._share(m.name) for m in self.digital)
-            yield self._part("reading weights of digital matrices", "memory", weights, "bytes",
+            yield self._part(WEIGHTS, "memory", weights, "bytes",
                              f"{BESIDE}energy_pJ_B")  # fmt: skip
 
     def _digital_macs(self) -> float:
@@ -353,10 +366,6 @@ def _read_once(matrix: Matrix) -> float:
     return matrix.rows * matrix.cols * min(matrix.per_token, matrix.copies)
 
 
-def _sum(steps: Sequence[Duration], kind: str) -> float:
-    return sum(step.ns for step in steps if step.kind == kind)
-
-
 def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
     """The parts with the time that the critical path spends in each."""
     spent: Counter[str] = Counter()
@@ -377,4 +386,6 @@ def _part_of(step: Step) -> str:
         return _OF_KIND[step.kind]
     if step.work == "attention":
         return READING if step.kind == "memory" else ATTENTION
-    return DIGITAL if step.work is None else _NAMES[step.work]
+    if step.work is None:
+        return WEIGHTS if step.kind == "memory" else DIGITAL
+    return _NAMES[step.work]

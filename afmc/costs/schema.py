@@ -44,6 +44,11 @@ _STEP = (
     number("start_ns", "Since the token began.", "ns"),
     number("end_ns", "Since the token began.", "ns"),
 )
+_BUSY = (
+    text("name", "Tiles, of which it is the one that is held longest, or another resource."),
+    number("ns", "Of a token; where there are several of them, of one.", "ns"),
+    number("matrices_ns", "Of that, for matrices that stay digital.", "ns"),
+)
 _OF_MATRIX = (
     text("name", "The parameter's name."),
     number("energy_nJ", "Of its products for a token.", "nJ"),
@@ -70,6 +75,8 @@ _COSTS = (
     number("token_latency_ns", "Of one token, with nothing else on the chips.", "ns"),
     number("interval_ns", "Between tokens of a stream of independent sequences.", "ns"),
     text("bottleneck", "What is busy all the time then."),
+    several("busy", "How long a token holds each resource that is shared, the longest first.",
+            _BUSY),
     number("area_mm2", "Of the chips used; null where it is not known.", "mm2", unknown=True),
     of("efficiency", "Operations for each joule, by what is included.", _EFFICIENCY),
     several("matrices", "What the products of each matrix take.", _OF_MATRIX),
