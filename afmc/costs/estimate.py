@@ -3,7 +3,7 @@
 Energy is the number of events of each kind times the energy of one (CiMLoop, ISPASS 2024). The
 energy of a product on a tile is the target's own figure for a whole crossbar, times the share of
 its columns that are converted: converters of columns without weights are taken to be off. Where a
-target has no such figure, rows, cells and converters are counted apart with default figures. The
+target has no such figure, rows, cells and converters are counted apart (`afmc.costs.product`). The
 time of a token is that of its `afmc.costs.schedule`.
 
 Not in it: programming the weights, the host, sampling, reading embeddings.
@@ -12,13 +12,14 @@ Not in it: programming the weights, the host, sampling, reading embeddings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from afmc.costs.figures import Figure, Figures
-from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
+from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part, Where
+from afmc.costs.product import Product
 from afmc.costs.reads import Reads, Real, reads_of
 from afmc.costs.schedule import (
     LINKS,
@@ -57,6 +58,7 @@ ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
 WEIGHTS = "reading weights of digital matrices"
+PRODUCTS, ROWS, CONVERTERS = "products on tiles", "row drivers", "converters"
 UNITS, ATTENTION_UNITS = "digital units", "units of attention and digital matrices"
 MEMORY = {ON_CHIP: "memory on the chips", BESIDE: "memory beside the chips"}
 """By where it is, the name of what steps share."""
@@ -81,6 +83,7 @@ class _Estimate:
                 f"which the phase is decode."
             )
         self.figures = Figures(target)
+        self.product = Product(target, self.figures)
         self.flow: Flow = flow_of(program)
         self.cached = sum(work.cached for work in program.work)
         self.read_from = {name for feeds in chained(program).values() for name in feeds}
@@ -100,6 +103,7 @@ class _Estimate:
             self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens
         latency = plan.latency_ns + (tokens - 1) * plan.interval_ns
+        self.missing.extend(self.product.notes())
         parts = [*self._tiles(), *self._digital(), *self._memory(), *self._links()]
         parts += self._static(latency / tokens)
         known = sum(part.energy_nJ or 0.0 for part in parts)
@@ -108,7 +112,7 @@ class _Estimate:
         return Costs(
             target=self.target.name,
             workload=self.workload,
-            parts=tuple(_on_path(parts, plan)),
+            parts=tuple(_on_path(parts, plan, self._converting(), self._after_ns(durations))),
             matrices=self._matrices(tiles, durations),
             schedule=plan,
             latency_ns=latency,
@@ -135,27 +139,13 @@ class _Estimate:
 
     # Time.
 
-    def _read_ns(self) -> float:
-        own = self.figures.own("tile.read_latency_ns")
-        if own is not None:
-            return own.value
-        self.missing.append(
-            f"{self.target.name} says nothing of the time of a product: phases, converters and "
-            f"integration are counted with default figures"
-        )
-        each = self.figures["output.conversion_ns"].value * (
-            self.target.output.columns_per_converter
-        )
-        return self.target.tile.read_phases * (self.figures["output.integration_ns"].value + each)
-
     def _durations(self) -> Durations:
         f = self.figures
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
         links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
-        self.read_ns = self._read_ns()
         sent = self._sent_ns()
         return Durations(
-            read_ns=self.read_ns,
+            read_ns=self.product.read_ns,
             after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
             between_chips_ns=(self._passing_ns() + sent).tolist(),
             link_ns=sent.tolist(),
@@ -165,6 +155,17 @@ class _Estimate:
             digital={m.name: self._digital_matrix(m) for m in self.digital},
             resources=self._resources(),
         )
+
+    def _converting(self) -> float:
+        """Share of a read that is the converters'."""
+        read_ns = self.product.read_ns
+        return self.product.converting_ns / read_ns if read_ns else 0.0
+
+    def _after_ns(self, durations: Durations) -> dict[str, float]:
+        return {
+            group.name: ns
+            for group, ns in zip(self.program.groups, durations.after_read_ns, strict=True)
+        }
 
     def _resources(self) -> dict[str, Resource]:
         """What is shared besides tiles. Each chip has its units, and each border its link."""
@@ -248,28 +249,25 @@ class _Estimate:
     # Energy.
 
     def _tiles(self) -> Iterator[Part]:
-        own = self.figures.own("tile.read_energy_nJ")
-        converted = float(self.reads.columns.sum())
+        product, reads = self.product, self.reads
+        converted = float(reads.columns.sum())
+        own = product.own_nJ
         if own is not None:
             count = converted / self.target.crossbar.columns
-            yield Part(
-                "products on tiles", "tiles", count, "whole crossbars", own, count * own.value
-            )
-            return
-        phases = self.target.tile.read_phases
-        yield self._part("row drivers", "tiles", float(self.reads.rows.sum()) * phases, "rows",
-                         "input.row_energy_pJ")  # fmt: skip
-        yield self._part("converters", "tiles", converted * phases, "conversions",
-                         "output.conversion_energy_pJ")  # fmt: skip
-        self.missing.append(
-            f"{self.target.name} says nothing of the energy of a product: row drivers and "
-            f"converters are counted with default figures, cells and control not at all"
-        )
+            yield Part(PRODUCTS, "tiles", count, "whole crossbars", own, count * own.value)
+        else:
+            rows, cells = float(reads.rows.sum()), float(reads.macs.sum())
+            yield _row(ROWS, rows * product.drives, "rows driven", product.row_pJ)
+            if product.cell_fJ is not None:
+                yield _row("cells", cells * product.drives, "cell reads", product.cell_fJ)
+        conversions = converted * product.conversions
+        if own is None:
+            yield _row(CONVERTERS, conversions, "conversions", product.conversion_pJ)
+        elif product.converting_ns:  # their energy is in the products
+            yield Part(CONVERTERS, "tiles", conversions, "conversions", product.conversion_ns, 0.0)
 
-    def _part(self, name: str, group: str, count: float, unit: str, key: str) -> Part:
-        figure = self.figures[key]
-        scale = {"pJ": 1e-3, "fJ": 1e-6, "bit": 8e-3, "B": 1e-3}[key.rpartition("_")[2]]
-        return Part(name, group, count, unit, figure, count * figure.value * scale)  # type: ignore[arg-type]
+    def _part(self, name: str, group: Where, count: float, unit: str, key: str) -> Part:
+        return _row(name, count, unit, self.figures[key], group)
 
     def _digital(self) -> Iterator[Part]:
         work = self.program.work
@@ -339,7 +337,7 @@ class _Estimate:
         found = []
         for index, group in enumerate(self.program.groups):
             energy = tiles_nJ * float(self.reads.columns[index]) / total
-            ns = self.read_ns + durations.after_read_ns[index]
+            ns = self.product.read_ns + durations.after_read_ns[index]
             for name in group.members:
                 share = self.program.matrix(name).cols / group.cols
                 found.append(OfMatrix(name, energy * share, ns))
@@ -356,9 +354,9 @@ class _Estimate:
         return None
 
     def _peak(self) -> float | None:
-        own: Figure | None = self.figures.own("tile.read_energy_nJ")
         macs = self.target.crossbar.rows * self.target.crossbar.columns
-        return None if own is None else 2e-3 * macs / own.value
+        whole = self.product.whole_nJ
+        return 2e-3 * macs / whole if whole else None
 
 
 def _read_once(matrix: Matrix) -> float:
@@ -366,19 +364,42 @@ def _read_once(matrix: Matrix) -> float:
     return matrix.rows * matrix.cols * min(matrix.per_token, matrix.copies)
 
 
-def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
-    """The parts with the time that the critical path spends in each."""
+def _row(name: str, count: float, unit: str, figure: Figure, group: Where = "tiles") -> Part:
+    scale = {"pJ": 1e-3, "fJ": 1e-6, "bit": 8e-3, "B": 1e-3}[_ending(figure.key)]
+    return Part(name, group, count, unit, figure, count * figure.value * scale)
+
+
+def _ending(key: str) -> str:
+    """Of what a figure is counted in; after it there may be the bits that it is for."""
+    name = key.rstrip("0123456789.")
+    return name.rpartition("_")[2]
+
+
+def _on_path(
+    parts: list[Part], plan: Schedule, converting: float, after_ns: Mapping[str, float]
+) -> Iterator[Part]:
+    """The parts with the time that the critical path spends in each.
+
+    `converting` is the converters' share of a read; `after_ns` what follows the reads of a group.
+    """
     spent: Counter[str] = Counter()
+    ends = {step.name: step.end_ns for step in plan.steps}
     for step in plan.critical_path:
-        spent[_part_of(step)] += step.ns  # type: ignore[assignment]
+        ns = step.ns
+        if step.kind == "tile" and converting:
+            whole = step.end_ns == ends[step.name]
+            reading = max(ns - (after_ns[step.name] if whole else 0.0), 0.0)
+            spent[CONVERTERS] += reading * converting  # type: ignore[assignment]
+            ns -= reading * converting
+        spent[_part_of(step)] += ns  # type: ignore[assignment]
     for part in parts:
-        ns = spent.pop(_OWNERS.get(part.name, part.name), None)
-        yield part if not ns else replace(part, latency_ns=ns)
+        ns = spent.pop(_OWNERS.get(part.name, part.name), 0.0)
+        yield replace(part, latency_ns=ns) if ns else part
 
 
-_OF_KIND = {"tile": "products on tiles", "link": "links between chips"}
-_OWNERS = {"row drivers": "products on tiles"}
-"""Where products are counted in several parts, the first has their time."""
+_OF_KIND = {"tile": PRODUCTS, "link": "links between chips"}
+_OWNERS = {ROWS: PRODUCTS}
+"""Where products are counted in several parts, the first has what is not the converters'."""
 
 
 def _part_of(step: Step) -> str:

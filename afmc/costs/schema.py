@@ -32,7 +32,8 @@ PART = (
     number("count", "Events for a token."),
     text("unit", "What is counted."),
     text("figure", "Key of the figure that the energy is computed from, in the target or a "
-         "default; its unit is the end of the key.", unknown=True),
+         "default; its unit is the end of the key. Of converters whose energy is in the products, "
+         "the figure of their time.", unknown=True),
     number("value", "Of that figure: the energy of one event, or the power.", unknown=True),
     choice("basis", "Of that figure: measured on this hardware, published of it, derived from "
            "such figures, or assumed.", get_args(Basis), unknown=True),
