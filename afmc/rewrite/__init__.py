@@ -1,0 +1,1 @@
+"""Exact changes of a digital model's weights, found in its graph."""
