@@ -50,6 +50,7 @@ class Facts:
 
     def __init__(self, exported: ExportedProgram) -> None:
         self.flow: Dataflow = dataflow(exported)
+        self.place = {node: place for place, node in enumerate(self.flow.order)}
         self.parameters = parameter_names(exported)
         self.tensors: Mapping[str, Tensor] = self.flow.tensors
         self._ties = self._tied()

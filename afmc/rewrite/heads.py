@@ -85,8 +85,7 @@ def _attends(sink: Sink) -> bool:
 def _values(facts: Facts, layer: Layer, columns: Walk, sink: Sink) -> Values | str:
     """What a sum over tokens reads and gives; or why it cannot be turned."""
     channels = sink.labels.shape[-1]
-    read = sink.labels[..., 0, :].reshape(-1, channels)  # of each head of each sequence
-    mine = set(read.flatten().tolist())
+    mine = set(sink.labels.flatten().tolist())
     if columns.problem:
         return columns.problem
     for other in columns.sinks:
@@ -95,6 +94,9 @@ def _values(facts: Facts, layer: Layer, columns: Walk, sink: Sink) -> Values | s
     shape = shape_with_hints(sink.node)
     if shape is None or shape[-1] != channels:
         return f"{_short(sink.node)} gives vectors of another size"
+    read = _by_head(sink.labels[..., 0, :], shape[:-2])
+    if read is None:
+        return f"{_short(sink.node)} has other heads than its values"
     given = torch.arange(len(read) * channels).view(*shape[:-2], 1, channels).expand(shape)
     after = walk(facts, sink.node, given)
     if after.problem or after.biases or len(after.sinks) != 1:
@@ -104,6 +106,18 @@ def _values(facts: Facts, layer: Layer, columns: Walk, sink: Sink) -> Values | s
     if reader is None or reader.is_bank or reader.activation is not end.operand:
         return f"{_short(end.node)} reads what the heads give"
     return _in_heads(Values(layer, tuple(columns.biases), read, reader, end.labels), channels)
+
+
+def _by_head(labels: Tensor, leading: list[int]) -> Tensor | None:
+    """Columns [heads of all sequences, channels] that a sum over tokens reads for each it gives."""
+    given, channels = list(labels.shape[:-1]), labels.shape[-1]
+    if len(given) != len(leading):
+        return None
+    for axis, (have, want) in enumerate(zip(given, leading, strict=True)):
+        if want % have:
+            return None
+        labels = labels.repeat_interleave(want // have, axis)  # heads that share values
+    return labels.reshape(-1, channels)
 
 
 def _in_heads(values: Values, channels: int) -> Values | str:

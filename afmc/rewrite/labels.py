@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,10 @@ _MOVES = {
     "aten.repeat", "aten.repeat_interleave", "aten.reshape", "aten.select", "aten.slice",
     "aten.split", "aten.split_with_sizes", "aten.squeeze", "aten.transpose", "aten.unflatten",
     "aten.unsqueeze", "aten.view", "operator.getitem",
+}  # fmt: skip
+_SHAPES_ONLY = {
+    "aten.empty_like", "aten.full_like", "aten.new_empty", "aten.new_full", "aten.new_ones",
+    "aten.new_zeros", "aten.ones_like", "aten.zeros_like",
 }  # fmt: skip
 
 
@@ -53,9 +58,14 @@ def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = No
     """Follows labels, a tensor in the shape of `start`'s value, to what computes with them."""
     found = Walk()
     at: dict[Node, Any] = {start: labels}
-    for node in facts.flow.order:
+    ahead: list[int] = []
+    seen: set[int] = set()
+    _push(start, ahead, seen, facts)
+    while ahead:
+        node = facts.flow.order[heapq.heappop(ahead)]
         for operand in [each for each in node.all_input_nodes if each in at]:
-            if not has_values(node) and operation(node) not in _MOVES:
+            moves = operation(node) in _MOVES
+            if operation(node) in _SHAPES_ONLY or not (has_values(node) or moves):
                 continue
             result = _moved(node, operand, at, facts)
             if result is None and isinstance(at[operand], Tensor):
@@ -67,6 +77,7 @@ def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = No
                     result = through(node, operand, at[operand])
             if result is not None:
                 at[node] = result
+                _push(node, ahead, seen, facts)
             elif isinstance(at[operand], Tensor):
                 found.sinks.append(Sink(node, operand, at[operand]))
             else:
@@ -74,6 +85,14 @@ def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = No
     if any(user.op == "output" for node in at for user in node.users):
         found.problem = "it is an output of the model"
     return found
+
+
+def _push(node: Node, ahead: list[int], seen: set[int], facts: Facts) -> None:
+    """Puts what reads a node among the operations ahead, by their places in the graph."""
+    places = {facts.place[user] for user in node.users if user in facts.place} - seen
+    seen |= places
+    for place in places:
+        heapq.heappush(ahead, place)
 
 
 def _moved(node: Node, operand: Node, at: dict[Node, Any], facts: Facts) -> Any:

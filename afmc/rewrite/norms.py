@@ -9,7 +9,7 @@ import torch
 from torch.fx import Node
 
 from afmc.frontends.graph.dataflow import operation
-from afmc.rewrite.facts import NORMS, Facts, Layer, Outcome, Weights, has_values, keeps
+from afmc.rewrite.facts import NORMS, Facts, Layer, Outcome, Weights, has_values, keeps, width
 
 
 @dataclass(eq=False)
@@ -67,10 +67,19 @@ def _vectors(node: Node, facts: Facts) -> Iterator[tuple[str, float, str | None]
         if weight is not None:
             yield weight, 0.0, facts.parameter(node.args[3], node) if with_bias else None
     elif operation(node) == "aten.mul" and node in facts.flow.activations:
-        for operand in node.args:
-            vector = facts.vector(operand, node)
-            if vector is not None:
-                yield *vector, None
+        for vector, other in zip(node.args, reversed(node.args), strict=True):
+            named = facts.vector(vector, node)
+            if named is not None and _is_normed(other):
+                yield *named, None
+
+
+def _is_normed(node: object) -> bool:
+    """Whether an activation was multiplied by one number for each vector."""
+    while isinstance(node, Node) and keeps(node):
+        node = node.args[0]
+    if not isinstance(node, Node) or operation(node) not in ("aten.mul", "aten.div"):
+        return False
+    return any(isinstance(each, Node) and width(each) == 1 for each in node.args)
 
 
 def _follow(node: Node, facts: Facts, scaling: Scaling) -> None:
@@ -97,9 +106,7 @@ def _why(user: Node) -> str:
         return "the model's output is read as it is"
     if operation(user) in ("aten.add", "aten.add_"):
         return "a norm behind a block is added to the residual stream"
-    if operation(user) in ("aten.mul", "aten.neg", "aten.slice", "aten.chunk", "aten.split"):
-        return "a norm of queries or keys is read by no matrix"
-    return f"{operation(user).rpartition('.')[2]} reads what a norm gives"
+    return "a norm of queries, keys or states is read by no matrix"
 
 
 def _problem(scaling: Scaling, facts: Facts, weights: Weights) -> str:
@@ -110,7 +117,9 @@ def _problem(scaling: Scaling, facts: Facts, weights: Weights) -> str:
         if any(use.node not in read for use in facts.uses(layer.weight)):
             return "a matrix behind a norm is used elsewhere too"
         if any(weights.same(layer.weight, name) for name in facts.embeddings.values()):
-            return "the matrix behind a norm shares its weight with the embedding (untie parts them)"
+            return (
+                "the matrix behind a norm shares its weight with the embedding (untie parts them)"
+            )
     if scaling.bias is not None and not _takes_bias(scaling):
         g = weights[scaling.weight].abs()
         if float(g.min()) <= 1e-3 * float(g.max()):
