@@ -232,6 +232,8 @@ class Outcome:
     """What a rewrite did."""
 
     done: int
-    """How many places it changed."""
+    """How many places it changed: norms, attentions, one residual stream."""
+    of: int
+    """How many there are."""
     left: str = ""
     """Why it changed nothing, or not all places: one sentence, or nothing."""

@@ -42,13 +42,12 @@ def heads(facts: Facts, weights: Weights, seed: int) -> Outcome:
     for number, values in enumerate(found):
         _turn(values, weights, seed, number)
     if not found and not problems:
-        return Outcome(0, "No matrix computes values for attention.")
-    sentence = ""
+        return Outcome(0, 0, "No matrix computes values for attention.")
+    of, sentence = len(found) + sum(problems.values()), ""
     if problems:
-        of = len(found) + sum(problems.values())
         reasons = "; ".join(problems)
         sentence = f"{of - len(found)} of {of} attentions stay: {reasons}."
-    return Outcome(len(found), sentence)
+    return Outcome(len(found), of, sentence)
 
 
 def find_values(facts: Facts, weights: Weights) -> tuple[list[Values], Counter[str]]:
@@ -131,8 +130,8 @@ def _in_heads(values: Values, channels: int) -> Values | str:
     if not bool((by_head % channels == torch.arange(channels)).all()):
         return "a part of what a head gives is read"
     found = values.columns[by_head[:, 0] // channels]
-    distinct = found.unique(dim=0)
-    if len(distinct.unique()) != distinct.numel():
+    distinct = [number for head in set(map(tuple, found.tolist())) for number in head]
+    if len(set(distinct)) != len(distinct):
         return "heads share a part of their values"
     return replace(values, columns=found, rows=order.reshape(-1, channels))
 

@@ -33,7 +33,7 @@ def fold_norms(facts: Facts, weights: Weights, seed: int) -> Outcome:
     """
     found = scalings(facts, weights)
     if not found:
-        return Outcome(0, "No norm has a weight.")
+        return Outcome(0, 0, "No norm has a weight.")
     for scaling in found:
         if not scaling.problem:
             _fold(scaling, weights)
@@ -42,7 +42,7 @@ def fold_norms(facts: Facts, weights: Weights, seed: int) -> Outcome:
     sentence = ""
     if left:
         sentence = f"{len(left)} of {len(found)} norms stay: {'; '.join(reasons)}."
-    return Outcome(len(found) - len(left), sentence)
+    return Outcome(len(found) - len(left), len(found), sentence)
 
 
 def scalings(facts: Facts, weights: Weights) -> list[Scaling]:

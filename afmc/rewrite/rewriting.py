@@ -44,6 +44,10 @@ class Step:
 
     name: str
     applied: bool
+    done: int
+    """How many places have it: norms, attentions, one residual stream."""
+    of: int
+    """How many such places there are."""
     reason: str = ""
     """Why it was not applied, or what it left as it was: a sentence, or nothing."""
     parameters: tuple[str, ...] = ()
@@ -138,7 +142,7 @@ def _measured(
     changed = weights.changed
     if not outcome.done:
         weights.undo()
-        return Step(name, False, outcome.left)
+        return Step(name, False, 0, outcome.of, outcome.left)
     found = difference(outputs(weights.module, tokens), before)
     if not found <= TOLERANCE:  # also where it is not a number
         weights.undo()
@@ -146,6 +150,6 @@ def _measured(
             f"Logits differ by {found:.1e} of their root mean square, more than {TOLERANCE:.0e}: "
             f"taken back."
         )
-        return Step(name, False, reason, difference=found)
+        return Step(name, False, 0, outcome.of, reason, difference=found)
     weights.keep()
-    return Step(name, True, outcome.left, changed, found)
+    return Step(name, True, outcome.done, outcome.of, outcome.left, changed, found)

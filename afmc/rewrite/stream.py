@@ -56,14 +56,14 @@ def residual(facts: Facts, weights: Weights, seed: int) -> Outcome:
     """
     stream = residual_stream(facts)
     if stream is None:
-        return Outcome(0, "No embedding leads to a matrix.")
+        return Outcome(0, 0, "No embedding leads to a matrix.")
     problem = stream.problem or _not_constant(stream, weights)
     if problem:
-        return Outcome(0, problem)
+        return Outcome(0, 1, problem)
     q = torch.from_numpy(rotation(stream.width, (seed, 1), keeps_ones=stream.keeps_ones))
     centred = _centred(stream, facts, weights) if stream.keeps_ones else set()
     turn(stream, weights, q, centred)
-    return Outcome(1)
+    return Outcome(1, 1)
 
 
 def turn(stream: Stream, weights: Weights, q: Tensor, centred: Collection[str] = ()) -> None:

@@ -24,16 +24,18 @@ def untie(facts: Facts, weights: Weights, seed: int) -> Outcome:
         if weights.same(weight, name)
     ]
     if not pairs:
-        return Outcome(0, "No matrix shares its weight with an embedding.")
+        return Outcome(0, 0, "No matrix shares its weight with an embedding.")
     if any(weight == name for weight, name in pairs):
         weight = next(weight for weight, name in pairs if weight == name)
-        return Outcome(0, f"The graph does not tell which operation reads {weight} by which name.")
+        return Outcome(
+            0, len(pairs), f"The graph does not tell which operation reads {weight} by which name."
+        )
     for names in facts.tied:
         for name in names[1:]:
             if weights.same(names[0], name):
                 _part(weights, name)
     _say_untied(module, weights)
-    return Outcome(len(pairs))
+    return Outcome(len(pairs), len(pairs))
 
 
 def _part(weights: Weights, name: str) -> None:

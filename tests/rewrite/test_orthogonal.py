@@ -11,7 +11,7 @@ from afmc.rewrite.orthogonal import base_of, hadamard, rotation
 @pytest.mark.parametrize(
     ("size", "base"),
     [(1, 1), (2, 1), (64, 1), (12, 12), (20, 20), (28, 28), (36, 36), (576, 36), (1536, 12)]
-    + [(5632, 44), (4864, 76), (1600, 200), (18944, 148)],
+    + [(5632, 44), (4864, 76), (1600, 200), (18944, 148)],  # noqa: RUF005
 )
 def test_sizes_with_a_hadamard_matrix(size: int, base: int) -> None:
     assert base_of(size) == base
