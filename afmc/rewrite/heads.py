@@ -59,7 +59,7 @@ def find_values(facts: Facts, weights: Weights) -> tuple[list[Values], Counter[s
         if layer.is_bank or shape is None:
             continue
         columns = walk(facts, layer.node, torch.arange(shape[-1]).expand(shape))
-        attended = [sink for sink in columns.sinks if _attends(sink)]
+        attended = [sink for sink in columns.sinks if attends(sink)]
         for sink in attended:
             values = _values(facts, layer, columns, sink)
             problem = values if isinstance(values, str) else _used_once(values, facts, weights)
@@ -70,7 +70,7 @@ def find_values(facts: Facts, weights: Weights) -> tuple[list[Values], Counter[s
     return found, problems
 
 
-def _attends(sink: Sink) -> bool:
+def attends(sink: Sink) -> bool:
     """Whether tokens' labelled vectors are summed with weights that other values give."""
     args = sink.node.args
     if operation(sink.node) == _ATTENTION:
@@ -93,7 +93,7 @@ def _values(facts: Facts, layer: Layer, columns: Walk, sink: Sink) -> Values | s
     shape = shape_with_hints(sink.node)
     if shape is None or shape[-1] != channels:
         return f"{_short(sink.node)} gives vectors of another size"
-    read = _by_head(sink.labels[..., 0, :], shape[:-2])
+    read = by_head(sink.labels[..., 0, :], shape[:-2])
     if read is None:
         return f"{_short(sink.node)} has other heads than its values"
     given = torch.arange(len(read) * channels).view(*shape[:-2], 1, channels).expand(shape)
@@ -107,7 +107,7 @@ def _values(facts: Facts, layer: Layer, columns: Walk, sink: Sink) -> Values | s
     return _in_heads(Values(layer, tuple(columns.biases), read, reader, end.labels), channels)
 
 
-def _by_head(labels: Tensor, leading: list[int]) -> Tensor | None:
+def by_head(labels: Tensor, leading: list[int]) -> Tensor | None:
     """Columns [heads of all sequences, channels] that a sum over tokens reads for each it gives."""
     given, channels = list(labels.shape[:-1]), labels.shape[-1]
     if len(given) != len(leading):

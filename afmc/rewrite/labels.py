@@ -63,22 +63,20 @@ def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = No
     _push(start, ahead, seen, facts)
     while ahead:
         node = facts.flow.order[heapq.heappop(ahead)]
-        for operand in [each for each in node.all_input_nodes if each in at]:
-            moves = operation(node) in _MOVES
-            if operation(node) in _SHAPES_ONLY or not (has_values(node) or moves):
-                continue
-            result = _moved(node, operand, at, facts)
-            if result is None and isinstance(at[operand], Tensor):
-                bias = _bias(node, operand, at[operand], facts)
-                if bias is not None:
-                    found.biases.append(bias)
-                    result = at[operand]
-                elif through is not None:
-                    result = through(node, operand, at[operand])
-            if result is not None:
-                at[node] = result
-                _push(node, ahead, seen, facts)
-            elif isinstance(at[operand], Tensor):
+        operands = [each for each in node.all_input_nodes if each in at]
+        if operation(node) in _SHAPES_ONLY or not (has_values(node) or operation(node) in _MOVES):
+            continue
+        result = None
+        if len(operands) == 1:
+            result = _moved(node, operands[0], at, facts)
+            if result is None:
+                result = _computed(node, operands[0], at, facts, found, through)
+        if result is not None:
+            at[node] = result
+            _push(node, ahead, seen, facts)
+            continue
+        for operand in operands:
+            if isinstance(at[operand], Tensor):
                 found.sinks.append(Sink(node, operand, at[operand]))
             else:
                 found.problem = f"{operation(node).rpartition('.')[2]} moves its values"
@@ -121,6 +119,25 @@ def _moved(node: Node, operand: Node, at: dict[Node, Any], facts: Facts) -> Any:
         return None
     target: Any = node.target
     return target(*args, **node.kwargs)
+
+
+def _computed(
+    node: Node,
+    operand: Node,
+    at: dict[Node, Any],
+    facts: Facts,
+    found: Walk,
+    through: Through | None,
+) -> Tensor | None:
+    """Labels behind the addition of a bias, or behind what the walk may go through."""
+    labels = at[operand]
+    if not isinstance(labels, Tensor):
+        return None
+    bias = _bias(node, operand, labels, facts)
+    if bias is not None:
+        found.biases.append(bias)
+        return labels
+    return None if through is None else through(node, operand, labels)
 
 
 def _constant(node: Node, facts: Facts) -> Any:

@@ -7,12 +7,11 @@ import pytest
 
 from afmc.rewrite.orthogonal import base_of, hadamard, rotation
 
+BASES = {1: 1, 2: 1, 64: 1, 12: 12, 20: 20, 28: 28, 36: 36, 576: 36, 1536: 12, 5632: 44, 4864: 76}
+BASES |= {1600: 200, 18944: 148}
 
-@pytest.mark.parametrize(
-    ("size", "base"),
-    [(1, 1), (2, 1), (64, 1), (12, 12), (20, 20), (28, 28), (36, 36), (576, 36), (1536, 12)]
-    + [(5632, 44), (4864, 76), (1600, 200), (18944, 148)],  # noqa: RUF005
-)
+
+@pytest.mark.parametrize(("size", "base"), BASES.items())
 def test_sizes_with_a_hadamard_matrix(size: int, base: int) -> None:
     assert base_of(size) == base
     if size < 2000:

@@ -47,8 +47,8 @@ def test_reasons_name_what_stands_in_the_way() -> None:
     olmo, bert = steps("OLMo-2"), steps("BERT")
     assert olmo["untie"].reason == "No matrix shares its weight with an embedding."
     assert olmo["fold_norms"].reason == (
-        "8 of 9 norms stay: a norm of queries, keys or states is read by no matrix; a norm behind a "
-        "block is added to the residual stream."
+        "8 of 9 norms stay: a norm of queries, keys or states is read by no matrix; a norm behind "
+        "a block is added to the residual stream."
     )
     assert olmo["residual"].reason == (
         "model.layers.0.post_attention_layernorm.weight scales the residual stream by channel: a "

@@ -63,12 +63,14 @@ class Found:
 def look_at(name: str) -> Found:
     module, exported = family(name)
     found = rewrite(module, exported, IDS)
-    reasons = " ".join(step.reason for step in found.steps if step.reason)
+    reasons = " ".join(step.reason for step in found.steps if step.of and step.reason)
     last = max(step.difference for step in found.steps if step.difference is not None)
     return Found((name, *map(_cell, found.steps), reasons), last)
 
 
 def _cell(step: Step) -> str:
+    if not step.of:
+        return "none"
     if not step.applied:
         return "no"
     return "yes" if step.done == step.of else f"{step.done} of {step.of}"
