@@ -31,11 +31,13 @@ from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
 from afmc.inspect import inspect_json
 from afmc.lower.graph import save_graph
-from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
+from afmc.lower.on_tiles import NOTHING, LoweredGraph, OnTiles, check_memory
+from afmc.lower.recovered import Recovered, load_recovered
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
     GRAPH,
     MODEL_FOLDER,
+    RECOVERY,
     check_model,
     read_program,
     require_weights,
@@ -67,6 +69,7 @@ class CompiledModel:
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
         afmc_version: str = VERSION,
+        recovered: Recovered = NOTHING,
     ) -> None:
         self.program = program
         self.target = target
@@ -76,6 +79,7 @@ class CompiledModel:
         self._clock = clock or Clock()
         self._measured = measured
         self._afmc_version = afmc_version
+        self._recovered = recovered
 
     @property
     def digital(self) -> nn.Module:
@@ -150,7 +154,7 @@ class CompiledModel:
             check_memory(self.program)
             loaded = loaded.in_memory()
         lowered = LoweredGraph(loaded, self.program, self._exported)
-        return OnTiles(self.program, self.target, loaded, lowered)
+        return OnTiles(self.program, self.target, loaded, lowered, self._recovered)
 
     @property
     def tiles(self) -> dict[str, Layer]:
@@ -202,6 +206,7 @@ class CompiledModel:
             clock=self._clock,
             measured=self._measured,
             afmc_version=self._afmc_version,
+            recovered=self._recovered,
         )
         twin._on_tiles = on_tiles
         return twin
@@ -332,6 +337,8 @@ class CompiledModel:
         loaded = self._loaded
 
         def write_model(folder: Path) -> None:
+            if self._recovered:
+                self._recovered.save(folder / RECOVERY)
             if loaded is not None:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
@@ -374,6 +381,7 @@ def load(
         kept.levers,
         measured=kept.measured,
         afmc_version=kept.version,
+        recovered=load_recovered(directory / RECOVERY, kept.program),
     )
 
 

@@ -11,10 +11,10 @@ from torch.export import ExportedProgram
 
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
-from afmc.compiler import steps
+from afmc.compiler import recover, steps
+from afmc.compiler.context import Source
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
-from afmc.compiler.steps import Source
 from afmc.data.text import Text
 from afmc.frontends.find import Weights
 from afmc.frontends.load import ExampleInputs
@@ -32,7 +32,9 @@ def compile(
     example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
-    calibration: str = "std:18",
+    level: int = 0,
+    digital_budget: float = 0.02,
+    calibration: str | None = None,
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
     objective: str | None = None,
@@ -66,7 +68,12 @@ def compile(
     digital: patterns of matrices to keep digital besides those that must be.
     text: calibrates the input ranges that the model does not bring along; that of
         `afmc.data.text.read_text` without one.
-    calibration: ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`.
+    level: what is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix,
+        rotations of inputs, ranges and limits of weights by error, which cost no
+        multiply-accumulates on each token; 2 corrections in principal directions as well.
+    digital_budget: share of all multiply-accumulates that corrections may take digitally.
+    calibration: ``error``, ``std:K`` or ``percentile:P``, see
+        `afmc.compiler.calibration.Method`; at level 0 ``std:18`` without one, else ``error``.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
         [tokens, experts of a token] for each experts' module; seen on the text without it.
     objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
@@ -93,6 +100,8 @@ def compile(
         target=target,
         digital=digital,
         text=text,
+        level=level,
+        digital_budget=digital_budget,
         calibration=calibration,
         calibration_tokens=calibration_tokens,
         routing=routing,
@@ -117,6 +126,7 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     program = steps.begin(context)
     if checked.kept is None:
         program = steps.with_structure(program, context)
+        program = recover.with_exact_steps(program, context)
         start = steps.with_ranges(program, context)
         program = steps.mapped(start, context)
     else:
@@ -127,5 +137,8 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
         found = levers(program, start, checked.target, checked.passes)
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
+    program = recover.with_corrections(program, context)
     loaded = None if context.shapes_only else context.loaded
-    return CompiledModel(program, checked.target, loaded, found, context.exported, clock)
+    return CompiledModel(
+        program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered
+    )

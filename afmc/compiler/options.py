@@ -21,6 +21,8 @@ from afmc.program.program import RepairMethod
 from afmc.program.routing import read_routing
 from afmc.targets import Target, load_target
 
+LEVELS = (0, 1, 2)
+
 REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
 
 
@@ -37,8 +39,14 @@ class Options:
     """Patterns of matrices to keep digital besides those that must be."""
     text: str | Path | Text | None = None
     """Calibrates the input ranges that the model does not bring along."""
-    calibration: str = "std:18"
-    """``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`."""
+    level: int = 0
+    """What is done to recover accuracy: 0 nothing, 1 what costs no multiply-accumulates on each
+    token, 2 corrections in principal directions as well."""
+    digital_budget: float = 0.02
+    """Share of all multiply-accumulates that corrections may take digitally."""
+    calibration: str | None = None
+    """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0
+    ``std:18`` without one, else ``error``."""
     calibration_tokens: int = 4096
     """Tokens, or samples, on which input ranges are calibrated."""
     routing: str | Path | Routing | None = None
@@ -65,7 +73,8 @@ class Options:
 
         Raises OptionError, TargetError or ArtifactError, in one sentence.
         """
-        method = Method.parse(self.calibration)
+        self._check_recovery()
+        method = Method.parse(self.calibration or ("error" if self.level else "std:18"))
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
         hardware = load_target(
@@ -84,6 +93,15 @@ class Options:
             passes = with_objective(passes, self.objective)
         self._check_weights()
         return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+
+    def _check_recovery(self) -> None:
+        if self.level not in LEVELS:
+            raise OptionError(f"-O takes {LEVELS[0]} to {LEVELS[-1]}, not {self.level}.")
+        if not 0 <= self.digital_budget <= 1:
+            raise OptionError(
+                f"--digital-budget is a share of all multiply-accumulates, 0 to 1, not "
+                f"{self.digital_budget:g}."
+            )
 
     def _check_weights(self) -> None:
         if self.shapes_only and self.text is not None:

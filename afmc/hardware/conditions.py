@@ -36,10 +36,20 @@ class Condition:
     probes: int = 0
     """Inputs with which each column's gain and offset were measured just after programming, to be
     corrected digitally. 0: not calibrated."""
+    recalibrated: bool = False
+    """Whether what a program measures on every chip was measured under this condition, and not just
+    after programming."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is that of a chip just after programming."""
+        return self.at_s == 0 and self.temperature_C == ROOM_C
 
     def __str__(self) -> str:
         parts = [format_time(self.at_s), f"{self.temperature_C:g}C", f"comp. {self.compensation}"]
-        return ", ".join([*parts, f"{self.probes} probes"] if self.probes else parts)
+        if self.probes:
+            parts.append(f"{self.probes} probes")
+        return ", ".join([*parts, "recalibrated"] if self.recalibrated else parts)
 
 
 _MOST_PROBES = 1 << 16

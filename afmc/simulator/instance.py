@@ -18,6 +18,7 @@ from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.simulator.correction import Correction
 from afmc.simulator.devices.base import device_of
+from afmc.simulator.directions import Directions
 from afmc.simulator.faults import Faults
 from afmc.simulator.lines import Lines
 from afmc.simulator.replicas import Tiles, replicas_of
@@ -38,11 +39,15 @@ def write_instance(
     instance: int,
     condition: Condition = FRESH,
     defects: Defects | None = None,
+    directions: Mapping[str, Directions] | None = None,
+    reads: int = 0,
 ) -> None:
     """Programs one manufactured instance and lets time pass: every draw that is made once.
 
     `defects` have come up since the program was made for those that it knows. With probes in the
-    condition, columns are measured just after programming and corrected.
+    condition, columns are measured just after programming and corrected. In `directions` of the
+    inputs, by name in `Tiles`, errors are measured with so many `reads` each and corrected: just
+    after programming, or under the condition where that says `recalibrated`.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
     corrections: dict[tuple[str, int], Correction] = {}
@@ -52,7 +57,22 @@ def write_instance(
             for number, replica in enumerate(replicas_of(layer)):
                 draws = writer.generator(name, number, "probes")
                 corrections[name, number] = replica.measure(condition.probes, draws)
-    writer.write(condition, corrections)
+    if not directions:
+        writer.write(condition, corrections)
+        return
+    earlier = not condition.recalibrated and not condition.is_fresh
+    writer.write(FRESH if earlier else condition, corrections)
+    errors = {
+        (name, number): replica.measure_errors(
+            directions[name], reads, writer.generator(name, number, "directions")
+        )
+        for name in directions
+        for number, replica in enumerate(replicas_of(tiles[name]))
+    }
+    if earlier:
+        writer.write(condition, corrections)
+    for (name, number), measured in errors.items():
+        replicas_of(tiles[name])[number].correct(measured)
 
 
 class _Writer:

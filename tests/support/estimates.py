@@ -88,7 +88,7 @@ def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]
         ],
         "text": "letters.txt",
         "text_sha256": "0" * 64,
-        "tokens_per_s": {"digital": 100.0, "analog": 50.0, "ratio": 0.5},
+        "simulation_tokens_per_s": {"digital": {"mean": 2.0}, "analog": {"mean": 1.0}},
         "programming_s": 0.1,
         "wall_s": 60.0,
         "noise": True,
