@@ -15,6 +15,7 @@ from afmc.compiler import recover, steps
 from afmc.compiler.context import Source
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
+from afmc.compiler.rewriting import rewritten, with_rewriting
 from afmc.data.text import Text
 from afmc.frontends.find import Weights
 from afmc.frontends.load import ExampleInputs
@@ -34,6 +35,7 @@ def compile(
     text: str | Path | Text | None = None,
     level: int = 0,
     digital_budget: float = 0.02,
+    rewrite: Sequence[str] = (),
     calibration: str | None = None,
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
@@ -72,6 +74,9 @@ def compile(
         rotations of inputs, ranges and limits of weights by error, which cost no
         multiply-accumulates on each token; 2 corrections in principal directions as well.
     digital_budget: share of all multiply-accumulates that corrections may take digitally.
+    rewrite: exact changes of the digital model's weights, found in its graph, before it is mapped:
+        any of ``untie``, ``fold_norms``, ``residual`` and ``heads``. One that its graph does not
+        allow, or that changes a logit, is left out, and `CompiledModel.program.rewriting` says why.
     calibration: ``error``, ``std:K`` or ``percentile:P``, see
         `afmc.compiler.calibration.Method`; at level 0 ``std:18`` without one, else ``error``.
     routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
@@ -102,6 +107,7 @@ def compile(
         text=text,
         level=level,
         digital_budget=digital_budget,
+        rewrite=rewrite,
         calibration=calibration,
         calibration_tokens=calibration_tokens,
         routing=routing,
@@ -123,7 +129,8 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     device_of(checked.target)
     clock = Clock()
     context = steps.read_model(source, checked, clock, progress)
-    program = steps.begin(context)
+    rewriting = rewritten(context)
+    program = with_rewriting(steps.begin(context), rewriting)
     if checked.kept is None:
         program = steps.with_structure(program, context)
         program = recover.with_exact_steps(program, context)

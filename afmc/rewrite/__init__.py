@@ -12,12 +12,12 @@ The graph of the rewritten module is another one where `untie` was applied: expo
 `again(module, exported, rewritten.applied, seed)` gives the same weights without measuring.
 """
 
+from afmc.program.rewriting import RewriteStep
 from afmc.rewrite.rewriting import (
     REWRITES,
     TOLERANCE,
     Rewrite,
     Rewritten,
-    Step,
     again,
     difference,
     outputs,
@@ -28,8 +28,8 @@ __all__ = [
     "REWRITES",
     "TOLERANCE",
     "Rewrite",
+    "RewriteStep",
     "Rewritten",
-    "Step",
     "again",
     "difference",
     "outputs",

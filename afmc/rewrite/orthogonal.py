@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
+
+from afmc.program.rotation import hadamard, rotation_of
 
 Matrix = NDArray[np.float64]
 
@@ -18,7 +20,7 @@ def rotation(size: int, seed: int | tuple[int, ...], *, keeps_ones: bool = False
     matrix. `keeps_ones`: ``Q @ 1 = 1``, so that the mean over channels stays what it is.
     """
     draw = np.random.default_rng(seed)
-    base = hadamard(size)
+    base = spread(size)
     if not keeps_ones:
         if base is None:
             return _drawn(size, draw)
@@ -34,67 +36,12 @@ def rotation(size: int, seed: int | tuple[int, ...], *, keeps_ones: bool = False
     return first @ inner @ first.T
 
 
-def hadamard(size: int) -> Matrix | None:
-    """A Hadamard matrix [size, size] of 1 and -1, or None where no construction gives one.
-
-    Sizes are P * 2^k with P = 1, q + 1 for a prime q = 3 mod 4 (Paley I), or 2 (q + 1) for a prime
-    q = 1 mod 4 (Paley II); the smallest such P is taken.
-    """
-    base = base_of(size)
-    if base is None:
+def spread(size: int) -> Matrix | None:
+    """A Hadamard matrix [size, size] of 1 and -1, or None where no construction gives one."""
+    known = rotation_of(size)
+    if known is None or not all(factor.hadamard for factor in known.factors):
         return None
-    found = _base(base)
-    while len(found) < size:
-        found = np.block([[found, found], [found, -found]])
-    return found
-
-
-def base_of(size: int) -> int | None:
-    """The P of a size P * 2^k that `hadamard` builds on, or None."""
-    doublings = (size & -size).bit_length() - 1 if size > 0 else -1
-    for k in range(doublings, -1, -1):
-        if _is_base(size >> k):
-            return size >> k
-    return None
-
-
-def _is_base(order: int) -> bool:
-    return order == 1 or _paley_1(order) or _paley_2(order)
-
-
-def _paley_1(order: int) -> bool:
-    return order % 4 == 0 and _is_prime(order - 1)
-
-
-def _paley_2(order: int) -> bool:
-    return order % 4 == 0 and (order // 2 - 1) % 4 == 1 and _is_prime(order // 2 - 1)
-
-
-def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % d for d in range(2, math.isqrt(number) + 1))
-
-
-@cache
-def _base(order: int) -> Matrix:
-    if order == 1:
-        return np.ones((1, 1))
-    ones = np.ones((1, 1))
-    if _paley_1(order):
-        row = np.ones((1, order - 1))
-        return np.eye(order) + np.block([[0 * ones, row], [-row.T, _jacobsthal(order - 1)]])
-    row = np.ones((1, order // 2 - 1))
-    conference = np.block([[0 * ones, row], [row.T, _jacobsthal(order // 2 - 1)]])
-    signs, diagonal = np.array([[1.0, 1.0], [1.0, -1.0]]), np.array([[1.0, -1.0], [-1.0, -1.0]])
-    return np.kron(conference, signs) + np.kron(np.eye(order // 2), diagonal)
-
-
-def _jacobsthal(prime: int) -> Matrix:
-    """[i, j]: 1 where i - j is a square modulo the prime, -1 where it is none, 0 where i = j."""
-    character = np.full(prime, -1.0)
-    character[np.arange(1, prime, dtype=np.int64) ** 2 % prime] = 1
-    character[0] = 0
-    places = np.arange(prime)
-    return character[(places[:, None] - places) % prime]
+    return reduce(np.kron, (hadamard(each.size) for each in known.factors), np.ones((1, 1)))
 
 
 def _drawn(size: int, draw: np.random.Generator) -> Matrix:

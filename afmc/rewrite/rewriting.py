@@ -13,6 +13,7 @@ from torch.export import ExportedProgram
 
 from afmc.errors import OptionError
 from afmc.frontends.graph.export import first_tensor
+from afmc.program.rewriting import NAMES, RewriteStep
 from afmc.rewrite.facts import Facts, Outcome, Weights
 from afmc.rewrite.heads import heads
 from afmc.rewrite.norms import fold_norms
@@ -29,32 +30,10 @@ class Rewrite(Protocol):
     def __call__(self, facts: Facts, weights: Weights, seed: int, /) -> Outcome: ...
 
 
-REWRITES: Mapping[str, Rewrite] = {
-    "untie": untie,
-    "fold_norms": fold_norms,
-    "residual": residual,
-    "heads": heads,
-}
+REWRITES: Mapping[str, Rewrite] = dict(
+    zip(NAMES, (untie, fold_norms, residual, heads), strict=True)
+)
 """By name, in the order in which they build on one another."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What came of one rewrite."""
-
-    name: str
-    applied: bool
-    done: int
-    """How many places have it: norms, attentions, one residual stream."""
-    of: int
-    """How many such places there are."""
-    reason: str = ""
-    """Why it was not applied, or what it left as it was: a sentence, or nothing."""
-    parameters: tuple[str, ...] = ()
-    """Names of the parameters that changed."""
-    difference: float | None = None
-    """Largest difference of a logit from the original model's, by the root mean square of its
-    logits: after this step and those before it, measured in float32; None where nothing changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +41,7 @@ class Rewritten:
     """A model whose weights were rewritten, of the same class as before."""
 
     module: nn.Module
-    steps: tuple[Step, ...]
+    steps: tuple[RewriteStep, ...]
     seed: int
 
     @property
@@ -75,7 +54,7 @@ def rewrite(
     module: nn.Module,
     exported: ExportedProgram,
     tokens: Tensor,
-    wanted: Sequence[str] = tuple(REWRITES),
+    wanted: Sequence[str] = NAMES,
     seed: int = 0,
     rewrites: Mapping[str, Rewrite] = REWRITES,
 ) -> Rewritten:
@@ -137,12 +116,12 @@ def _measured(
     seed: int,
     before: Tensor,
     tokens: Tensor,
-) -> Step:
+) -> RewriteStep:
     outcome = step(facts, weights, seed)
     changed = weights.changed
     if not outcome.done:
         weights.undo()
-        return Step(name, False, 0, outcome.of, outcome.left)
+        return RewriteStep(name, False, 0, outcome.of, outcome.left)
     found = difference(outputs(weights.module, tokens), before)
     if not found <= TOLERANCE:  # also where it is not a number
         weights.undo()
@@ -150,6 +129,6 @@ def _measured(
             f"Logits differ by {found:.1e} of their root mean square, more than {TOLERANCE:.0e}: "
             f"taken back."
         )
-        return Step(name, False, 0, outcome.of, reason, difference=found)
+        return RewriteStep(name, False, 0, outcome.of, reason, difference=found)
     weights.keep()
-    return Step(name, True, outcome.done, outcome.of, outcome.left, changed, found)
+    return RewriteStep(name, True, outcome.done, outcome.of, outcome.left, changed, found)

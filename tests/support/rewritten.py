@@ -14,7 +14,7 @@ from models import SIZES, TOKENS
 from torch.export import ExportedProgram
 
 from afmc.frontends.graph.export import export
-from afmc.rewrite import REWRITES, Step, rewrite
+from afmc.rewrite import REWRITES, RewriteStep, rewrite
 
 _ODD: dict[str, Any] = {"num_attention_heads": 5, "hidden_size": 30}
 OTHERS: dict[str, Callable[[], torch.nn.Module]] = {
@@ -68,7 +68,7 @@ def look_at(name: str) -> Found:
     return Found((name, *map(_cell, found.steps), reasons), last)
 
 
-def _cell(step: Step) -> str:
+def _cell(step: RewriteStep) -> str:
     if not step.of:
         return "none"
     if not step.applied:
