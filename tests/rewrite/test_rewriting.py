@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -18,6 +18,9 @@ from afmc.frontends.graph.export import export
 from afmc.frontends.load import load
 from afmc.rewrite import REWRITES, TOLERANCE, Rewritten, again, difference, outputs, rewrite
 from afmc.rewrite.facts import Facts, Outcome, Weights
+
+if TYPE_CHECKING:
+    from afmc.frontends.loaded import Loaded
 
 
 def done(name: str, **options: Any) -> Rewritten:
@@ -154,3 +157,14 @@ def test_the_demo_models(name: str) -> None:
     found = rewrite(loaded.module, export(loaded.module), tokens)
     assert {step.name for step in found.steps if step.name != "untie"} <= set(found.applied)
     assert all(step.difference is None or step.difference < 1e-5 for step in found.steps)
+
+
+@pytest.mark.real_model
+def test_smollm2_on_its_own_kind_of_text(smollm2: Loaded) -> None:
+    content = read_text(None, "validation").content
+    tokens = tokenise(smollm2.tokenizer, content, 256)[None]
+    exported = export(smollm2.module, dynamic=False)
+    found = rewrite(smollm2.module, exported, tokens)
+    assert found.applied == tuple(REWRITES)
+    assert [(step.done, step.of) for step in found.steps] == [(1, 1), (61, 61), (1, 1), (30, 30)]
+    assert all(step.difference is not None and step.difference < 5e-5 for step in found.steps)
