@@ -151,7 +151,7 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (cut(PROGRAM), "program.json cannot be read"),
     (cut(TABLES), "blocks.npz cannot be read"),
     (lambda folder: (folder / TABLES).write_bytes(b"\x80\x04N."), "blocks.npz cannot"),
-    (edit_json(schema_version=99), "has schema version 99, this afmc reads 1; compile again."),
+    (edit_json(schema_version=99), "has schema version 99, this afmc reads 2; compile again."),
     (edit_json(matrices=[]), "is damaged"),
     (edit_json(groups=[{"members": "a"}]), "is damaged"),
     (edit_json(digital={}), "is damaged: the groups hold 210 matrices, but 211 are analog."),

@@ -15,7 +15,6 @@ LONG = {
     "afmc/cli/costs.py:costs": COMMAND,
     "afmc/cli/export.py:export": COMMAND,
     "afmc/cli/validate.py:validate": COMMAND,
-    "afmc/compiler/compile.py:compile": "the signature and the description of all its parameters",
     "afmc/evaluation/perplexity.py:validate": "one measurement, from its checks to its result",
     "afmc/frontends/huggingface/load.py:load": "every kind of folder in the order of its checks",
     "afmc/report/matrices.py:list_matrices": "a column of the table after the other",

@@ -184,10 +184,10 @@ def compile(
         shapes_only=shapes_only,
         weights=weights,
     ).checked()
-    name = Path(target).name.replace(".toml", "").replace(":", "-")
-    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
-    directory = directory or Path(f"{stem}.{name}")
     found = resolve(model, shapes_only=shapes_only)
+    name = Path(target).name.replace(".toml", "").replace(":", "-")
+    stem = Path(model).stem if Path(model).expanduser().is_file() else Path(model).name
+    directory = directory or Path(f"{stem}.{name}")
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 

@@ -33,6 +33,7 @@ from afmc.recovery.ranges import range_of
 from afmc.recovery.ranks import Chosen, Reader, choose_ranks
 from afmc.recovery.sensitivity import sensitivities
 from afmc.recovery.spectrum import look_at_activations
+from afmc.simulator.beforehand import has_wires
 from afmc.simulator.directions import Directions
 from afmc.simulator.replicas import replicas_of
 
@@ -53,6 +54,10 @@ def with_exact_steps(program: Program, context: Context) -> Program:
     recovery = Recovery(level, "", "")
     if context.shapes_only:
         return replace(program, recovery=_with_rotations(recovery, program))
+    target = context.checked.target
+    if not target.is_random and not target.needs_input_range:
+        reason = f"{target.name} computes exactly, so that there is nothing to recover"
+        return replace(program, recovery=_not(recovery, "prefix", reason))
     context.observed = observed = _with_own_text(context)
     if not observed.possible:
         reason = "there is no text or sample to look at"
@@ -71,7 +76,15 @@ def with_exact_steps(program: Program, context: Context) -> Program:
     context.progress("clipping", 0, 0)
     with context.clock.stage("clipping"):
         recovery = _with_clips(recovery, program, context)
-    return replace(program, recovery=recovery)
+    return replace(program, recovery=_with_wires(recovery, context))
+
+
+def _with_wires(recovery: Recovery, context: Context) -> Recovery:
+    target = context.checked.target
+    if not has_wires(target):
+        return _not(recovery, "wires", f"the wires of {target.name} lose nothing")
+    said = "weights are written so that they come out behind the wires"
+    return replace(_did(recovery, "wires", said), wires=True)
 
 
 def _with_own_text(context: Context) -> Observed:
@@ -224,7 +237,8 @@ def with_corrections(program: Program, context: Context) -> Program:
     """The program with what is corrected on each chip: the mean error of every output, -O1, which
     takes no multiply-accumulates, and errors along principal directions, -O2."""
     recovery, checked = program.recovery, context.checked
-    if recovery is None or context.shapes_only or not context.observed.possible:
+    exact = not checked.target.is_random and not checked.target.needs_input_range
+    if recovery is None or context.shapes_only or exact or not context.observed.possible:
         return program
     see_activations(program, context)
     assert context.seen is not None

@@ -42,7 +42,6 @@ _NAMES = {
     "softmax": "softmax",
     "elementwise": "element-wise operations",
 }
-_NOT_LOWERED = "not lowered yet"
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
@@ -81,7 +80,7 @@ class _Estimate:
     def costs(self) -> Costs:
         durations = self._durations()
         plan = schedule(self.program, durations)
-        left_out = sum(r.weights for r in self.program.remainder if _NOT_LOWERED in r.reason)
+        left_out = sum(r.weights for r in self.program.remainder if not r.lowered)
         if left_out:
             self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens

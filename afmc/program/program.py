@@ -26,7 +26,7 @@ from afmc.program.observed import Calibration, Distributions, Routing, Training
 from afmc.program.recovery import Recovery
 from afmc.program.rewriting import Rewriting
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # A rectangle of a group's matrix that one crossbar holds. `group` counts in Program.groups, `copy`
 # in the experts of a bank, `replica` in the times that the same weights are there.

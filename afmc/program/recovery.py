@@ -15,7 +15,7 @@ from afmc.program.rotation import Rotation, rotation_of
 class RecoveryStep:
     """One thing that was done, or the reason why it was not."""
 
-    name: str = described("prefix, rotation, ranges, clipping or correction.")
+    name: str = described("prefix, rotation, clipping, wires, ranges or correction.")
     applied: bool = described("Whether it was done.")
     said: str = described("What was done, or why not, in a sentence.")
     figures: Mapping[str, Any] = described("What it was done with, and what was measured.")
@@ -42,6 +42,9 @@ class Recovery:
     clips: Mapping[str, float] = described(
         "By matrix: weights beyond so many root mean squares of their column are cut to that.",
         default_factory=dict,
+    )
+    wires: bool = described(
+        "Whether weights are written so that they come out behind the wires.", default=False
     )
     ranks: Mapping[str, int] = described(
         "By matrix: principal directions of its input in which its error is measured on each chip "

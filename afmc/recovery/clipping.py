@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from afmc.simulator.beforehand import made_up_for
 from afmc.simulator.devices.base import device_of
 from afmc.simulator.prepare import Preparation, Rotate
 from afmc.simulator.tile_linear import pieces_of
@@ -43,6 +44,14 @@ def clip_of(
     errors: dict[float | None, float] = {}
     for limit in LIMITS:
         held = Preparation(rotate, limit).weights(some)
-        written = program(held, pieces, target, device, seed=seed, instance=DESIGN_CHIP)
+        written = program(
+            held,
+            pieces,
+            target,
+            device,
+            seed=seed,
+            instance=DESIGN_CHIP,
+            written=made_up_for(held, pieces, target),
+        )
         errors[limit] = (float((written.weight - wanted).square().sum()) / whole) ** 0.5
     return min(errors, key=lambda each: errors[each]), errors

@@ -21,7 +21,7 @@ class Fake:
     """Measurement that remembers what is asked of it."""
 
     def __init__(self, analog: nn.Module) -> None:
-        self.on_tiles = SimpleNamespace(digital=nn.Identity(), analog=analog)
+        self.on_tiles = SimpleNamespace(reference=nn.Identity(), analog=analog)
         self.asked, self.conditions = Asked(instances=2), (Condition(), DAY)
         self.seen: list[Any] = []
 
@@ -72,7 +72,7 @@ class Broken(nn.Module):
 def test_outputs_that_are_no_numbers(digital: bool, kind: type[AfmcError], sentence: str) -> None:
     fake = Fake(Broken())
     if digital:
-        fake.on_tiles.digital = Broken()
+        fake.on_tiles.reference = Broken()
     with pytest.raises(kind) as error:
         run(fake, [[torch.ones(2)]])
     assert str(error.value) == sentence
