@@ -612,7 +612,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
      "with -o."),
     (("compile", "tiny", "-t", "ideal-512", "--digital", "qproj"), "--digital 'qproj' matches none "
-     "of the 15 matrices of tiny. Did you mean 'q_proj'?"),
+     "of the matrices of tiny. Did you mean 'q_proj'?"),
     (("compile", "tiny", "-t", "ideal-512", "--set", "split.style=half"), "--set split.style=half: "
      "input should be 'auto', 'full', 'balanced' or 'halved'."),
     (("compile", "tiny", "-t", "ideal-512", "--passes", "partition,smash"), "there is no pass "

@@ -139,7 +139,6 @@ def compile(
     from afmc.compiler.options import Options
     from afmc.compiler.pipeline import load_passes
     from afmc.data.samples import read_samples
-    from afmc.data.text import read_text
     from afmc.frontends.find import resolve
     from afmc.inspect import inspect_json, misfit_json, render
     from afmc.program.folder import check_writable
@@ -148,7 +147,7 @@ def compile(
     checked = Options(
         target=target,
         digital=digital or (),
-        text=None if text is None else read_text(text, "calibration", model),
+        text=text,
         calibration=calibration,
         routing=routing,
         objective=objective,

@@ -53,8 +53,11 @@ def load(
     elif isinstance(model, nn.Module):
         loaded = from_module(model, tokenizer, log=log)
     else:
+        source = resolve(str(model))
+        if given is not None and source.kind in ("folder", "gguf", "hub"):
+            raise _reads_text(source.name)
         loaded = load_source(
-            resolve(str(model)),
+            source,
             revision=revision,
             trust_remote_code=trust_remote_code,
             weights=weights,
@@ -65,10 +68,7 @@ def load(
     if given is None:
         return loaded, None
     if loaded.graph is None:
-        raise OptionError(
-            f"{loaded.name} is a language model: its input ranges are calibrated on a text "
-            f"(--text), not on samples."
-        )
+        raise _reads_text(loaded.name)
     inputs = loaded.graph.inputs
     if all(key.isdecimal() for key in given.arrays):  # by their places
         if len(given.arrays) != len(inputs):
@@ -110,6 +110,13 @@ def load_source(
         trust_remote_code=trust_remote_code,
         weights=weights,
         log=log,
+    )
+
+
+def _reads_text(name: str) -> OptionError:
+    return OptionError(
+        f"{name} is a language model: its input ranges are calibrated on a text (--text), not on "
+        f"samples."
     )
 
 
