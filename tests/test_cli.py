@@ -336,7 +336,7 @@ def test_a_model_that_does_not_fit_as_json(afmc: Run, workplace: Path) -> None:
     limits = ("--set", "target.chip.tiles=1", "--set", "target.system.chips=5")
     result = afmc("compile", "tiny", "-t", "ideal-512", *limits, "-o", "big", "--json")
     assert result.returncode == 2 and not (workplace / "big").exists()
-    data = json.loads(result.stdout)
+    data = json.loads(result.stdout)["error"]["fit"]
     assert data["fits"] is False and data["limits"][0]["deficit"] == 4
     assert data["proof"]["holds_for"] == "this rule"
     assert data["message"] in result.stderr and data["proof"]["sentence"] in result.stderr

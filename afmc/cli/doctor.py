@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from afmc.cli import output
+from afmc.cli import output, schemas
 from afmc.cli.options import Json
 
 
-def doctor(json: Json = False) -> None:
+def doctor(schema: Annotated[bool, schemas.option("doctor")] = False, json: Json = False) -> None:
     """Versions, what is missing, what to install."""
     from afmc.cli.diagnosis import diagnose, render
 

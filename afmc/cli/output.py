@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afmc.cli.verbosity import verbosity
 from afmc.common.shown import escaped, escaped_json, shown
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.segment import Segment
 
+_HERE = Path(__file__).parents[1]
 _LONGEST = 4000
 """Characters of a sentence about an error."""
 
@@ -34,9 +38,25 @@ def show(renderable: RenderableType) -> None:
 
 
 def error(sentence: str) -> None:
-    """Prints what is wrong, cut where it is longer than anyone reads."""
+    """Prints what is wrong, cut where it is longer than anyone reads; with -v also where."""
     cut = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
+    if sys.exception() is not None:
+        for line in raised_at(sys.exception()):
+            verbosity.note(line)
     print(f"error: {escaped(cut)}", file=sys.stderr)
+    verbosity.keep(f"error: {cut}")
+
+
+def raised_at(error: BaseException | None) -> Iterator[str]:
+    """Where in afmc an error was raised, innermost last, and what it was raised for."""
+    while error is not None:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        yield f"{type(error).__name__}: {reason}"
+        for frame in traceback.extract_tb(error.__traceback__):
+            path = Path(frame.filename)
+            if path.is_relative_to(_HERE):
+                yield f"  {path.relative_to(_HERE.parent)}:{frame.lineno} {frame.name}"
+        error = error.__cause__
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Shows what is being done and how many tokens of how many are through: a bar on a terminal,
     a line for each stage elsewhere.
     """
-    if not sys.stderr.isatty():
+    if verbosity.quiet or verbosity.verbose or not sys.stderr.isatty():
         yield _plain_lines()
         return
     from rich.console import Console
@@ -87,6 +107,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
         def advance(what: str, tokens: int, of: int) -> None:
             if what not in tasks:
+                verbosity.keep(what)
                 for earlier in tasks.values():
                     bar.stop_task(earlier)
                     bar.update(earlier, visible=False)
@@ -105,10 +126,9 @@ def _plain_lines() -> Callable[[str, int, int], None]:
     def advance(what: str, tokens: int, of: int) -> None:
         if what not in seen:
             seen.add(what)
-            print(
-                f"[{time.perf_counter() - start:6.1f} s] {escaped(what)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"[{time.perf_counter() - start:6.1f} s] {escaped(what)}"
+            if not verbosity.quiet:
+                print(line, file=sys.stderr, flush=True)
+            verbosity.keep(line)
 
     return advance

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import complete, output, schemas
+from afmc.cli.verbosity import with_verbosity
 from afmc.errors import AfmcError, OptionError
 
 if TYPE_CHECKING:
@@ -25,8 +26,17 @@ app = typer.Typer(no_args_is_help=True, help="Hardware descriptions.")
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
 
 
+TargetName = Annotated[
+    str,
+    typer.Argument(help="A name from the list, or a .toml file.", autocompletion=complete.targets),
+]
+
+
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+@with_verbosity
+def list_(
+    schema: Annotated[bool, schemas.option("targets list")] = False, as_json: Json = False
+) -> None:
     """List the installed targets."""
     from afmc.targets import list_targets
 
@@ -41,12 +51,14 @@ def list_(as_json: Json = False) -> None:
 
 
 @app.command()
+@with_verbosity
 def show(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="target.KEY=VALUE", help="Replace a figure, repeatable."),
     ] = None,
+    schema: Annotated[bool, schemas.option("targets show")] = False,
     as_json: Json = False,
 ) -> None:
     """Show every figure of a target with its source."""
@@ -84,8 +96,10 @@ def show(
 
 
 @app.command()
+@with_verbosity
 def check(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
+    schema: Annotated[bool, schemas.option("targets check")] = False,
     as_json: Json = False,
 ) -> None:
     """Compile and simulate a toy model on a target; say what is wrong or suspicious."""
@@ -114,6 +128,7 @@ def check(
 
 
 @app.command()
+@with_verbosity
 def new(
     file: Annotated[Path, typer.Argument(help="A new .toml file; its name is the target's.")],
 ) -> None:
@@ -125,8 +140,9 @@ def new(
 
 
 @app.command()
+@with_verbosity
 def page(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     file: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="[default: stdout]")
     ] = None,
@@ -151,7 +167,10 @@ def page(
 
 
 @app.command()
-def devices(as_json: Json = False) -> None:
+@with_verbosity
+def devices(
+    schema: Annotated[bool, schemas.option("targets devices")] = False, as_json: Json = False
+) -> None:
     """List the installed device models (device.noise) and their options."""
     from afmc.simulator.devices.base import list_devices
 
@@ -167,6 +186,7 @@ def devices(as_json: Json = False) -> None:
 
 
 @app.command()
+@with_verbosity
 def schema() -> None:
     """Write the JSON Schema of target files, for editors."""
     from afmc.targets import target_schema
