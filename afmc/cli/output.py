@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 import time
 import traceback
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
 _HERE = Path(__file__).parents[1]
+_ELSEWHERE = 160
 _LONGEST = 4000
 """Characters of a sentence about an error."""
 
@@ -30,11 +33,19 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def show(renderable: RenderableType) -> None:
+    """Prints a table or a text as wide as the terminal; elsewhere as wide as COLUMNS says, or 160
+    characters, and without blanks at the ends of lines."""
     from rich.console import Console
 
-    # Elsewhere than on a terminal a line is as long as it needs to be.
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(_Escaped(renderable), highlight=False)
+    if sys.stdout.isatty():
+        Console().print(_Escaped(renderable), highlight=False)
+        return
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and 0 < int(columns) < 10**6 else _ELSEWHERE
+    drawn = Console(file=io.StringIO(), width=width, color_system=None)
+    drawn.print(_Escaped(renderable), highlight=False)
+    for line in drawn.file.getvalue().splitlines():  # type: ignore[attr-defined]
+        print(line.rstrip())
 
 
 def error(sentence: str) -> None:

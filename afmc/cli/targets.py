@@ -12,10 +12,11 @@ import typer
 
 from afmc.cli import complete, output, schemas
 from afmc.cli.verbosity import with_verbosity
+from afmc.common.tables import Listing
 from afmc.errors import AfmcError, OptionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from afmc.targets import Baseline, Target
 
@@ -44,10 +45,9 @@ def list_(
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "targets": rows})
         return
-    table = _table("target", "crossbar", "in, out", "devices", "chip", "title")
-    for row in rows:
-        _add(table, row["name"], *_cells(row), row.get("error") or row["title"])
-    output.show(table)
+    headings = ("target", "crossbar", "in, out", "devices", "chip", "title")
+    cells = [(row["name"], *_cells(row), row.get("error") or row["title"]) for row in rows]
+    output.show(Listing("", headings, cells, keys=headings[1:], below=("title",), names=True))
 
 
 @app.command()
@@ -115,10 +115,8 @@ def check(
     else:
         from rich.text import Text
 
-        table = _table("", target)
-        for finding in findings:
-            _add(table, finding.kind, finding.text)
-        output.show(table)
+        cells = [(finding.kind, finding.text) for finding in findings]
+        output.show(Listing("", ("finding", target), cells, left=(target,)))
         wrong, suspicious = (
             sum(finding.kind == kind for finding in findings) for kind in ("wrong", "suspicious")
         )
@@ -178,11 +176,17 @@ def devices(
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "devices": rows})
         return
-    table = _table("device", "class", "options", "about")
-    for row in rows:
-        options = "\n".join(map(_option, row.get("options", [])))
-        _add(table, row["name"], row["class"], options, row.get("error") or row["about"])
-    output.show(table)
+    cells = [
+        (
+            row["name"],
+            row["class"],
+            ", ".join(map(_option, row.get("options", []))),
+            row.get("error") or row["about"],
+        )
+        for row in rows
+    ]
+    headings = ("device", "class", "options", "about")
+    output.show(Listing("", headings, cells, left=headings[1:]))
 
 
 @app.command()
@@ -287,38 +291,21 @@ def _devices(noise: str | None) -> str:
     return "perfect" if noise is None else noise.rpartition(":")[2]
 
 
-def _figure_table(target: Target | Baseline) -> Table:
-    table = _table("figure", "value", "basis", "source")
+def _figure_table(target: Target | Baseline) -> RenderableType:
+    rows: list[tuple[str, ...]] = []
     heading, above = "", None
     for figure in _figures(target):
         name, _, key = figure["key"].partition(".")
         if name != heading:
-            _add(table, f"[{name}]")
+            rows.append((f"[{name}]", "", "", ""))
             heading, above = name, None
         source = ". ".join(filter(None, (figure["source"], figure["note"])))
         value = f"{_plain(figure['value'])} {figure['unit']}"
-        _add(table, f"  {key}", value, figure["basis"], '"' if source == above else source)
+        rows.append((f"  {key}", value, figure["basis"], '"' if source == above else source))
         above = source
-    return table
+    headings = ("figure", "value", "basis", "source")
+    return Listing("", headings, rows, left=("value", "source"), keys=("basis",))
 
 
 def _plain(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _table(*headings: str) -> Table:
-    """A table that wraps its last column."""
-    from rich.table import Table
-
-    table = Table(*headings, box=None, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
-    table.columns[0].no_wrap = True
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    """A row of plain text: what stands in brackets is no markup."""
-    from rich.text import Text
-
-    table.add_row(*map(Text, cells))

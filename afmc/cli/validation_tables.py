@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afmc.common.numbers import percent
+from afmc.common.tables import Listing
 from afmc.evaluation.results import CalibrationCost, Classification, Estimate, Validation
 from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
@@ -31,30 +32,22 @@ def render(result: Validation, target: Target) -> RenderableType:
 
 def render_classification(result: Classification, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, mean of {result.instances}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("accuracy", "std", "95 % interval of the mean", "same class"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", f"{result.digital_accuracy:.2%}", "", "", "")
+    rows = [("digital", f"{result.digital_accuracy:.2%}", "", "", "")]
     for outcome in result.outcomes:
         estimate = outcome.accuracy
-        table.add_row(
-            *_condition(outcome.condition),
-            f"{estimate.mean:.2%}",
-            "" if estimate.std is None else f"{estimate.std:.2%}",
-            " to ".join(f"{value:.2%}" for value in estimate.interval_95 or ()),
-            f"{outcome.top1_agreement.mean:.2%}",
+        rows.append(
+            (
+                _condition(outcome.condition),
+                f"{estimate.mean:.2%}",
+                "" if estimate.std is None else f"{estimate.std:.2%}",
+                " to ".join(f"{value:.2%}" for value in estimate.interval_95 or ()),
+                f"{outcome.top1_agreement.mean:.2%}",
+            )
         )
+    headings = ("accuracy", "std", "95 % interval of the mean", "same class")
+    table = Listing(_title(result, target), (_CONDITION, *headings), rows, names=True)
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
@@ -74,27 +67,22 @@ def _besides(result: Validation | Classification) -> str:
     return text
 
 
-def _condition(condition: Condition) -> tuple[str, str, str, str]:
-    return (
-        format_time(condition.at_s),
-        f"{condition.temperature_C:g} C",
-        condition.compensation,
-        f"{condition.probes} probes" if condition.probes else "no",
-    )
+_CONDITION = "at, temperature, compensation, calibrated"
+
+
+def _condition(condition: Condition) -> str:
+    calibrated = f"{condition.probes} probes" if condition.probes else "no"
+    at = format_time(condition.at_s)
+    return f"{at}, {condition.temperature_C:g} C, {condition.compensation}, {calibrated}"
+
+
+def _title(result: Validation | Classification, target: Target) -> str:
+    return f"{target.name}, mean of {result.instances}, measured in simulation"
 
 
 def _one(result: Validation, target: Target) -> RenderableType:
     """A row for each figure."""
-    from rich import box
-    from rich.table import Table
-
-    condition = result.outcomes[0].condition
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"measured in simulation, {condition}")
-    table.add_column("digital", justify="right")
-    table.add_column(f"on {target.name}: mean of {result.instances}", justify="right")
-    table.add_column("std", justify="right")
-    table.add_column("95 % interval of the mean", justify="right")
+    rows = []
     for name, digital, estimate, form in (
         ("perplexity", f"{result.digital_perplexity:.4f}", result.perplexity, "{:,.4f}"),
         ("KL divergence, nats a token", "", result.kl_divergence, "{:.5f}"),
@@ -108,61 +96,49 @@ def _one(result: Validation, target: Target) -> RenderableType:
     ):
         spread = form.format(estimate.std) if estimate.std is not None else ""
         interval = " to ".join(form.format(v) for v in estimate.interval_95 or ())
-        table.add_row(name, digital, form.format(estimate.mean), spread, interval)
-    return table
+        rows.append((name, digital, form.format(estimate.mean), spread, interval))
+    return Listing(
+        f"{_title(result, target)}; {result.outcomes[0].condition}",
+        ("figure", "digital", "on tiles", "std", "95 % interval of the mean"),
+        rows,
+        names=True,
+    )
 
 
 def _several(result: Validation, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, mean of {result.instances}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("perplexity", "std", "95 % interval", "KL, nats", "same token"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", f"{result.digital_perplexity:.4f}", "", "", "", "")
+    rows = [("digital", f"{result.digital_perplexity:.4f}", "", "", "", "")]
     for outcome in result.outcomes:
         estimate = outcome.perplexity
-        table.add_row(
-            *_condition(outcome.condition),
-            f"{estimate.mean:,.4f}",
-            "" if estimate.std is None else f"{estimate.std:,.4f}",
-            " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
-            f"{outcome.kl_divergence.mean:.5f}",
-            f"{outcome.top1_agreement.mean:.2%}",
+        rows.append(
+            (
+                _condition(outcome.condition),
+                f"{estimate.mean:,.4f}",
+                "" if estimate.std is None else f"{estimate.std:,.4f}",
+                " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
+                f"{outcome.kl_divergence.mean:.5f}",
+                f"{outcome.top1_agreement.mean:.2%}",
+            )
         )
-    return table
+    headings = ("perplexity", "std", "95 % interval", "KL, nats", "same token")
+    return Listing(_title(result, target), (_CONDITION, *headings), rows, names=True)
 
 
 def _matrices(result: Validation) -> RenderableType:
     """Those whose products are most wrong."""
-    from rich import box
-    from rich.table import Table
-
     condition = result.outcomes[0].condition
     worst = sorted(result.matrices, key=lambda each: -each.relative_error.mean)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"matrices whose products are most wrong, {condition}; all are in --json",
-        title_justify="left",
-    )
-    table.add_column("matrix")
-    table.add_column("relative error of the products", justify="right")
-    table.add_column("std", justify="right")
+    rows = []
     for each in worst[:WORST]:
         std = each.relative_error.std
-        table.add_row(
-            each.name, percent(each.relative_error.mean, 2), "" if std is None else percent(std, 2)
-        )
-    return table
+        error = percent(each.relative_error.mean, 2)
+        rows.append((each.name, error, "" if std is None else percent(std, 2)))
+    return Listing(
+        f"matrices whose products are most wrong, {condition}; all are in --json",
+        ("matrix", "relative error of the products", "std"),
+        rows,
+        names=True,
+    )
 
 
 def _cost(cost: CalibrationCost) -> str:

@@ -19,6 +19,7 @@ from afmc.common.json_schema import (
     truth,
     version,
 )
+from afmc.common.tables import Listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,19 +81,15 @@ def json_schema() -> dict[str, Any]:
 
 
 def render(report: Report) -> RenderableType:
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("check", "", "what is verified", "looked at"):
-        table.add_column(heading)
+    rows = []
     for check in report.checks:
         counts = ", ".join(f"{what} {number:,}" for what, number in check.counts.items())
-        style = {"passed": "", "failed": "bold red", "skipped": "dim"}[check.outcome]
-        cells = (check.name, check.outcome, check.claim, counts)
-        table.add_row(*map(Text, cells), style=style)
+        rows.append((check.name, check.outcome, check.claim, counts))
+    headings = ("check", "outcome", "what is verified", "looked at")
+    table = Listing("", headings, rows, left=headings[2:], keys=headings[1:2])
     return Group(table, *map(Text, _sentences(report)))
 
 
