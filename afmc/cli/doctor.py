@@ -11,7 +11,7 @@ from afmc.cli.options import Json
 
 
 def doctor(schema: Annotated[bool, schemas.option("doctor")] = False, json: Json = False) -> None:
-    """Versions, what is missing, what to install."""
+    """Versions, what is missing or was never tested, and what to install."""
     from afmc.cli.diagnosis import diagnose, render
 
     found = diagnose()
@@ -19,5 +19,5 @@ def doctor(schema: Annotated[bool, schemas.option("doctor")] = False, json: Json
         output.print_json(found)
     else:
         output.show(render(found))
-    if found["missing"]:
+    if any(each["required"] for each in found["missing"]):
         raise typer.Exit(1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
+from afmc.common.install import install
 from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import ModelError, OptionError, SampleError
 from afmc.frontends.find import Source, Weights, check_revision, resolve
@@ -96,7 +97,7 @@ def load_source(
         assert source.path is not None
         if find_spec("onnx") is None:
             raise ModelError(
-                f"reading {source.name} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+                f'reading {source.name} needs the package onnx: run "{install("onnx")}".'
             )
         from afmc.frontends.onnx.load import load as load_onnx
 

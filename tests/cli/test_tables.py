@@ -79,7 +79,7 @@ def test_costs_keep_the_keys_that_can_be_set(compiled: Path, width: int) -> None
 @pytest.fixture(scope="module")
 def validated(compiled: Path) -> Any:
     model = afmc.load(compiled)
-    several = {"at": ["0s", "1d"], "compensation": ["none", "tile"]}
+    several: dict[str, Any] = {"at": ["0s", "1d"], "compensation": ["none", "tile"]}
     return model.validate(tokens=64, window=32, instances=2, by_matrix=True, **several)
 
 
