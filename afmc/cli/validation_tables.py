@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from afmc.common.numbers import percent
 from afmc.common.tables import Listing
 from afmc.evaluation.results import CalibrationCost, Classification, Estimate, Validation
-from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
 
 WORST = 10
@@ -39,7 +38,7 @@ def render_classification(result: Classification, target: Target) -> RenderableT
         estimate = outcome.accuracy
         rows.append(
             (
-                _condition(outcome.condition),
+                str(outcome.condition),
                 f"{estimate.mean:.2%}",
                 "" if estimate.std is None else f"{estimate.std:.2%}",
                 " to ".join(f"{value:.2%}" for value in estimate.interval_95 or ()),
@@ -47,7 +46,7 @@ def render_classification(result: Classification, target: Target) -> RenderableT
             )
         )
     headings = ("accuracy", "std", "95 % interval of the mean", "same class")
-    table = Listing(_title(result, target), (_CONDITION, *headings), rows, names=True)
+    table = Listing(_title(result, target), ("condition", *headings), rows, names=True)
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
@@ -65,15 +64,6 @@ def _besides(result: Validation | Classification) -> str:
     if result.calibration is not None:
         text += "\n" + _cost(result.calibration)
     return text
-
-
-_CONDITION = "at, temperature, compensation, calibrated"
-
-
-def _condition(condition: Condition) -> str:
-    calibrated = f"{condition.probes} probes" if condition.probes else "no"
-    at = format_time(condition.at_s)
-    return f"{at}, {condition.temperature_C:g} C, {condition.compensation}, {calibrated}"
 
 
 def _title(result: Validation | Classification, target: Target) -> str:
@@ -112,7 +102,7 @@ def _several(result: Validation, target: Target) -> RenderableType:
         estimate = outcome.perplexity
         rows.append(
             (
-                _condition(outcome.condition),
+                str(outcome.condition),
                 f"{estimate.mean:,.4f}",
                 "" if estimate.std is None else f"{estimate.std:,.4f}",
                 " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
@@ -121,7 +111,7 @@ def _several(result: Validation, target: Target) -> RenderableType:
             )
         )
     headings = ("perplexity", "std", "95 % interval", "KL, nats", "same token")
-    return Listing(_title(result, target), (_CONDITION, *headings), rows, names=True)
+    return Listing(_title(result, target), ("condition", *headings), rows, names=True)
 
 
 def _matrices(result: Validation) -> RenderableType:
