@@ -11,6 +11,7 @@ from afmc.cli.workloads import Result
 from afmc.common.files import Kind, begins, check_file, written
 from afmc.common.json_schema import document
 from afmc.common.numbers import UNKNOWN, nanojoules, nanoseconds
+from afmc.common.tables import Listing
 from afmc.costs import BaselineCosts, Costs, trace
 from afmc.costs.parts import SCHEMA_VERSION
 from afmc.costs.schema import costs_schema, trace_schema
@@ -87,37 +88,33 @@ def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
 
 
 def _parts(costs: Costs) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{costs.a_unit} on {costs.target}: {costs.workload.described(costs.unit)}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("part")
-    for heading in ("events", "energy", "share", "critical time"):
-        table.add_column(heading, justify="right")
-    table.add_column("from")
-    table.add_column("basis")
     total = costs.energy_nJ
+    rows = []
     for part in costs.parts:
         known = part.energy_nJ is not None
         if not part.count and not part.latency_ns:
             continue
-        table.add_row(
-            part.name,
-            f"{part.count:,.0f} {part.unit}",
-            nanojoules(part.energy_nJ),
-            f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
-            "" if part.latency_ns is None else nanoseconds(part.latency_ns),
-            "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
-            "" if part.figure is None else part.figure.basis,
+        rows.append(
+            (
+                part.name,
+                f"{part.count:,.0f} {part.unit}",
+                nanojoules(part.energy_nJ),
+                f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
+                "" if part.latency_ns is None else nanoseconds(part.latency_ns),
+                "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
+                "" if part.figure is None else part.figure.basis,
+            )
         )
-    table.add_row("sum", "", nanojoules(total), "100.0 %", nanoseconds(costs.schedule.latency_ns))
-    return table
+    time = nanoseconds(costs.schedule.latency_ns)
+    rows.append(("sum", "", nanojoules(total), "100.0 %", time, "", ""))
+    return Listing(
+        f"{costs.a_unit} on {costs.target}: {costs.workload.described(costs.unit)}",
+        ("part", "events", "energy", "share", "critical time", "from", "basis"),
+        rows,
+        keys=("from", "basis"),
+        below=("from", "basis"),
+        names=True,
+    )
 
 
 def _summary(costs: Costs) -> list[str]:
@@ -143,25 +140,19 @@ def _summary(costs: Costs) -> list[str]:
 
 
 def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("the same workload")
-    headings = (f"energy of {costs.a_unit}", "of ours", "time of a step", f"{costs.unit}s a second")
-    for heading in headings:
-        table.add_column(heading, justify="right")
     every: list[Costs | BaselineCosts] = [costs, *baselines]
-    for each in every:
-        times = each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0
-        table.add_row(
+    rows = [
+        (
             each.target,
             nanojoules(each.energy_nJ),
-            f"{times:,.3g}",
+            f"{each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0:,.3g}",
             nanoseconds(each.latency_ns),
             f"{each.tokens_per_s:,.1f}",
         )
-    return table
+        for each in every
+    ]
+    headings = (f"energy of {costs.a_unit}", "of ours", "time of a step", f"{costs.unit}s a second")
+    return Listing("", ("the same workload", *headings), rows, names=True)
 
 
 def _boundaries(costs: Costs, baselines: Sequence[BaselineCosts]) -> list[str]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import complete, output, schemas
+from afmc.cli.verbosity import with_verbosity
+from afmc.common.tables import Listing
 from afmc.errors import AfmcError, OptionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from afmc.targets import Baseline, Target
 
@@ -25,8 +27,17 @@ app = typer.Typer(no_args_is_help=True, help="Hardware descriptions.")
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
 
 
+TargetName = Annotated[
+    str,
+    typer.Argument(help="A name from the list, or a .toml file.", autocompletion=complete.targets),
+]
+
+
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+@with_verbosity
+def list_(
+    schema: Annotated[bool, schemas.option("targets list")] = False, as_json: Json = False
+) -> None:
     """List the installed targets."""
     from afmc.targets import list_targets
 
@@ -34,19 +45,20 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "targets": rows})
         return
-    table = _table("target", "crossbar", "in, out", "devices", "chip", "title")
-    for row in rows:
-        _add(table, row["name"], *_cells(row), row.get("error") or row["title"])
-    output.show(table)
+    headings = ("target", "crossbar", "in, out", "devices", "chip", "title")
+    cells = [(row["name"], *_cells(row), row.get("error") or row["title"]) for row in rows]
+    output.show(Listing("", headings, cells, keys=headings[1:], below=("title",), names=True))
 
 
 @app.command()
+@with_verbosity
 def show(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="target.KEY=VALUE", help="Replace a figure, repeatable."),
     ] = None,
+    schema: Annotated[bool, schemas.option("targets show")] = False,
     as_json: Json = False,
 ) -> None:
     """Show every figure of a target with its source."""
@@ -84,8 +96,10 @@ def show(
 
 
 @app.command()
+@with_verbosity
 def check(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
+    schema: Annotated[bool, schemas.option("targets check")] = False,
     as_json: Json = False,
 ) -> None:
     """Compile and simulate a toy model on a target; say what is wrong or suspicious."""
@@ -101,10 +115,8 @@ def check(
     else:
         from rich.text import Text
 
-        table = _table("", target)
-        for finding in findings:
-            _add(table, finding.kind, finding.text)
-        output.show(table)
+        cells = [(finding.kind, finding.text) for finding in findings]
+        output.show(Listing("", ("finding", target), cells, left=(target,)))
         wrong, suspicious = (
             sum(finding.kind == kind for finding in findings) for kind in ("wrong", "suspicious")
         )
@@ -114,6 +126,7 @@ def check(
 
 
 @app.command()
+@with_verbosity
 def new(
     file: Annotated[Path, typer.Argument(help="A new .toml file; its name is the target's.")],
 ) -> None:
@@ -125,8 +138,9 @@ def new(
 
 
 @app.command()
+@with_verbosity
 def page(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     file: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="[default: stdout]")
     ] = None,
@@ -151,7 +165,10 @@ def page(
 
 
 @app.command()
-def devices(as_json: Json = False) -> None:
+@with_verbosity
+def devices(
+    schema: Annotated[bool, schemas.option("targets devices")] = False, as_json: Json = False
+) -> None:
     """List the installed device models (device.noise) and their options."""
     from afmc.simulator.devices.base import list_devices
 
@@ -159,14 +176,21 @@ def devices(as_json: Json = False) -> None:
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "devices": rows})
         return
-    table = _table("device", "class", "options", "about")
-    for row in rows:
-        options = "\n".join(map(_option, row.get("options", [])))
-        _add(table, row["name"], row["class"], options, row.get("error") or row["about"])
-    output.show(table)
+    cells = [
+        (
+            row["name"],
+            row["class"],
+            ", ".join(map(_option, row.get("options", []))),
+            row.get("error") or row["about"],
+        )
+        for row in rows
+    ]
+    headings = ("device", "class", "options", "about")
+    output.show(Listing("", headings, cells, left=headings[1:]))
 
 
 @app.command()
+@with_verbosity
 def schema() -> None:
     """Write the JSON Schema of target files, for editors."""
     from afmc.targets import target_schema
@@ -267,38 +291,21 @@ def _devices(noise: str | None) -> str:
     return "perfect" if noise is None else noise.rpartition(":")[2]
 
 
-def _figure_table(target: Target | Baseline) -> Table:
-    table = _table("figure", "value", "basis", "source")
+def _figure_table(target: Target | Baseline) -> RenderableType:
+    rows: list[tuple[str, ...]] = []
     heading, above = "", None
     for figure in _figures(target):
         name, _, key = figure["key"].partition(".")
         if name != heading:
-            _add(table, f"[{name}]")
+            rows.append((f"[{name}]", "", "", ""))
             heading, above = name, None
         source = ". ".join(filter(None, (figure["source"], figure["note"])))
         value = f"{_plain(figure['value'])} {figure['unit']}"
-        _add(table, f"  {key}", value, figure["basis"], '"' if source == above else source)
+        rows.append((f"  {key}", value, figure["basis"], '"' if source == above else source))
         above = source
-    return table
+    headings = ("figure", "value", "basis", "source")
+    return Listing("", headings, rows, left=("value", "source"), keys=("basis",))
 
 
 def _plain(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _table(*headings: str) -> Table:
-    """A table that wraps its last column."""
-    from rich.table import Table
-
-    table = Table(*headings, box=None, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
-    table.columns[0].no_wrap = True
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    """A row of plain text: what stands in brackets is no markup."""
-    from rich.text import Text
-
-    table.add_row(*map(Text, cells))

@@ -9,7 +9,7 @@ from typing import get_args
 
 from afmc.compiler.calibration import Method
 from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
-from afmc.data.text import Text
+from afmc.data.text import Text, read_text
 from afmc.errors import OptionError, did_you_mean
 from afmc.frontends.door import Weights
 from afmc.hardware.defects import Defects, gather_defects
@@ -44,8 +44,8 @@ class Options:
     `afmc.data.text.read_text`, and above level 0 the model's own text where it is sampled soon
     enough."""
     level: int = 0
-    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations of
-    inputs, ranges and limits of weights by error, and corrections of the mean, which take no
+    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations
+    of inputs, ranges and limits of weights by error, and corrections of the mean, which take no
     multiply-accumulates on each token; 2 corrections in principal directions as well."""
     digital_budget: float = 0.02
     """Share of all multiply-accumulates that corrections may take digitally."""
@@ -98,6 +98,9 @@ class Options:
         if isinstance(routing, str | Path):
             routing = read_routing(routing)
         defects = gather_defects(self.defects, hardware)
+        text = self.text
+        if isinstance(text, str | Path):
+            text = read_text(text, "calibration")
         repair = parse_repair(self.repair)
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
@@ -106,7 +109,7 @@ class Options:
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
         self._check_weights()
-        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept, text)
 
     @property
     def _calibration(self) -> str:
@@ -159,6 +162,8 @@ class Checked:
     defects: Defects | None
     repair: tuple[RepairMethod, ...]
     kept: Kept | None
+    text: Text | None
+    """None where a text of afmc's own calibrates."""
 
 
 def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from afmc.common.tables import Listing, facts
 from afmc.fit import Lever
 from afmc.inspect.kinds import kinds, not_analog
-from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
 from afmc.program.summary import Broken, Popularity, Replicas, Summary
