@@ -151,7 +151,8 @@ class CompiledModel:
         if loaded.on_disk is not None:
             check_memory(self.program)
             loaded = loaded.in_memory()
-        lowered = LoweredGraph(loaded, self.program, self._exported)
+        prefix = self._recovered.prefix
+        lowered = LoweredGraph(loaded, self.program, self._exported, prefix)
         return OnTiles(self.program, self.target, loaded, lowered, self._recovered)
 
     @property
@@ -238,6 +239,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         by_matrix: bool = False,
@@ -251,7 +253,8 @@ class CompiledModel:
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
-        given. `defects` are cells that stick besides those that the model was compiled for, as
+        given, and with `recalibrate` without and with the program's corrections measured again.
+        `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
         validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
         first window and under the first condition. Raises TextError, OptionError and TargetError;
@@ -263,7 +266,15 @@ class CompiledModel:
             tokens=tokens,
             window=window,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             by_matrix=by_matrix,
             progress=progress,
@@ -280,6 +291,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
@@ -296,7 +308,15 @@ class CompiledModel:
             data,
             samples=samples,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             progress=progress,
         )

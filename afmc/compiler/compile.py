@@ -18,6 +18,7 @@ from afmc.compiler import recover, steps
 from afmc.compiler.context import Source
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
+from afmc.compiler.rewriting import rewritten, with_rewriting
 from afmc.data.text import Text
 from afmc.frontends.door import Weights
 from afmc.frontends.load import ExampleInputs
@@ -37,6 +38,7 @@ def compile(
     text: str | Path | Text | None = None,
     level: int = 0,
     digital_budget: float = 0.02,
+    rewrite: Sequence[str] = (),
     calibration: str | None = None,
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
@@ -97,7 +99,8 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     device_of(checked.target)
     clock = Clock()
     context = steps.read_model(source, checked, clock, progress)
-    program = steps.begin(context)
+    rewriting = rewritten(context)
+    program = with_rewriting(steps.begin(context), rewriting)
     if checked.kept is None:
         program = steps.with_structure(program, context)
         program = recover.with_exact_steps(program, context)

@@ -18,6 +18,7 @@ from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.program.observed import Routing
 from afmc.program.program import RepairMethod
+from afmc.program.rewriting import NAMES
 from afmc.program.routing import read_routing
 from afmc.targets import Target, load_target
 
@@ -49,6 +50,10 @@ class Options:
     multiply-accumulates on each token; 2 corrections in principal directions as well."""
     digital_budget: float = 0.02
     """Share of all multiply-accumulates that corrections may take digitally."""
+    rewrite: Sequence[str] = ()
+    """Exact changes of the digital model's weights before it is mapped, found in its graph: any of
+    ``untie``, ``fold_norms``, ``residual`` and ``heads``. What its graph does not allow, or what
+    changes a logit, is left out; `CompiledModel.program.rewriting` says why."""
     calibration: str | None = None
     """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0
     ``std:18`` without one, else ``error``."""
@@ -118,6 +123,9 @@ class Options:
         )
 
     def _check_recovery(self) -> None:
+        unknown = next((name for name in self.rewrite if name not in NAMES), None)
+        if unknown is not None:
+            raise OptionError(f"there is no rewrite {unknown}; there are {', '.join(NAMES)}.")
         if self.level not in LEVELS:
             raise OptionError(f"-O takes {LEVELS[0]} to {LEVELS[-1]}, not {self.level}.")
         if not 0 <= self.digital_budget <= 1:

@@ -54,6 +54,10 @@ def with_exact_steps(program: Program, context: Context) -> Program:
     recovery = Recovery(level, "", "")
     if context.shapes_only:
         return replace(program, recovery=_with_rotations(recovery, program))
+    target = context.checked.target
+    if not target.is_random and not target.needs_input_range:
+        reason = f"{target.name} computes exactly, so that there is nothing to recover"
+        return replace(program, recovery=_not(recovery, "prefix", reason))
     context.observed = observed = _with_own_text(context)
     if not observed.possible:
         reason = "there is no text or sample to look at"
@@ -233,7 +237,8 @@ def with_corrections(program: Program, context: Context) -> Program:
     """The program with what is corrected on each chip: the mean error of every output, -O1, which
     takes no multiply-accumulates, and errors along principal directions, -O2."""
     recovery, checked = program.recovery, context.checked
-    if recovery is None or context.shapes_only or not context.observed.possible:
+    exact = not checked.target.is_random and not checked.target.needs_input_range
+    if recovery is None or context.shapes_only or exact or not context.observed.possible:
         return program
     see_activations(program, context)
     assert context.seen is not None

@@ -44,6 +44,7 @@ def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
         temperature_C=condition.temperature_C,
         compensation=condition.compensation,
         calibration_probes=condition.probes,
+        recalibrated=condition.recalibrated,
         analog=AnalogAccuracy(accuracy=estimate_share(each.right / each.count for each in hits)),
         top1_agreement=estimate_share(each.agree / each.count for each in hits),
     )

@@ -62,6 +62,7 @@ def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
         temperature_C=condition.temperature_C,
         compensation=condition.compensation,
         calibration_probes=condition.probes,
+        recalibrated=condition.recalibrated,
         analog=AnalogPerplexity(perplexity=estimate(s.perplexity for s in scores)),
         kl_divergence=estimate(s.divergence for s in scores),
         top1_agreement=estimate_share(s.agree / s.scored for s in scores),

@@ -55,10 +55,18 @@ class UnderCondition(Shape):
     temperature_C: float
     compensation: Compensation
     calibration_probes: int = 0
+    recalibrated: bool = False
+    """Whether corrections were measured again under this condition."""
 
     @property
     def condition(self) -> Condition:
-        return Condition(self.at_s, self.temperature_C, self.compensation, self.calibration_probes)
+        return Condition(
+            self.at_s,
+            self.temperature_C,
+            self.compensation,
+            self.calibration_probes,
+            self.recalibrated,
+        )
 
     @property
     def temperature(self) -> str:
@@ -68,7 +76,8 @@ class UnderCondition(Shape):
     def correction(self) -> str:
         """How drift, temperature and columns are corrected."""
         probes = f", {self.calibration_probes} probes" if self.calibration_probes else ""
-        return f"compensation {self.compensation}{probes}"
+        again = ", recalibrated" if self.recalibrated else ""
+        return f"compensation {self.compensation}{probes}{again}"
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
@@ -62,8 +62,10 @@ def conditions_of(
     temperature: Sequence[float | str] = (),
     compensation: Sequence[str] = (),
     probes: int = 0,
+    recalibrated: bool = False,
 ) -> tuple[Condition, ...]:
-    """Every combination, without and with calibration when there are probes.
+    """Every combination, without and with calibration when there are probes, and without and with
+    recalibration where that is asked for and something has changed since programming.
 
     What is not given is 0 s, 25 degrees Celsius and the target's own compensation. Raises
     OptionError.
@@ -86,7 +88,11 @@ def conditions_of(
         kinds,
         (0, probes) if probes else (0,),
     )
-    return tuple(dict.fromkeys(Condition(*each) for each in chosen))  # type: ignore[arg-type]
+    found = dict.fromkeys(Condition(*each) for each in chosen)  # type: ignore[arg-type]
+    if not recalibrated:
+        return tuple(found)
+    pairs = ((each, replace(each, recalibrated=not each.is_fresh)) for each in found)
+    return tuple(dict.fromkeys(each for pair in pairs for each in pair))
 
 
 def _time(given: float | str) -> float:

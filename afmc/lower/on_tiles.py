@@ -23,7 +23,7 @@ from afmc.lower.calls import export_calls
 from afmc.lower.graph import lower_graph
 from afmc.lower.module import make_tiles, on_tiles, twin_of
 from afmc.lower.operators import bind_tiles
-from afmc.lower.prefix import Prefix, put_behind
+from afmc.lower.prefix import Kept, Prefix, put_behind
 from afmc.lower.recovered import Recovered
 from afmc.program.folder import with_figures
 from afmc.program.layout import Owner
@@ -62,13 +62,20 @@ class LoweredGraph:
     """The exported graph of a model with calls of tiles, made once however many targets run it."""
 
     def __init__(
-        self, loaded: Loaded, program: Program, exported: ExportedProgram | None = None
+        self,
+        loaded: Loaded,
+        program: Program,
+        exported: ExportedProgram | None = None,
+        prefix: Prefix | None = None,
     ) -> None:
-        self._loaded, self._program, self._exported = loaded, program, exported
+        self._loaded, self._program, self._prefix = loaded, program, prefix
+        self._exported = exported if prefix is None else None  # that is without it
 
     @cached_property
     def graph(self) -> ExportedProgram:
-        exported = self._exported or export(self._loaded.module)
+        module, prefix = self._loaded.module, self._prefix
+        kept = None if prefix is None else Kept(prefix, module.config)
+        exported = self._exported or export(module, behind=kept)
         self._exported = None  # lowering takes it over
         return lower_graph(exported, self._program)
 

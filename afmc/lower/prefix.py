@@ -27,15 +27,11 @@ class Prefix:
     """Keys and values of each layer, [1, heads, tokens, width]."""
 
     def before(self, ids: Tensor) -> Tensor:
-        """Tokens [batch, n] with those of the prefix before them, as a cache that holds these is
-        given them: a model skips what its cache has."""
+        """Tokens [batch, n] with those of the prefix before them, for a model whose cache holds
+        these and that skips them. What tokenizers put in front ends the prefix and stands once."""
         tokens = torch.tensor(self.tokens).expand(len(ids), -1)
-        bos = tokens[:, -1:] == ids[:, :1]  # what tokenizers put in front stands there once
-        return (
-            torch.cat([tokens, ids], dim=1)
-            if not bool(bos.all())
-            else torch.cat([tokens, ids[:, 1:]], dim=1)
-        )
+        again = bool((ids[:, 0] == self.tokens[-1]).all()) and ids.shape[1] > 1
+        return torch.cat([tokens, ids[:, 1:] if again else ids], dim=1)
 
     def cache(self, config: Any, batch: int = 1) -> DynamicCache:
         """A cache for `batch` sequences that holds the prefix; models change theirs in place."""
@@ -43,6 +39,26 @@ class Prefix:
         for number, (keys, values) in enumerate(self.layers):
             wide = (batch, *keys.shape[1:])
             cache.update(keys.expand(wide).clone(), values.expand(wide).clone(), number)
+        return cache
+
+
+class Kept(nn.Module):
+    """Makes the cache of a prefix inside a graph, of which keys and values are buffers."""
+
+    def __init__(self, prefix: Prefix, config: Any) -> None:
+        super().__init__()
+        self.__dict__["_config"] = config
+        self._count = len(prefix.layers)
+        for number, (keys, values) in enumerate(prefix.layers):
+            self.register_buffer(f"keys{number}", keys)
+            self.register_buffer(f"values{number}", values)
+
+    def forward(self, batch: int) -> DynamicCache:
+        cache = DynamicCache(config=self.__dict__["_config"])
+        for number in range(self._count):
+            keys, values = self.get_buffer(f"keys{number}"), self.get_buffer(f"values{number}")
+            wide = (batch, *keys.shape[1:])
+            cache.update(keys.expand(wide), values.expand(wide), number)
         return cache
 
 

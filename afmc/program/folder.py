@@ -43,6 +43,7 @@ from afmc.program.program import (
     Table,
 )
 from afmc.program.recovery import Recovery
+from afmc.program.rewriting import Rewriting
 from afmc.program.rules import problems
 from afmc.program.summary import Summary
 from afmc.targets import Target, load_target
@@ -75,6 +76,7 @@ def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any
         "calibration": asdict(program.calibration) if program.calibration else None,
         "training": asdict(program.training) if program.training else None,
         "recovery": asdict(program.recovery) if program.recovery else None,
+        "rewriting": asdict(program.rewriting) if program.rewriting else None,
         "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
@@ -189,6 +191,7 @@ def read_program(directory: Path) -> CompiledProgram:
             calibration=_parse(Calibration | None, data["calibration"]),
             training=_parse(Training | None, data["training"]),
             recovery=_parse(Recovery | None, data["recovery"]),
+            rewriting=_parse(Rewriting | None, data["rewriting"]),
             routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),

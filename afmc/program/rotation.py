@@ -64,7 +64,7 @@ class Rotation:
         """Each factor, [size, size], orthogonal."""
         return tuple(
             (
-                _hadamard(each.size) / np.sqrt(each.size) if each.hadamard else _cosines(each.size)
+                hadamard(each.size) / np.sqrt(each.size) if each.hadamard else _cosines(each.size)
             ).astype(np.float32)
             for each in self.factors
         )
@@ -109,7 +109,7 @@ def _is_prime(number: int) -> bool:
 
 
 @cache
-def _hadamard(order: int) -> NDArray[np.float64]:
+def hadamard(order: int) -> NDArray[np.float64]:
     """[order, order] of 1 and -1, whose rows are orthogonal."""
     if order & (order - 1) == 0:
         found = np.ones((1, 1))

@@ -1,7 +1,7 @@
 """Second moments of activations: their principal directions, from one pass and in little memory.
 
 Source: Tropp, Yurtsever, Udell, Cevher, Fixed-Rank Approximation of a Positive-Semidefinite Matrix
-from Streaming Data, NeurIPS 2017, algorithm 3 (Nystrom, shifted for stability).
+from Streaming Data, NeurIPS 2017 (Nystrom; what rounding hides is cut off in the place of a shift).
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from afmc.simulator.directions import Directions
 MOST_DIRECTIONS = 64
 _MORE = 32
 """Columns of the sketch besides the directions that are wanted."""
+
+_LEAST = 1e-9
+"""Least share of an activation's energy that is told from rounding."""
 
 _SAMPLED = 256
 """Inputs of each activation that are kept, for ranges."""
@@ -48,18 +51,15 @@ class _Sketch:
         test, mean = self.test.double(), self.total.double() / self.count
         moment = self.product.double() / self.count - torch.outer(mean, mean @ test)
         square = max(0.0, self.square / self.count - float(mean.square().sum()))
-        shift = 1e-7 * float(moment.norm()) + torch.finfo(torch.float64).tiny
-        shifted = moment + shift * test
-        lower, failed = torch.linalg.cholesky_ex(_symmetric(test.T @ shifted))
-        if int(failed):  # nothing varies
-            none = torch.zeros(rows, 0)
-            return Directions(mean.float(), none, torch.zeros(0), square / rows)
-        half = torch.linalg.solve_triangular(lower, shifted.T, upper=False).T
+        inner, turned = torch.linalg.eigh(_symmetric(test.T @ moment))
+        kept = inner > _LEAST * max(square, torch.finfo(torch.float64).tiny)
+        half = moment @ turned[:, kept] / inner[kept].sqrt()
         basis, sizes, _ = torch.linalg.svd(half, full_matrices=False)
-        energy = (sizes.square() - shift).clamp(min=0)[:MOST_DIRECTIONS]
-        found = int((energy > 0).sum())
+        energy = sizes.square()[:MOST_DIRECTIONS]
+        found = int((energy > _LEAST * square).sum())
+        basis, energy = basis[:, :found], energy[:found]
         rest = max(0.0, square - float(energy.sum())) / rows
-        return Directions(mean.float(), basis[:, :found].float(), energy[:found].float(), rest)
+        return Directions(mean.float(), basis.float(), energy.float(), rest)
 
 
 def _symmetric(x: Tensor) -> Tensor:

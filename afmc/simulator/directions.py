@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from afmc.program.recovery_work import probes_of
+
 _DITHER = 0.5
 """Size of what probes have outside the directions, against what inputs have there: enough that the
 converters' rounding averages out, and little enough not to disturb the fit."""
-
-_LEAST_PROBES = 64
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class Directions:
 
         At least `reads` for each direction.
         """
-        count = max(_LEAST_PROBES, reads * len(self), len(self) + 1)
-        design = _signs(1 << (count - 1).bit_length())
+        design = _signs(probes_of(len(self), reads))
         columns = 1 + torch.randperm(len(design) - 1, generator=generator)[: len(self)]
         along = design[:, columns] * self.energy.sqrt()
         around = torch.empty(len(design), len(self.basis)).normal_(generator=generator)
