@@ -10,6 +10,7 @@ import typer
 
 from afmc.cli import complete, output, schemas
 from afmc.cli.options import DataFile, Force, Json, TextFile, Trust
+from afmc.cli.progress import expected, progress
 
 
 def compile(
@@ -170,6 +171,7 @@ def compile(
     from afmc.data.samples import read_samples
     from afmc.frontends.find import resolve
     from afmc.inspect import inspect_json, render
+    from afmc.passes import name_of
     from afmc.program.folder import check_writable
 
     # What may be wrong is looked at before anything that takes long.
@@ -197,14 +199,15 @@ def compile(
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 
-    with output.progress() as progress:
-        progress("import", 0, 0)
+    shares = expected([name_of(step) for step in checked.passes])
+    with progress(shares) as advance:
+        advance("import", 0, 0)
         from afmc.compiler.compile import compile_checked
         from afmc.compiler.context import Source
 
         source = Source(model, samples, revision=revision, trust_remote_code=trust_remote_code)
-        result = compile_checked(source, checked, progress)
-        progress("save", 0, 0)
+        result = compile_checked(source, checked, advance)
+        advance("save", 0, 0)
         result.save(directory, force=force)
     kept = result.compiled_program
     if json:

@@ -6,10 +6,8 @@ import io
 import json
 import os
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,6 @@ from afmc.common.shown import escaped, escaped_json, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.progress import TaskID
     from rich.segment import Segment
 
 _HERE = Path(__file__).parents[1]
@@ -94,52 +91,3 @@ def some(names: Sequence[str], most: int = 3) -> str:
 def replacing(something: bool) -> str:
     """The end of a sentence that says what was written."""
     return ", in place of an earlier one" if something else ""
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows what is being done and how many tokens of how many are through: a bar on a terminal,
-    a line for each stage elsewhere.
-    """
-    if verbosity.quiet or verbosity.verbose or not sys.stderr.isatty():
-        yield _plain_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]:>22}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(what: str, tokens: int, of: int) -> None:
-            if what not in tasks:
-                verbosity.keep(what)
-                for earlier in tasks.values():
-                    bar.stop_task(earlier)
-                    bar.update(earlier, visible=False)
-                tasks[what] = bar.add_task(escaped(what), total=of or None, count="")
-            done = bar.tasks[tasks[what]].completed + tokens
-            count = f"{done:,.0f} of {of:,} tokens" if of else ""
-            bar.update(tasks[what], advance=tokens, count=count, visible=True)
-
-        yield advance
-
-
-def _plain_lines() -> Callable[[str, int, int], None]:
-    start = time.perf_counter()
-    seen: set[str] = set()
-
-    def advance(what: str, tokens: int, of: int) -> None:
-        if what not in seen:
-            seen.add(what)
-            line = f"[{time.perf_counter() - start:6.1f} s] {escaped(what)}"
-            if not verbosity.quiet:
-                print(line, file=sys.stderr, flush=True)
-            verbosity.keep(line)
-
-    return advance

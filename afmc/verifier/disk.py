@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from afmc.errors import ArtifactError
 from afmc.targets import Target
-from afmc.targets.sentences import first_problem
+from afmc.targets.sentences import problems_in
 from afmc.verifier.intervals import Numbers
 from afmc.verifier.report import more
 from afmc.verifier.strict import archive_problem, parse_json
@@ -238,7 +238,7 @@ def read_target(data: Mapping[str, Any]) -> Target:
     try:
         return Target.model_validate(given)
     except ValidationError as error:
-        raise Damaged(first_problem(error, Target, f"{PROGRAM}: target", {})) from None
+        raise Damaged(problems_in(error, Target, f"{PROGRAM}: target", {})[0]) from None
 
 
 def _matrix(one: _Object) -> Matrix:
