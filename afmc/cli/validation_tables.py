@@ -12,6 +12,8 @@ from afmc.targets import Target
 
 WORST = 10
 """Matrices that are listed."""
+CONVERTERS = "converters alone"
+"""The model on the target's converters with nothing else imperfect."""
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +30,7 @@ def render(result: Validation, target: Target) -> RenderableType:
         + _speed(result.simulation_tokens_per_s, "tokens a second", "windows")
     )
     more = [_matrices(result)] if result.matrices else []
-    return Group(table, *more, where + _besides(result))
+    return Group(table, *more, *_verdict(result), where + _besides(result))
 
 
 def render_classification(result: Classification, target: Target) -> RenderableType:
@@ -61,7 +63,11 @@ def render_classification(result: Classification, target: Target) -> RenderableT
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
         + _speed(result.simulation_samples_per_s, "samples a second", "batches")
     )
-    return Group(table, where + _besides(result))
+    return Group(table, *_verdict(result), where + _besides(result))
+
+
+def _verdict(result: Validation | Classification) -> tuple[str, ...]:
+    return () if result.verdict is None else ("\n".join(result.verdict.lines) + "\n",)
 
 
 def _speed(speeds: Speeds, unit: str, parts: str) -> str:
@@ -107,6 +113,9 @@ def _one(result: Validation, target: Target) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column(f"measured in simulation, {condition}")
     table.add_column("digital", justify="right")
+    reference = result.without_noise
+    if reference is not None:
+        table.add_column(CONVERTERS, justify="right")
     for heading in (f"on {target.name}: {_drawn(result)}", *_spreads(result)):
         table.add_column(heading, justify="right")
     for name, digital, figure in (
@@ -114,7 +123,8 @@ def _one(result: Validation, target: Target) -> RenderableType:
         ("KL divergence, nats a token", "", shown(result.kl_divergence)),
         ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
     ):
-        table.add_row(name, digital, figure.mean, *_spread(figure, result))
+        alone = [exact(reference.perplexity) if name == "perplexity" else ""] if reference else []
+        table.add_row(name, digital, *alone, figure.mean, *_spread(figure, result))
     return table
 
 
@@ -151,6 +161,8 @@ def _several(result: Validation, target: Target) -> RenderableType:
     for heading in ("perplexity", *_spreads(result), "KL, nats", "same token"):
         table.add_column(heading, justify="right")
     table.add_row("digital", "", "", "", exact(result.digital_perplexity))
+    if result.without_noise is not None:
+        table.add_row(CONVERTERS, "", "", "", exact(result.without_noise.perplexity))
     for outcome in result.outcomes:
         perplexity = shown(outcome.perplexity)
         table.add_row(

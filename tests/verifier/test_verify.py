@@ -230,7 +230,7 @@ def test_the_report_as_json(tmp_path: Path) -> None:
         "outcome": "failed",
         "counts": {"tiles": 4, "lower bound": 3, "by area": 3},
         "problems": ["allocation.tiles is 5, but the blocks are on 4 crossbars."],
-        "notes": ["not proved again, only held against the tiles used: set cover (2)"],
+        "notes": ["not proved independently, only held against the tiles used: set cover (2)"],
     }
 
 
