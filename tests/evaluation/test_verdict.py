@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-
 from jsonschema import Draft202012Validator
 from printing import shown as screen
 
