@@ -12,7 +12,7 @@ from afmc.targets import Target
 
 WORST = 10
 """Matrices that are listed."""
-CONVERTERS = "converters alone"
+NO_NOISE = "no noise"
 """The model on the target's converters with nothing else imperfect."""
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_tokens_per_s, "tokens a second", "windows")
+        + _speed(result.simulation_tokens_per_s, "tokens/s")
     )
     more = [_matrices(result)] if result.matrices else []
     return Group(table, *more, *_verdict(result), where + _besides(result))
@@ -61,7 +61,7 @@ def render_classification(result: Classification, target: Target) -> RenderableT
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_samples_per_s, "samples a second", "batches")
+        + _speed(result.simulation_samples_per_s, "samples/s")
     )
     return Group(table, *_verdict(result), where + _besides(result))
 
@@ -70,17 +70,13 @@ def _verdict(result: Validation | Classification) -> tuple[str, ...]:
     return () if result.verdict is None else ("\n".join(result.verdict.lines) + "\n",)
 
 
-def _speed(speeds: Speeds, unit: str, parts: str) -> str:
-    """How fast this machine was, in a line."""
+def _speed(speeds: Speeds, unit: str) -> str:
+    """How fast this machine was, in a line; it says nothing about the hardware."""
     said = [
         f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
         for each in (speeds.digital, speeds.analog)
     ]
-    return (
-        f"\nSpeed of this simulation on this machine, not of the hardware: {said[0]} {unit} "
-        f"digital, {said[1]} on tiles (measured after a warm-up; ± standard deviation over "
-        f"{parts})."
-    )
+    return f"\nSpeed of this simulation: {said[0]} {unit} digital, {said[1]} on tiles (measured; ± std)."
 
 
 def _besides(result: Validation | Classification) -> str:
@@ -115,7 +111,7 @@ def _one(result: Validation, target: Target) -> RenderableType:
     table.add_column("digital", justify="right")
     reference = result.without_noise
     if reference is not None:
-        table.add_column(CONVERTERS, justify="right")
+        table.add_column(NO_NOISE, justify="right")
     for heading in (f"on {target.name}: {_drawn(result)}", *_spreads(result)):
         table.add_column(heading, justify="right")
     for name, digital, figure in (
@@ -162,7 +158,7 @@ def _several(result: Validation, target: Target) -> RenderableType:
         table.add_column(heading, justify="right")
     table.add_row("digital", "", "", "", exact(result.digital_perplexity))
     if result.without_noise is not None:
-        table.add_row(CONVERTERS, "", "", "", exact(result.without_noise.perplexity))
+        table.add_row(NO_NOISE, "", "", "", exact(result.without_noise.perplexity))
     for outcome in result.outcomes:
         perplexity = shown(outcome.perplexity)
         table.add_row(

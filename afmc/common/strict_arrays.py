@@ -81,9 +81,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {each.filename.removesuffix(_ENDING): each for each in found}
 
 
-def _read(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None
-) -> NDArray[Any]:
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None) -> NDArray[Any]:
     """An array of exactly as many bytes as its header says."""
     name = shown(member.filename.removesuffix(_ENDING))
     with archive.open(member) as stream:

@@ -106,6 +106,7 @@ def classify(
     )
     assert given.labels is not None
     chance = float(np.bincount(given.labels).max()) / len(given)
+    progress("verdict", 0, 0)
     verdict = of_classification(found, chance, _probe(measurement, parts[0]))
     return found.model_copy(update={"verdict": verdict, "wall_s": measurement.wall_s})
 

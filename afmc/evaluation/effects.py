@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from afmc.evaluation.asked import Measurement
 from afmc.hardware.conditions import ROOM_C, Condition
-from afmc.lower.on_tiles import OnTiles
 from afmc.targets import Target
 
 _FINEST = 16
@@ -32,9 +32,15 @@ def _without_wires(target: Target) -> Target:
 def _without_reads(target: Target) -> Target:
     crossbar = target.crossbar.without("read_voltage_V")
     output = target.output.without("gain_std", "offset_std_steps", "inl_steps", "noise_steps")
-    device = target.device.model_copy(update={"read_noise": "none"})
+    device = target.device
+    if device.noise is not None:
+        device = device.model_copy(update={"read_noise": "none"})
     tables = {"crossbar": crossbar, "output": output, "device": device, "optics": None}
     return target.model_copy(update=tables)
+
+
+def _without_devices(target: Target) -> Target:
+    return target if target.device.noise is None else target.without_noise()
 
 
 def _without_stuck(target: Target) -> Target:
@@ -85,7 +91,7 @@ DEVICES = Effect(
         "a model that was trained for analog hardware, or devices that can be programmed more "
         "precisely (afmc targets devices)",
     ),
-    Target.without_noise,
+    _without_devices,
 )
 STUCK = Effect(
     "stuck devices",
@@ -121,27 +127,30 @@ _FROM_LAST = (WIRES, READS, STUCK, DEVICES, RESOLUTION, CLIPPING)
 
 @dataclass(frozen=True)
 class Variant:
-    """The model on the target with the effects up to and with this one."""
+    """The target with the effects up to and with this one."""
 
     effect: Effect
-    on_tiles: OnTiles
+    target: Target
     condition: Condition
 
 
 def variants(measurement: Measurement, condition: Condition) -> Iterator[Variant]:
     """One for each effect that the target and the condition have, the simplest first."""
-    on_tiles = measurement.on_tiles
     fresh = replace(condition, at_s=0.0, temperature_C=ROOM_C)
     found: list[tuple[Effect, Target]] = []
-    target = on_tiles.target
+    target = measurement.on_tiles.target
     for effect in _FROM_LAST:
         without = effect.drop(target)
-        if without != target:
+        if _figures(without) != _figures(target):
             found.append((effect, target))
         target = without
     if measurement.defects_named is not None:
         found.append((DEFECTS, target))
     for effect, target in reversed(found):
-        yield Variant(effect, on_tiles.onto(target), fresh)
+        yield Variant(effect, target, fresh)
     if condition != fresh:
-        yield Variant(TIME, on_tiles.onto(on_tiles.target), condition)
+        yield Variant(TIME, measurement.on_tiles.target, condition)
+
+
+def _figures(target: Target) -> dict[str, Any]:
+    return target.model_dump(exclude={"overrides"})

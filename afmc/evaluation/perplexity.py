@@ -148,6 +148,7 @@ def validate(
             if of_matrices
         ),
     )
+    progress("verdict", 0, 0)
     more = {
         "without_noise": _without_noise(on_tiles, windows, found),
         "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED])),

@@ -78,12 +78,17 @@ class Probe:
         )
 
     def _step(self, variant: Variant) -> Step:
+        figure, divergence = self.look(self._written(variant))
+        return Step(effect=variant.effect.name, figure=figure, divergence=divergence)
+
+    def _written(self, variant: Variant) -> OnTiles:
+        """One instance on tiles of their own, which are gone with it."""
         measurement = self.measurement
-        variant.on_tiles.write(
+        on_tiles = measurement.on_tiles.onto(variant.target)
+        on_tiles.write(
             seed=measurement.asked.seed, condition=variant.condition, defects=measurement.broken
         )
-        figure, divergence = self.look(variant.on_tiles)
-        return Step(effect=variant.effect.name, figure=figure, divergence=divergence)
+        return on_tiles
 
     def _cause(self, steps: Sequence[Step], causes: Sequence[int]) -> str:
         names = " and ".join(steps[index].effect for index in causes)
@@ -96,13 +101,12 @@ class Probe:
 
     def _blamed(self, variant: Variant) -> dict[str, float]:
         """Matrices whose products are far more wrong than those of most, worst first."""
-        self._step(variant)
-        errors = self.errors(variant.on_tiles)
+        errors = self.errors(self._written(variant))
         if not errors:
             return {}
         usual = statistics.median(errors.values())
         worst = sorted(errors, key=lambda name: -errors[name])[:NAMED]
-        return {name: errors[name] for name in worst if errors[name] >= OUTSTANDING * usual}
+        return {name: errors[name] for name in worst if errors[name] > OUTSTANDING * usual}
 
 
 def _named(errors: Mapping[str, float]) -> str:

@@ -26,9 +26,7 @@ PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
 NO_LIMIT: Mapping[str, int] = {}
-_MOST_ROWS = {
-    f"{name}.npy": 1 << 24 for name in ("blocks", "allocations", "placements", "orders")
-}
+_MOST_ROWS = {f"{name}.npy": 1 << 24 for name in ("blocks", "allocations", "placements", "orders")}
 """More than any mapping has; what is compressed may say anything of its length."""
 READS = 1
 """The schema version that is read."""
@@ -457,9 +455,7 @@ def read_routing(directory: Path) -> dict[str, NDArray[np.generic]]:
 
 
 @contextmanager
-def _opened(
-    file: Path, most: Mapping[str, int] = NO_LIMIT
-) -> Iterator[np.lib.npyio.NpzFile]:
+def _opened(file: Path, most: Mapping[str, int] = NO_LIMIT) -> Iterator[np.lib.npyio.NpzFile]:
     """An archive of arrays; raises Damaged, also for what is found wrong while reading it."""
     try:
         if problem := archive_problem(file, most):

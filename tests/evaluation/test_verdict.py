@@ -83,10 +83,10 @@ def test_what_is_kept_and_the_fair_reference() -> None:
     assert said is not None and not said.collapsed and not said.steps and not said.cause
     assert said.sentence.startswith("Keeps ") and " of the digital model's choices" in said.sentence
     shown = screen(render(found, demo().target), 300)
-    assert "converters alone" in shown and said.sentence[:20] in shown
+    assert "no noise" in shown and said.sentence[:20] in shown
     assert ", with the converters alone " in view_of(found).digital
     several = demo().validate(TEXT, **LITTLE, at=["0s", "1s"])
-    assert "converters alone" in screen(render(several, demo().target), 300)
+    assert "no noise" in screen(render(several, demo().target), 300)
 
 
 def test_thresholds_are_those_that_are_documented() -> None:
