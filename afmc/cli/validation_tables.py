@@ -72,11 +72,12 @@ def _verdict(result: Validation | Classification) -> tuple[str, ...]:
 
 def _speed(speeds: Speeds, unit: str) -> str:
     """How fast this machine was, in a line; it says nothing about the hardware."""
-    said = [
+    digital, analog = (
         f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
         for each in (speeds.digital, speeds.analog)
-    ]
-    return f"\nSpeed of this simulation: {said[0]} {unit} digital, {said[1]} on tiles (measured; ± std)."
+    )
+    figures = f"{digital} {unit} digital, {analog} on tiles"
+    return f"\nSpeed of this simulation: {figures} (measured; ± std)."
 
 
 def _besides(result: Validation | Classification) -> str:

@@ -143,14 +143,7 @@ def adapter(folder: Path) -> None:
     (folder / "model" / "adapter.json").touch()
 
 
-NOT_def many_rows(folder: Path) -> None:
-    """A table that is small as long as it is compressed."""
-    with np.load(folder / "blocks.npz") as stored:
-        tables = {**stored, "blocks": np.zeros(30_000_000, np.int8)}
-    np.savez_compressed(folder / "blocks.npz", **tables)
-
-
-SEALED: list[tuple[Damage, str]] = [
+NOT_SEALED: list[tuple[Damage, str]] = [
     (lambda f: (f / "afmc_manifest.json").unlink(), "cannot be read: No such file or directory."),
     (lambda f: (f / "afmc_manifest.json").write_text("{}"), "cannot be read: 'schema_version'."),
     (lambda f: (f / "compile.json").write_text("{}"), "'compile.json' has 2 bytes, but "),
