@@ -96,7 +96,8 @@ def validate(
     non-overlapping windows of a text, or of a classifier the share of labelled samples (--data)
     that it gets right.
 
-    Of several times, temperatures and compensations every combination is measured.
+    Of several times, temperatures and compensations every combination is measured. A verdict
+    follows: what is kept, or what accuracy collapses from and what to try.
     """
     from afmc.cli.settings import parse_overrides
     from afmc.data.samples import read_samples

@@ -12,6 +12,8 @@ from afmc.targets import Target
 
 WORST = 10
 """Matrices that are listed."""
+NO_NOISE = "no noise"
+"""The model on the target's converters with nothing else imperfect."""
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,10 +27,10 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_tokens_per_s, "tokens a second", "windows")
+        + _speed(result.simulation_tokens_per_s, "tokens/s")
     )
     more = [_matrices(result)] if result.matrices else []
-    return Group(table, *more, where + _besides(result))
+    return Group(table, *more, *_verdict(result), where + _besides(result))
 
 
 def render_classification(result: Classification, target: Target) -> RenderableType:
@@ -52,22 +54,23 @@ def render_classification(result: Classification, target: Target) -> RenderableT
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_samples_per_s, "samples a second", "batches")
+        + _speed(result.simulation_samples_per_s, "samples/s")
     )
-    return Group(table, where + _besides(result))
+    return Group(table, *_verdict(result), where + _besides(result))
 
 
-def _speed(speeds: Speeds, unit: str, parts: str) -> str:
-    """How fast this machine was, in a line."""
-    said = [
+def _verdict(result: Validation | Classification) -> tuple[str, ...]:
+    return () if result.verdict is None else ("\n".join(result.verdict.lines) + "\n",)
+
+
+def _speed(speeds: Speeds, unit: str) -> str:
+    """How fast this machine was, in a line; it says nothing about the hardware."""
+    digital, analog = (
         f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
         for each in (speeds.digital, speeds.analog)
-    ]
-    return (
-        f"\nSpeed of this simulation on this machine, not of the hardware: {said[0]} {unit} "
-        f"digital, {said[1]} on tiles (measured after a warm-up; ± standard deviation over "
-        f"{parts})."
     )
+    figures = f"{digital} {unit} digital, {analog} on tiles"
+    return f"\nSpeed of this simulation: {figures} (measured; ± std)."
 
 
 def _besides(result: Validation | Classification) -> str:
@@ -88,17 +91,19 @@ def _title(result: Validation | Classification, target: Target) -> str:
 
 def _one(result: Validation, target: Target) -> RenderableType:
     """A row for each figure."""
-    rows = [
-        (name, digital, figure.mean, *_spread(figure, result))
-        for name, digital, figure in (
-            ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
-            ("KL divergence, nats a token", "", shown(result.kl_divergence)),
-            ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
-        )
-    ]
+    reference = result.without_noise
+    rows = []
+    for name, digital, figure in (
+        ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
+        ("KL divergence, nats a token", "", shown(result.kl_divergence)),
+        ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
+    ):
+        alone = [exact(reference.perplexity) if name == "perplexity" else ""] if reference else []
+        rows.append((name, digital, *alone, figure.mean, *_spread(figure, result)))
+    alone = [NO_NOISE] if reference else []
     return Listing(
         f"{_title(result, target)}; {result.outcomes[0].condition}",
-        ("figure", "digital", "on tiles", *_spreads(result)),
+        ("figure", "digital", *alone, "on tiles", *_spreads(result)),
         rows,
         names=True,
     )
@@ -126,6 +131,8 @@ def _several(result: Validation, target: Target) -> RenderableType:
     headings = ("condition", "perplexity", *_spreads(result), "KL, nats", "same token")
     blank = ("",) * (len(headings) - 2)
     rows = [("digital", exact(result.digital_perplexity), *blank)]
+    if result.without_noise is not None:
+        rows.append((NO_NOISE, exact(result.without_noise.perplexity), *blank))
     for outcome in result.outcomes:
         perplexity = shown(outcome.perplexity)
         rows.append(
