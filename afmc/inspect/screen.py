@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from afmc.fit import Lever
+from afmc.hardware.defects import what_is_left
 from afmc.inspect.kinds import kinds, not_analog
 from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
@@ -96,6 +97,8 @@ def _mapping(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     yield "chips", f"{s.chips_used:,} of {target.chip.tiles} tiles; {_left(s)}"
     if s.defects is not None:
         yield from _broken(s.defects)
+    for sentence in what_is_left(target, program.defects):
+        yield "warning", sentence
 
 
 def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
