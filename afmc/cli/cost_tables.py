@@ -82,7 +82,7 @@ def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    lines = [*_summary(costs), *(f"Left out: {each}." for each in costs.missing)]
+    lines = [*summary(costs), *(f"Left out: {each}." for each in costs.missing)]
     shown: list[RenderableType] = [_parts(costs), *map(Text, lines)]
     if baselines:
         shown += [_compared(costs, baselines), *map(Text, _boundaries(costs, baselines))]
@@ -119,7 +119,8 @@ def _parts(costs: Costs) -> RenderableType:
     )
 
 
-def _summary(costs: Costs) -> list[str]:
+def summary(costs: Costs) -> list[str]:
+    """Sentences under the table: energy, time, efficiency and area."""
     plan = costs.schedule
     busy = f"{plan.bottleneck} being busy all the time{_with(plan)}"
     area = UNKNOWN if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm²"
@@ -134,11 +135,28 @@ def _summary(costs: Costs) -> list[str]:
         if value is not None
     ]
     return [
+        _energy(costs),
         f"{costs.tokens_per_s:,.0f} {costs.unit}s a second; {costs.a_unit} takes "
         f"{nanoseconds(plan.latency_ns)}, in a stream one every {nanoseconds(plan.interval_ns)}, "
         f"{busy}.",
         f"Efficiency: {', '.join(peaks)}. Area: {area}.",
     ]
+
+
+def _energy(costs: Costs) -> str:
+    """The sum, with what of it is assumed, and without a memory that makes most of it."""
+    total, cache = costs.energy_nJ, costs.cache
+    text = f"{nanojoules(total)} {costs.a_unit}"
+    if total:
+        text += f", of which {100 * costs.assumed_nJ / total:.0f} % rest on assumed figures"
+    if cache is None or cache.basis != "assumed" or costs.cache_nJ <= total / 2:
+        return f"{text}."
+    rest, assumed = total - costs.cache_nJ, costs.assumed_nJ - costs.cache_nJ
+    share = f", {100 * assumed / rest:.0f} % of that on assumed figures" if rest else ""
+    return (
+        f"{text}: {100 * costs.cache_nJ / total:.0f} % are keys and values in a memory that is "
+        f"assumed ({cache.key} = {cache.value:g}). Without them it is {nanojoules(rest)}{share}."
+    )
 
 
 def _with(plan: Schedule) -> str:

@@ -65,7 +65,12 @@ def check_schema() -> dict[str, Any]:
 
 def devices_schema() -> dict[str, Any]:
     """JSON Schema of ``afmc targets devices --json``."""
-    needed = (text("name", "Of the option."), truth("required", "Whether it has no default."))
+    needed = (
+        text("name", "Of the option."),
+        truth("required", "Whether it has no default."),
+        text("unit", "Of the value; empty for a plain number or a word."),
+        text("meaning", "What stands under it in the source."),
+    )
     optional = (*needed, Field("default", "Its value otherwise.", {}))
     device = (
         text("name", "For device.noise."),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,24 +173,23 @@ def page(
 def devices(
     schema: Annotated[bool, schemas.option("targets devices")] = False, as_json: Json = False
 ) -> None:
-    """List the installed device models (device.noise) and their options."""
+    """List the installed device models (device.noise), and their options with default, unit and
+    meaning."""
     from afmc.simulator.devices.base import list_devices
 
     rows = [_device(name, path) for name, path in sorted(list_devices().items())]
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "devices": rows})
         return
-    cells = [
-        (
-            row["name"],
-            row["class"],
-            ", ".join(map(_option, row.get("options", []))),
-            row.get("error") or row["about"],
-        )
-        for row in rows
-    ]
-    headings = ("device", "class", "options", "about")
-    output.show(Listing("", headings, cells, left=headings[1:]))
+    headings = ("device", "option", "default", "unit", "meaning")
+    cells: list[tuple[str, ...]] = []
+    for row in rows:
+        cells.append((row["name"], "", "", "", row.get("error") or row["about"]))
+        for each in row.get("options", []):
+            default = "required" if each["required"] else str(each["default"])
+            cells.append(("", each["name"], default, each["unit"], each["meaning"]))
+    meaning = headings[-1:]
+    output.show(Listing("", headings, cells, left=meaning, keys=("option", "unit"), below=meaning))
 
 
 @app.command()
@@ -242,24 +245,49 @@ def _first_sentence(found: type[Any]) -> str:
 
 
 def _options(found: type[Any]) -> list[dict[str, Any]]:
+    """Fields of a dataclass, with the sentence that follows each in its source."""
+    from afmc.targets.units import unit_of
+
     if not dataclasses.is_dataclass(found):
         return []
-    return [
-        {"name": field.name, "required": True}
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        else {"name": field.name, "required": False, "default": _default(field.default)}
-        for field in dataclasses.fields(found)
-        if field.init
-    ]
+    meanings = _meanings(found)
+    rows: list[dict[str, Any]] = []
+    for field in dataclasses.fields(found):
+        if not field.init:
+            continue
+        missing = dataclasses.MISSING
+        required = field.default is missing and field.default_factory is missing
+        row = {"name": field.name, "required": required}
+        if not required:
+            row["default"] = _default(field.default)
+        meaning = meanings.get(field.name, "")
+        rows.append({**row, "unit": unit_of(field.name), "meaning": meaning})
+    return rows
+
+
+def _meanings(found: type[Any]) -> dict[str, str]:
+    """The string literal behind each field of a class and of those that it derives from."""
+    meanings: dict[str, str] = {}
+    for kind in reversed(found.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        except (OSError, TypeError, SyntaxError):  # without a source, or of C
+            continue
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in itertools.pairwise(statements):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                meanings[field.target.id] = " ".join(str(below.value.value).split())
+    return meanings
 
 
 def _default(value: object) -> object:
     """As JSON can have it."""
     return value if isinstance(value, int | float | str | None) else repr(value)
-
-
-def _option(option: dict[str, Any]) -> str:
-    return option["name"] if option["required"] else f"{option['name']} = {option['default']}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -183,6 +183,16 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
             "crossbar.read_voltage_V must be greater than 0, but is 0.0.",
         ),
         (
+            "columns = 32\n",
+            "columns = 32\nread_voltage_V = 1e-308\n",
+            "crossbar.read_voltage_V must be at least 1e-12, but is 1e-308: is the unit right?",
+        ),
+        (
+            "bound = 12",
+            "bound = 12\ngain_std = 1e-13",
+            "output.gain_std must be at least 1e-12, but is 1e-13: is the unit right?",
+        ),
+        (
             "bound = 12",
             "bound = 12\ngain_std = -0.1",
             "output.gain_std must be at least 0, but is -0.1.",
