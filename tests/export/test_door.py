@@ -14,6 +14,7 @@ import pytest
 from in_process import run
 
 import afmc
+from afmc.common import plug_ins
 from afmc.errors import OptionError
 from afmc.export import Exported, door
 from afmc.testing import check_exporter
@@ -25,7 +26,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
     def both(**selected: Any) -> list[EntryPoint]:
         return [*entry_points(**selected), *entries]
 
-    monkeypatch.setattr(door, "entry_points", both)
+    monkeypatch.setattr(plug_ins, "entry_points", both)
 
 
 def other_package(monkeypatch: pytest.MonkeyPatch, **names: Any) -> None:

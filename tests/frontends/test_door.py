@@ -14,6 +14,7 @@ from in_process import run
 from torch import nn
 
 import afmc
+from afmc.common import plug_ins
 from afmc.demo import MODELS
 from afmc.errors import AfmcError, ModelError, OptionError
 from afmc.frontends import door
@@ -92,7 +93,7 @@ def plugged_in(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
     def both(**selected: Any) -> list[EntryPoint]:
         return [*entry_points(**selected), *entries]
 
-    monkeypatch.setattr(door, "entry_points", both)
+    monkeypatch.setattr(plug_ins, "entry_points", both)
 
 
 def wrong(found: list[Finding]) -> list[str]:
