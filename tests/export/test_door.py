@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -52,7 +53,10 @@ def test_built_in_exporters_keep_what_the_door_promises(
 
 
 def test_every_built_in_exporter_is_tried() -> None:
-    assert list(door.list_exporters()) == ["table", *sorted({*ENDINGS, "huggingface"} - {"table"})]
+    texts = [file.read_text("utf-8") for file in Path(__file__).parent.glob("test_*.py")]
+    tried = {name for text in texts for name in re.findall(r'check_exporter\("([\w-]+)"', text)}
+    assert set(door.list_exporters()) <= {*tried, *ENDINGS, "huggingface"}
+    assert next(iter(door.list_exporters())) == "table"
 
 
 def careless(directory: Path, output: Path, *, note: str = "none") -> Exported:
