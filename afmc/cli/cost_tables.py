@@ -12,7 +12,9 @@ from afmc.common.files import Kind, begins, check_file, written
 from afmc.common.json_schema import document
 from afmc.common.numbers import UNKNOWN, nanojoules, nanoseconds
 from afmc.costs import BaselineCosts, Costs, trace
+from afmc.costs.estimate import ATTENTION_UNITS, BESIDE, MEMORY, ON_CHIP
 from afmc.costs.parts import SCHEMA_VERSION
+from afmc.costs.schedule import Schedule
 from afmc.costs.schema import costs_schema, trace_schema
 from afmc.errors import OptionError
 from afmc.export import costs_table_schema
@@ -122,7 +124,7 @@ def _parts(costs: Costs) -> RenderableType:
 
 def _summary(costs: Costs) -> list[str]:
     plan = costs.schedule
-    busy = f"{plan.bottleneck} being busy all the time"
+    busy = f"{plan.bottleneck} being busy all the time{_with(plan)}"
     area = UNKNOWN if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm²"
     rates = costs.efficiency
     peaks = [
@@ -140,6 +142,23 @@ def _summary(costs: Costs) -> list[str]:
         f"{busy}.",
         f"Efficiency: {', '.join(peaks)}. Area: {area}.",
     ]
+
+
+def _with(plan: Schedule) -> str:
+    """Whose time it is, of a resource that digital matrices and attention share."""
+    held = plan.busy[0]
+    shared = {
+        MEMORY[BESIDE]: ("weights of digital matrices", "keys and values"),
+        MEMORY[ON_CHIP]: ("weights of digital matrices", "keys and values"),
+        ATTENTION_UNITS: ("digital matrices", "attention"),
+    }
+    if held.name not in shared or not held.ns:
+        return ""
+    share = held.matrices_ns / held.ns
+    weights, others = shared[held.name]
+    if share in (0, 1):
+        return f" ({weights if share else others})"
+    return f" ({100 * share:.1f} % {weights}, {100 * (1 - share):.1f} % {others})"
 
 
 def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:

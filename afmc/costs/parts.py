@@ -107,6 +107,7 @@ class Costs:
             "token_latency_ns": self.schedule.latency_ns,
             "interval_ns": self.schedule.interval_ns,
             "bottleneck": self.schedule.bottleneck,
+            "busy": [asdict(each) for each in self.schedule.busy],
             "tokens_per_s": self.tokens_per_s,
             "area_mm2": self.area_mm2,
             "efficiency": asdict(self.efficiency),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,10 @@ def spread(size: int) -> Matrix | None:
     known = rotation_of(size)
     if known is None or not all(factor.hadamard for factor in known.factors):
         return None
-    return reduce(np.kron, (hadamard(each.size) for each in known.factors), np.ones((1, 1)))
+    found: Matrix = np.ones((1, 1))
+    for factor in known.factors:
+        found = np.asarray(np.kron(found, hadamard(factor.size)), np.float64)
+    return found
 
 
 def _drawn(size: int, draw: np.random.Generator) -> Matrix:

@@ -98,7 +98,7 @@ def _point(
         labels = sink.labels.reshape(-1, sink.labels.shape[-1])
         reads = reader is not None and reader.activation is sink.operand and not reader.is_bank
         if reader is None or not reads or not _alone(reader, facts, weights):
-            free[labels.unique()] = False
+            free[torch.unique(labels)] = False
         elif bool((labels != labels[0]).any()):
             return None
         else:

@@ -80,8 +80,8 @@ def test_a_limit_is_chosen_where_devices_make_weights_better_with_it() -> None:
 @pytest.mark.parametrize("name", ["hermes-64", "pcm-34"])
 def test_what_wires_lose_is_made_up_for(name: str) -> None:
     """On perfect devices behind wires, written so and as it is."""
-    noise = ("output.gain_std", "output.offset_std_steps", "output.inl_steps")
-    noise += ("output.noise_steps", "device.stuck_off_rate", "device.stuck_on_rate")
+    converters = ("gain_std", "offset_std_steps", "inl_steps", "noise_steps")
+    noise = [*(f"output.{each}" for each in converters), "device.stuck_off_rate"]
     target = load_target(name, dict.fromkeys(noise, 0.0))
     if not (target.crossbar.wire_row_ohm or target.crossbar.wire_column_ohm):
         pytest.skip(f"{name} has no wires")
@@ -119,7 +119,7 @@ class Small(nn.Module):
 @pytest.mark.parametrize("name", ["first", "last"])
 def test_sensitivities_predict_the_divergence_of_small_errors(name: str) -> None:
     module, x = Small(), drawn(4000, 12)
-    found = sensitivities(module, {name: name}, list(x.split(500)))[name]
+    found = sensitivities(module, {name: name}, list(torch.split(x, 500)))[name]
     with torch.no_grad():
         before = functional.log_softmax(module(x), dim=-1)
         noise: Any = 0.02 * drawn(4000, len(found), seed=5)

@@ -35,7 +35,7 @@ def exact(x: Tensor, count: int) -> Directions:
 def test_one_pass_finds_the_mean_and_the_largest_directions() -> None:
     module = nn.Sequential(nn.Linear(ROWS, COLS))
     x = activations(4000)
-    seen = look_at_activations(module, {"input": "0"}, list(x.split(500)), seed=1)
+    seen = look_at_activations(module, {"input": "0"}, list(torch.split(x, 500)), seed=1)
     found, wanted = seen.directions["input"], exact(x, 8)
     assert torch.allclose(found.mean, wanted.mean, atol=1e-4)
     assert torch.allclose(found.energy[:8], wanted.energy, rtol=1e-3)
@@ -50,7 +50,8 @@ def test_samples_stand_for_all_inputs() -> None:
     module = nn.Sequential(nn.Linear(ROWS, COLS))
     x = activations(4000)
     x[7] *= 100  # rare, and of most of the energy
-    samples, stands_for = look_at_activations(module, {"i": "0"}, list(x.split(500))).samples["i"]
+    seen = look_at_activations(module, {"i": "0"}, list(torch.split(x, 500)))
+    samples, stands_for = seen.samples["i"]
     assert len(samples) == len(stands_for) == 256
     assert float(stands_for.sum()) == pytest.approx(4000, rel=0.2)
     assert any(torch.equal(each, x[7]) for each in samples)

@@ -62,8 +62,9 @@ def test_within_the_budget_and_its_bound(choices: list[Reader], budget: int) -> 
 
 def test_many_matrices_are_within_a_hundredth_of_the_bound() -> None:
     generator = np.random.Generator(np.random.PCG64(0))
+    falling = np.asarray(0.8 ** np.arange(32), np.float64)
     choices = [
-        Reader(f"{n}.{m}", str(n), 576, 192 + 384 * m, generator.random() * 0.8 ** np.arange(32))
+        Reader(f"{n}.{m}", str(n), 576, 192 + 384 * m, generator.random() * falling)
         for n in range(40)
         for m in range(3)
     ]

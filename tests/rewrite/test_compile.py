@@ -21,7 +21,7 @@ def compiled(**options: object) -> afmc.CompiledModel:
 
 
 def test_a_compile_rewrites_what_it_is_asked_to(tmp_path: Path) -> None:
-    module = tiny_model("llama")
+    module: Any = tiny_model("llama")
     model = compiled(rewrite=NAMES)
     rewriting = model.program.rewriting
     assert rewriting is not None and rewriting.applied == NAMES

@@ -120,8 +120,8 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         write(Path(sys.argv[1]) / "out")
         """
     )
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(tmp_path), str(here / "support")]
+    support = Path(__file__).parents[1] / "support"
+    command = [sys.executable, "-c", script, str(tmp_path), str(support)]
     killed = subprocess.run(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = list(tmp_path.iterdir())
