@@ -24,18 +24,21 @@ from afmc.evaluation.perplexity import validate
 from afmc.evaluation.reading import validation_of
 from afmc.evaluation.results import Classification, Validation
 from afmc.fit import Lever
-from afmc.frontends.find import resolve
+from afmc.frontends.door import Reading
+from afmc.frontends.find import saved_in
 from afmc.frontends.load import load_source
 from afmc.frontends.loaded import Loaded
 from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
 from afmc.inspect import inspect_json
 from afmc.lower.graph import save_graph
-from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
+from afmc.lower.on_tiles import NOTHING, LoweredGraph, OnTiles, check_memory
+from afmc.lower.recovered import Recovered, load_recovered
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
     GRAPH,
     MODEL_FOLDER,
+    RECOVERY,
     check_model,
     read_program,
     require_weights,
@@ -46,9 +49,6 @@ from afmc.program.summary import Summary
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
-
-_GRAPH_FILES = ("model.onnx", "model.pt2")
-"""In the folder of a model that is no language model."""
 
 
 class CompiledModel:
@@ -67,6 +67,7 @@ class CompiledModel:
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
         afmc_version: str = VERSION,
+        recovered: Recovered = NOTHING,
     ) -> None:
         self.program = program
         self.target = target
@@ -76,6 +77,7 @@ class CompiledModel:
         self._clock = clock or Clock()
         self._measured = measured
         self._afmc_version = afmc_version
+        self._recovered = recovered
 
     @property
     def digital(self) -> nn.Module:
@@ -149,8 +151,9 @@ class CompiledModel:
         if loaded.on_disk is not None:
             check_memory(self.program)
             loaded = loaded.in_memory()
-        lowered = LoweredGraph(loaded, self.program, self._exported)
-        return OnTiles(self.program, self.target, loaded, lowered)
+        prefix = self._recovered.prefix
+        lowered = LoweredGraph(loaded, self.program, self._exported, prefix)
+        return OnTiles(self.program, self.target, loaded, lowered, self._recovered)
 
     @property
     def tiles(self) -> dict[str, Layer]:
@@ -202,6 +205,7 @@ class CompiledModel:
             clock=self._clock,
             measured=self._measured,
             afmc_version=self._afmc_version,
+            recovered=self._recovered,
         )
         twin._on_tiles = on_tiles
         return twin
@@ -235,6 +239,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         by_matrix: bool = False,
@@ -248,7 +253,8 @@ class CompiledModel:
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
-        given. `defects` are cells that stick besides those that the model was compiled for, as
+        given, and with `recalibrate` without and with the program's corrections measured again.
+        `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
         validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
         first window and under the first condition. Raises TextError, OptionError and TargetError;
@@ -260,7 +266,15 @@ class CompiledModel:
             tokens=tokens,
             window=window,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             by_matrix=by_matrix,
             progress=progress,
@@ -277,6 +291,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
@@ -293,7 +308,15 @@ class CompiledModel:
             data,
             samples=samples,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             progress=progress,
         )
@@ -332,6 +355,8 @@ class CompiledModel:
         loaded = self._loaded
 
         def write_model(folder: Path) -> None:
+            if self._recovered:
+                self._recovered.save(folder / RECOVERY)
             if loaded is not None:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
@@ -374,13 +399,13 @@ def load(
         kept.levers,
         measured=kept.measured,
         afmc_version=kept.version,
+        recovered=load_recovered(directory / RECOVERY, kept.program),
     )
 
 
 def _load_saved(directory: Path, trust_remote_code: bool, progress: Progress) -> Loaded:
     folder = check_model(directory, lambda line: progress(line, 0, 0)).absolute()
-    files = (folder / name for name in _GRAPH_FILES)
-    place = next((file for file in files if file.is_file()), folder)
-    if place == folder and not (folder / "config.json").is_file():
+    source = saved_in(folder)
+    if source is None:
         raise ArtifactError(f"{folder} is missing; compile again.")
-    return load_source(resolve(str(place)), trust_remote_code=trust_remote_code)
+    return load_source(source, Reading(trust_remote_code=trust_remote_code))

@@ -8,13 +8,16 @@ then stamped onto the blocks.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afmc.errors import OptionError
 from afmc.fit import Rule
+from afmc.passes import Alternative
 from afmc.passes.cutting.choose import rule_for
 from afmc.passes.packing.layouts import Layout
 from afmc.passes.packing.pack import pack
@@ -42,7 +45,7 @@ class Allocate:
     """Candidates up to which every pattern is listed; beyond it columns are generated."""
 
     def __call__(self, program: Program, target: Target) -> Program:
-        rule = self._rule(target)
+        rule = self._rule(program, target)
         if rule == "exclusive":
             table, proof = _one_block_a_tile(program.blocks), _exclusive(len(program.blocks))
         else:
@@ -52,12 +55,24 @@ class Allocate:
 
     def prove(self, program: Program, target: Target) -> Allocation:
         """How many tiles, without saying which block goes where."""
-        rule = self._rule(target)
+        rule = self._rule(program, target)
         if rule == "exclusive":
             return _exclusive(len(program.blocks))
         return self._packed(program, target, rule)[2]
 
-    def _rule(self, target: Target) -> Rule:
+    def alternatives(self, program: Program, target: Target) -> Sequence[Alternative]:
+        if program.allocation is None:
+            return ()
+        rules: tuple[Rule, ...] = get_args(Rule)
+        more = rules[rules.index(program.allocation.rule) + 1 :]
+        return tuple(Alternative({"rule": rule}, "rule") for rule in more)
+
+    def _rule(self, program: Program, target: Target) -> Rule:
+        if not len(program.blocks):
+            raise OptionError(
+                f"nothing of {program.model.name} is left for the tiles: the passes before "
+                f"allocate keep all of its matrices digital."
+            )
         if self.time_limit_s <= 0 or self.max_patterns < 1:
             raise OptionError("allocate.time_limit_s and allocate.max_patterns must be positive.")
         return rule_for(self.objective, self.rule or target.tile.co_location)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from afmc.fit import Rule
+from afmc.passes import Alternative
 from afmc.passes.cutting.choose import Company, choose, rule_for, ways
 from afmc.passes.cutting.cuts import STYLES, StyleOption, check_count
 from afmc.passes.packing.packed import Limits
@@ -54,6 +55,9 @@ class Merge:
         position = {matrix.name: index for index, matrix in enumerate(program.analog)}
         groups.sort(key=lambda group: position[group.members[0]])
         return replace(program, groups=tuple(groups))
+
+    def alternatives(self, program: Program, target: Target) -> Sequence[Alternative]:
+        return () if self.enabled == "auto" else (Alternative({"enabled": "auto"}),)
 
     def _merged(self, count: Counter[Company], target: Target) -> dict[Company, bool]:
         """Whether companies of each kind become one matrix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afmc.errors import OptionError, did_you_mean
@@ -46,3 +47,6 @@ class Partition:
                 f"all of its {len(digital)} matrices stay digital."
             )
         return replace(program, digital=digital)
+
+    def keeping(self, patterns: Sequence[str]) -> Mapping[str, object]:
+        return {"digital": (*self.digital, *patterns)}

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
 from afmc.errors import OptionError
+from afmc.passes import Alternative
+from afmc.program.limits import alive
 from afmc.program.program import Group, Pace, Program, Replication, Table
 from afmc.targets import Target
 
@@ -84,6 +86,13 @@ class Replicate:
                 status="OPTIMAL" if bound == turns else "FEASIBLE",
             ),
         )
+
+    def alternatives(self, program: Program, target: Target) -> Sequence[Alternative]:
+        """As many replicas as the system has room for, where there are too many."""
+        if program.replication is None or target.system.chips is None:
+            return ()
+        crossbars, _ = alive(program, target, target.system.chips)
+        return (Alternative({"tiles": crossbars}, "less"),)
 
 
 @dataclass(frozen=True)

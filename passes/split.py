@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from afmc.fit import Rule
+from afmc.passes import Alternative
 from afmc.passes.cutting.choose import Company, choose, rule_for, ways
 from afmc.passes.cutting.cuts import STYLES, StyleOption, Styles, check_count, cut
 from afmc.passes.packing.packed import Limits
@@ -58,6 +59,9 @@ class Split:
             mine["group"], mine["copy"] = index, np.arange(group.copies)[:, None]
             start += size
         return replace(program, blocks=blocks)
+
+    def alternatives(self, program: Program, target: Target) -> Sequence[Alternative]:
+        return () if self.style == "auto" else (Alternative({"style": "auto"}),)
 
     def _styles(self, count: Counter[Company], target: Target) -> dict[Company, tuple[Styles, ...]]:
         """How each group of companies of each kind is cut."""

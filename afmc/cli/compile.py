@@ -49,14 +49,36 @@ def compile(
     ] = None,
     text: TextFile = None,
     data: DataFile = None,
+    level: Annotated[
+        int,
+        typer.Option(
+            "-O",
+            metavar="LEVEL",
+            min=0,
+            max=2,
+            help="What is done to recover accuracy: 0, nothing; 1, a constant prefix, rotated "
+            "inputs, ranges and limits of weights by error; 2, corrections in principal directions "
+            "as well, within --digital-budget.",
+        ),
+    ] = 0,
+    digital_budget: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Of all multiply-accumulates, for corrections of -O2.",
+        ),
+    ] = 0.02,
     calibration: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="METHOD",
-            help="Input ranges that the model does not bring along, from text or samples: std:K "
-            "(K standard deviations) or percentile:P (of absolute values).",
+            help="Input ranges that the model does not bring along, from text or samples: error "
+            "(with which products are least wrong), std:K (K standard deviations) or percentile:P "
+            "(of absolute values). [default: std:18 with -O0, error otherwise]",
         ),
-    ] = "std:18",
+    ] = None,
     routing: Annotated[
         Path | None,
         typer.Option(
@@ -149,6 +171,8 @@ def compile(
         target=target,
         digital=digital or (),
         text=None if text is None else read_text(text, "calibration", model),
+        level=level,
+        digital_budget=digital_budget,
         calibration=calibration,
         routing=routing,
         objective=objective,
@@ -160,17 +184,17 @@ def compile(
         shapes_only=shapes_only,
         weights=weights,
     ).checked()
-    name = Path(target).name.replace(".toml", "").replace(":", "-")
-    stem = Path(model).name.removesuffix(".json").removesuffix(".onnx").removesuffix(".pt2")
-    directory = directory or Path(f"{stem}.{name}")
     found = resolve(model, shapes_only=shapes_only)
+    name = Path(target).name.replace(".toml", "").replace(":", "-")
+    stem = Path(model).stem if Path(model).expanduser().is_file() else Path(model).name
+    directory = directory or Path(f"{stem}.{name}")
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 
     with output.progress() as progress:
         progress("import", 0, 0)
         from afmc.compiler.compile import compile_checked
-        from afmc.compiler.steps import Source
+        from afmc.compiler.context import Source
 
         source = Source(model, samples, revision=revision, trust_remote_code=trust_remote_code)
         try:

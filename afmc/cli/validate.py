@@ -49,6 +49,14 @@ def validate(
             help="Also with each column's gain and offset corrected, measured with so many inputs.",
         ),
     ] = 0,
+    recalibrate: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Also with the corrections of -O1 and -O2 measured again at every time and "
+            "temperature.",
+        ),
+    ] = False,
     defects: Annotated[
         list[str] | None,
         typer.Option(
@@ -128,6 +136,7 @@ def validate(
             "seed": seed,
             **several,
             "calibrate": calibrate,
+            "recalibrate": recalibrate,
             "defects": broken,
             "progress": progress,
         }

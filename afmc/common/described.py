@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 import types
 from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass
+from itertools import pairwise
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from afmc.common.json_schema import Field, record
@@ -27,6 +31,24 @@ def fields_of(kind: type) -> tuple[Field, ...]:
     """What a JSON Schema says of a dataclass whose fields are all described."""
     hints = get_type_hints(kind)
     return tuple(_field(each.name, hints[each.name], each.metadata) for each in fields(kind))
+
+
+def descriptions_of(kind: type) -> dict[str, str]:
+    """The text under each field of a dataclass, in one line; empty where there is no source."""
+    try:
+        [tree] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except OSError:
+        return {}
+    assert isinstance(tree, ast.ClassDef)
+    return {
+        field.target.id: " ".join(below.value.value.split())
+        for field, below in pairwise(tree.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 def plain(value: Any) -> Any:

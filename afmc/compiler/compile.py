@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.export import ExportedProgram
 
+from afmc.common.described import descriptions_of
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
-from afmc.compiler import steps
+from afmc.compiler import recover, steps
+from afmc.compiler.context import Source
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
-from afmc.compiler.steps import Source
+from afmc.compiler.rewriting import rewritten, with_rewriting
 from afmc.data.text import Text
-from afmc.frontends.find import Weights
+from afmc.frontends.door import Weights
 from afmc.frontends.load import ExampleInputs
 from afmc.hardware.defects import Defects
 from afmc.passes import Pass
@@ -32,7 +36,10 @@ def compile(
     example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
-    calibration: str = "std:18",
+    level: int = 0,
+    digital_budget: float = 0.02,
+    rewrite: Sequence[str] = (),
+    calibration: str | None = None,
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
     objective: str | None = None,
@@ -58,55 +65,33 @@ def compile(
         AIHWKIT-Lightning converted (then with its `tokenizer`, where the target has converters).
         With `shapes_only` also a ``.json`` configuration. Other than language models: an ``.onnx``
         or ``.pt2`` file, a `torch.export.ExportedProgram`, or any module with `example_inputs`.
-    target: a name, a ``.toml`` file, or a `Target`; the tiles of the paper on analog foundation
-        models without one.
     example_inputs: samples for a model that is no language model, on which its input ranges are
         calibrated: a tensor for each input, whose first dimension counts samples, or an ``.npz``
         file with ``inputs``, or an array for each input by its name.
-    digital: patterns of matrices to keep digital besides those that must be.
-    text: calibrates the input ranges that the model does not bring along; that of
-        `afmc.data.text.read_text` without one.
-    calibration: ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`.
-    routing: which experts a sample of tokens goes to, an ``.npz`` file with an array
-        [tokens, experts of a token] for each experts' module; seen on the text without it.
-    objective: what the mapping is to be best in, ``tiles`` (the default), ``latency``, ``energy``
-        or ``accuracy``; `afmc.passes.cutting.choose` says what each of them counts.
-    defects: what is broken: CSV files, rates (``"cells_off=0.005,tiles=0.01,seed=7"``), `Defects`.
-    repair: what is done about stuck cells: ``permute`` (which row and column of a block goes to
-        which line), ``pair`` (the working devices of a weight make up for the stuck ones), both, or
-        none of it.
-    keep: a folder of an earlier compile with the same model, target and passes, whose placements
-        stay except where `defects` hits them.
-    settings: options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
-        (``{"target.system.chips": 8}``), as with ``--set``.
-    passes: instead of partition, merge, split, replicate, allocate and place with `settings`.
-    shapes_only: reads the configuration and no weights. The mapping is the same; there are no input
-        ranges, and nothing can be simulated.
-    weights: whether those of a folder or of the hub are read into ``memory``, or stay on ``disk``
-        as safetensors and are read one at a time, for models that are larger than memory; by
-        itself (``auto``) in memory if they fit. The program is the same.
+    tokenizer: of a module in memory, where the target has converters.
+    revision: a branch, tag or commit of a model on the hub.
+    trust_remote_code: lets code run that comes with a model on the hub.
     progress: called with each stage.
+
+    All other parameters are the fields of `afmc.compiler.options.Options`, which describes them.
 
     Raises an AfmcError, in one sentence, for whatever the user can mend.
     """
-    options = Options(
-        target=target,
-        digital=digital,
-        text=text,
-        calibration=calibration,
-        calibration_tokens=calibration_tokens,
-        routing=routing,
-        objective=objective,
-        defects=defects,
-        repair=repair,
-        keep=keep,
-        settings=settings,
-        passes=passes,
-        shapes_only=shapes_only,
-        weights=weights,
-    )
+    given = locals()
+    options = Options(**{each.name: given[each.name] for each in fields(Options)})
     source = Source(model, example_inputs, tokenizer, revision, trust_remote_code)
     return compile_checked(source, options.checked(), progress)
+
+
+compile.__doc__ = "\n".join(
+    [
+        inspect.cleandoc(compile.__doc__ or ""),
+        "",
+        "Options",
+        "-------",
+        *(f"{name}: {text}" for name, text in descriptions_of(Options).items()),
+    ]
+)
 
 
 def compile_checked(source: Source, checked: Checked, progress: Progress = silent) -> CompiledModel:
@@ -114,9 +99,11 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     device_of(checked.target)
     clock = Clock()
     context = steps.read_model(source, checked, clock, progress)
-    program = steps.begin(context)
+    rewriting = rewritten(context)
+    program = with_rewriting(steps.begin(context), rewriting)
     if checked.kept is None:
         program = steps.with_structure(program, context)
+        program = recover.with_exact_steps(program, context)
         start = steps.with_ranges(program, context)
         program = steps.mapped(start, context)
     else:
@@ -127,5 +114,8 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
         found = levers(program, start, checked.target, checked.passes)
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
+    program = recover.with_corrections(program, context)
     loaded = None if context.shapes_only else context.loaded
-    return CompiledModel(program, checked.target, loaded, found, context.exported, clock)
+    return CompiledModel(
+        program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered
+    )

@@ -12,7 +12,7 @@ from afmc.compiler.pipeline import Observer, configure, run_passes
 from afmc.errors import AfmcError, CapacityError
 from afmc.fit import FitReport, Lever, Rule
 from afmc.hardware.crossbars import per_chip
-from afmc.passes import Pass, name_of, options_of
+from afmc.passes import HasAlternatives, KeepsDigital, Kind, Pass, Proves, name_of, options_of
 from afmc.program.layout import chips_used
 from afmc.program.limits import alive, limits
 from afmc.program.program import Program
@@ -74,7 +74,7 @@ def levers(program: Program, start: Program, target: Target, passes: Sequence[Pa
     )
     largest = max(program.analog, key=lambda matrix: matrix.weights)
     digital = trials.digital([largest.module or largest.name])
-    options, rules = trials.options(program), trials.rules(program)
+    options, rules = trials.others(program, "free"), trials.others(program, "rule")
     changes = [*options, *rules, *digital]
     for rule in rules or [{}]:
         together = _all_of([*options, rule, *digital])
@@ -90,12 +90,11 @@ def _fitting(trials: _Trials, now: Program, chips_needed: int) -> Iterator[Lever
     target = trials.target
     assert now.allocation is not None and target.system.chips is not None
     crossbars, _ = alive(now, target, target.system.chips)
-    options, rules = trials.options(now), trials.rules(now)
+    options, rules = trials.others(now, "free"), trials.others(now, "rule")
     together = [_all_of(options), *(_all_of([*options, rule]) for rule in rules)]
     found = trials.fitting([*options, *rules]) or trials.fitting(together)[:1]
     yield from found
-    if now.replication is not None:
-        yield from trials.fitting([{"replicate.tiles": crossbars}])
+    yield from trials.fitting(trials.others(now, "less"))
     alone = list(trials.offloading({}, crossbars))
     yield from alone
     accepted = [each for each in [*options, *rules, *together] if each and trials.lever(each)]
@@ -128,7 +127,12 @@ class _Trials:
         """What the passes as given make, at least as far as the proof of the allocation."""
         self.share_that_fits = 1.0
         self._before = [start]
-        self._options = {name_of(step): options_of(step) for step in passes}
+        self._patterns = {
+            key: options_of(step)[key.partition(".")[2]]
+            for step in passes
+            if isinstance(step, KeepsDigital)
+            for key in _settings(step, step.keeping(()))
+        }
         self._known: dict[str, Lever | None] = {}
 
     # runs
@@ -155,10 +159,9 @@ class _Trials:
         """After one more pass, unless the proof is there; of a pass that can `prove` that alone."""
         if program.allocation is not None:
             return program
-        prove = getattr(step, "prove", None)
-        if prove is None:
+        if not isinstance(step, Proves):
             return step(program, self.target)
-        return replace(program, allocation=prove(program, self.target))
+        return replace(program, allocation=step.prove(program, self.target))
 
     def lever(self, settings: Settings, needs: str = "") -> Lever | None:
         """What a change does; None where it is refused."""
@@ -199,8 +202,8 @@ class _Trials:
         """As on the command line."""
         words = []
         for key, value in settings.items():
-            if key == "partition.digital":
-                known = self._options["partition"]["digital"]
+            known = self._patterns.get(key)
+            if known is not None:
                 new = [each for each in _texts(value) if each not in known]
                 words += [f"--digital {shlex.quote(each)}" for each in new]
             else:
@@ -210,28 +213,23 @@ class _Trials:
 
     # changes
 
-    def options(self, program: Program) -> list[Settings]:
-        """Other values of options, that cost nothing."""
+    def others(self, program: Program, kind: Kind) -> list[Settings]:
+        """Other values of options, as the passes offer them."""
         return [
-            {f"{name}.{option}": value}
-            for name, option, value in (("merge", "enabled", "auto"), ("split", "style", "auto"))
-            if self._options.get(name, {}).get(option, value) != value
-        ]
-
-    def rules(self, program: Program) -> list[Settings]:
-        """Rules that allow more than the program's."""
-        assert program.allocation is not None
-        if "rule" not in self._options.get("allocate", {}):
-            return []
-        known = list(_RULES)
-        return [
-            {"allocate.rule": rule} for rule in known[known.index(program.allocation.rule) + 1 :]
+            _settings(step, each.options)
+            for step in self.passes
+            if isinstance(step, HasAlternatives)
+            for each in step.alternatives(program, self.target)
+            if each.kind == kind
         ]
 
     def digital(self, patterns: Sequence[str]) -> list[Settings]:
         """These matrices kept digital besides."""
-        known = self._options.get("partition", {}).get("digital")
-        return [] if known is None else [{"partition.digital": (*known, *patterns)}]
+        return [
+            _settings(step, step.keeping(patterns))
+            for step in self.passes
+            if isinstance(step, KeepsDigital)
+        ]
 
     # what fits
 
@@ -286,6 +284,10 @@ class _Trials:
 
 def _all_of(changes: Sequence[Settings]) -> Settings:
     return {key: value for settings in changes for key, value in settings.items()}
+
+
+def _settings(step: Pass, options: Mapping[str, object]) -> Settings:
+    return {f"{name_of(step)}.{option}": value for option, value in options.items()}
 
 
 def _is_figure(key: str) -> bool:

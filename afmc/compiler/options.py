@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import get_args
 
 from afmc.compiler.calibration import Method
-from afmc.compiler.pipeline import configure, load_passes, with_objective
+from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
 from afmc.data.text import Text
 from afmc.errors import OptionError, did_you_mean
-from afmc.frontends.find import Weights
+from afmc.frontends.door import Weights
 from afmc.hardware.defects import Defects, gather_defects
 from afmc.passes import Pass
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.program.observed import Routing
 from afmc.program.program import RepairMethod
+from afmc.program.rewriting import NAMES
 from afmc.program.routing import read_routing
 from afmc.targets import Target, load_target
+
+LEVELS = (0, 1, 2)
 
 REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
 
@@ -28,44 +31,69 @@ REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
 class Options:
     """How a model is compiled, whatever model it is; the parameters of `afmc.compile`.
 
-    Nothing here needs torch, so that a mistake is said before it is imported.
+    What stands under a field describes it there and in the documentation. Nothing here needs
+    torch, so that a mistake is said before it is imported.
     """
 
     target: str | Path | Target = "afm-512-projected"
-    """A name, a ``.toml`` file, or a `Target`."""
+    """A name, a ``.toml`` file, or a `Target`; without one, the tiles of the paper on analog
+    foundation models."""
     digital: Sequence[str] = ()
     """Patterns of matrices to keep digital besides those that must be."""
     text: str | Path | Text | None = None
-    """Calibrates the input ranges that the model does not bring along."""
-    calibration: str = "std:18"
-    """``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`."""
+    """Calibrates the input ranges that the model does not bring along; without one, that of
+    `afmc.data.text.read_text`, and above level 0 the model's own text where it is sampled soon
+    enough."""
+    level: int = 0
+    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations
+    of inputs, ranges and limits of weights by error, and corrections of the mean, which take no
+    multiply-accumulates on each token; 2 corrections in principal directions as well."""
+    digital_budget: float = 0.02
+    """Share of all multiply-accumulates that corrections may take digitally."""
+    rewrite: Sequence[str] = ()
+    """Exact changes of the digital model's weights before it is mapped, found in its graph: any of
+    ``untie``, ``fold_norms``, ``residual`` and ``heads``. What its graph does not allow, or what
+    changes a logit, is left out; `CompiledModel.program.rewriting` says why."""
+    calibration: str | None = None
+    """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0
+    ``std:18`` without one, else ``error``."""
     calibration_tokens: int = 4096
     """Tokens, or samples, on which input ranges are calibrated."""
     routing: str | Path | Routing | None = None
-    """Experts that a sample of tokens goes to: an ``.npz`` file, or what was read of one."""
+    """Which experts a sample of tokens goes to, an ``.npz`` file with an array [tokens, experts of
+    a token] for each experts' module, or what was read of one; seen on the text without it."""
     objective: str | None = None
-    """What the mapping is to be best in: ``tiles``, ``latency``, ``energy`` or ``accuracy``."""
+    """What the mapping is to be best in: ``tiles`` (the default), ``latency``, ``energy`` or
+    ``accuracy``; `afmc.passes.cutting.choose` says what each of them counts."""
     defects: str | Path | Defects | Sequence[str | Path | Defects] | None = None
-    """What is broken: CSV files, rates, `Defects`."""
+    """What is broken: CSV files, rates (``"cells_off=0.005,tiles=0.01,seed=7"``), `Defects`."""
     repair: str | Sequence[str] = REPAIR
-    """What is done about stuck cells: ``permute``, ``pair``, both, or ``none``."""
+    """What is done about stuck cells: ``permute`` (which row and column of a block goes to which
+    line), ``pair`` (the working devices of a weight make up for the stuck ones), both, or
+    ``none``."""
     keep: str | Path | None = None
-    """A folder of an earlier compile whose placements stay except where `defects` hits them."""
+    """A folder of an earlier compile with the same model, target and passes, whose placements stay
+    except where `defects` hits them."""
     settings: Mapping[str, object] | None = None
-    """Options of passes and figures of the target, as with ``--set``."""
+    """Options of passes (``{"allocate.rule": "parallel"}``) and figures of the target
+    (``{"target.system.chips": 8}``), as with ``--set``."""
     passes: Sequence[Pass] | None = None
-    """Passes in the place of partition, merge, split, replicate, allocate and place."""
+    """In the place of partition, merge, split, replicate, allocate and place with `settings`."""
     shapes_only: bool = False
-    """Reads the configuration and no weights."""
+    """Reads the configuration and no weights. The mapping is the same; there are no input ranges,
+    and nothing can be simulated."""
     weights: Weights = "auto"
-    """Where the weights are meanwhile: in ``memory``, left on ``disk``, or what fits."""
+    """Whether the weights of a folder or of the hub are read into ``memory``, or stay on ``disk``
+    as safetensors and are read one at a time, for models that are larger than memory; by itself
+    (``auto``) in memory if they fit. The program is the same."""
 
     def checked(self) -> Checked:
         """The hardware, the passes and everything else that the options name, read and checked.
 
         Raises OptionError, TargetError or ArtifactError, in one sentence.
         """
-        method = Method.parse(self.calibration)
+        self._check_recovery()
+        method = Method.parse(self._calibration)
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
         hardware = load_target(
@@ -79,11 +107,29 @@ class Options:
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
         if self.digital:
-            passes = configure(passes, {"partition.digital": tuple(self.digital)})
+            passes = with_digital(passes, tuple(self.digital))
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
         self._check_weights()
         return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+
+    @property
+    def _calibration(self) -> str:
+        return (
+            ("error" if self.level else "std:18") if self.calibration is None else self.calibration
+        )
+
+    def _check_recovery(self) -> None:
+        unknown = next((name for name in self.rewrite if name not in NAMES), None)
+        if unknown is not None:
+            raise OptionError(f"there is no rewrite {unknown}; there are {', '.join(NAMES)}.")
+        if self.level not in LEVELS:
+            raise OptionError(f"-O takes {LEVELS[0]} to {LEVELS[-1]}, not {self.level}.")
+        if not 0 <= self.digital_budget <= 1:
+            raise OptionError(
+                f"--digital-budget is a share of all multiply-accumulates, 0 to 1, not "
+                f"{self.digital_budget:g}."
+            )
 
     def _check_weights(self) -> None:
         if self.shapes_only and self.text is not None:

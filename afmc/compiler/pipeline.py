@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from afmc.errors import OptionError, PassError, did_you_mean
-from afmc.passes import Pass, name_of, options_of
+from afmc.passes import KeepsDigital, Pass, name_of, options_of
 from afmc.program.program import Applied, Objective, Program
 from afmc.program.rules import problems
 from afmc.targets import Target
@@ -91,6 +91,23 @@ def with_objective(passes: Sequence[Pass], objective: str) -> list[Pass]:
         known = ", ".join(map(name_of, passes))
         raise OptionError(f"none of the passes {known} decides by an objective.")
     return configure(passes, dict.fromkeys(asked, objective))
+
+
+def with_digital(passes: Sequence[Pass], patterns: Sequence[str]) -> list[Pass]:
+    """The passes, with matrices of these patterns kept digital besides.
+
+    Raises OptionError where no pass decides about that.
+    """
+    settings = {
+        f"{name_of(step)}.{option}": value
+        for step in passes
+        if isinstance(step, KeepsDigital)
+        for option, value in step.keeping(patterns).items()
+    }
+    if not settings:
+        known = ", ".join(map(name_of, passes))
+        raise OptionError(f"--digital: none of the passes {known} decides what stays digital.")
+    return configure(passes, settings)
 
 
 def following(step: Pass) -> dict[str, str]:

@@ -21,6 +21,13 @@ from afmc.costs.figures import Figure, Figures
 from afmc.costs.parts import READING, WRITING, Costs, Efficiency, OfMatrix, Part, Where
 from afmc.costs.product import Product
 from afmc.costs.reads import Reads, Real, reads_of
+from afmc.costs.recovery import (
+    CORRECTING,
+    ROTATING,
+    RecoveryTime,
+    recovery_parts,
+    recovery_time,
+)
 from afmc.costs.schedule import (
     LINKS,
     Duration,
@@ -53,7 +60,6 @@ _NAMES = {
     "softmax": "softmax",
     "elementwise": "element-wise operations",
 }
-_NOT_LOWERED = "not lowered yet"
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
 ATTENTION, DIGITAL = "products of attention", "digital matrices"
@@ -98,7 +104,7 @@ class _Estimate:
     def costs(self) -> Costs:
         durations = self._durations()
         plan = schedule(self.program, durations)
-        left_out = sum(r.weights for r in self.program.remainder if _NOT_LOWERED in r.reason)
+        left_out = sum(r.weights for r in self.program.remainder if not r.lowered)
         if left_out:
             self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens
@@ -112,7 +118,11 @@ class _Estimate:
         return Costs(
             target=self.target.name,
             workload=self.workload,
-            parts=tuple(_on_path(parts, plan, self._converting(), self._after_ns(durations))),
+            parts=tuple(
+                _on_path(
+                    parts, plan, self._converting(), self._after_ns(durations), self._recovering()
+                )
+            ),
             matrices=self._matrices(tiles, durations),
             schedule=plan,
             latency_ns=latency,
@@ -144,9 +154,17 @@ class _Estimate:
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
         links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
         sent = self._sent_ns()
+        read_ns = self.product.read_ns
+        self.recovering = [
+            recovery_time(self.program, group, f, read_ns) for group in self.program.groups
+        ]
         return Durations(
-            read_ns=self.product.read_ns,
-            after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
+            read_ns=read_ns,
+            after_read_ns=(
+                add * np.maximum(self.reads.slices - 1, 0)
+                + links
+                + [each.ns for each in self.recovering]
+            ).tolist(),
             between_chips_ns=(self._passing_ns() + sent).tolist(),
             link_ns=sent.tolist(),
             share=self._shares().tolist(),
@@ -165,6 +183,12 @@ class _Estimate:
         return {
             group.name: ns
             for group, ns in zip(self.program.groups, durations.after_read_ns, strict=True)
+        }
+
+    def _recovering(self) -> dict[str, RecoveryTime]:
+        return {
+            group.name: each
+            for group, each in zip(self.program.groups, self.recovering, strict=True)
         }
 
     def _resources(self) -> dict[str, Resource]:
@@ -279,6 +303,7 @@ class _Estimate:
         for each in work:
             positions = self.workload.positions(each.window)
             counts[each.kind] += each.values + each.by_position * positions  # type: ignore[assignment]
+        yield from recovery_parts(self.program, self.figures)
         for kind, key in _PER_VALUE.items():
             yield self._part(_NAMES[kind], "digital", counts[kind], "values", key)
         yield self._part(ATTENTION, "digital", counts["attention"],
@@ -376,21 +401,30 @@ def _ending(key: str) -> str:
 
 
 def _on_path(
-    parts: list[Part], plan: Schedule, converting: float, after_ns: Mapping[str, float]
+    parts: list[Part],
+    plan: Schedule,
+    converting: float,
+    after_ns: Mapping[str, float],
+    recovering: Mapping[str, RecoveryTime],
 ) -> Iterator[Part]:
     """The parts with the time that the critical path spends in each.
 
-    `converting` is the converters' share of a read; `after_ns` what follows the reads of a group.
+    `converting` is the converters' share of a read; `after_ns` what follows the reads of a group,
+    of which `recovering` has what recovery takes.
     """
     spent: Counter[str] = Counter()
     ends = {step.name: step.end_ns for step in plan.steps}
     for step in plan.critical_path:
         ns = step.ns
+        whole = step.kind == "tile" and step.end_ns == ends[step.name]
         if step.kind == "tile" and converting:
-            whole = step.end_ns == ends[step.name]
             reading = max(ns - (after_ns[step.name] if whole else 0.0), 0.0)
             spent[CONVERTERS] += reading * converting  # type: ignore[assignment]
             ns -= reading * converting
+        if whole:
+            spent[ROTATING] += recovering[step.name].rotating_ns  # type: ignore[assignment]
+            spent[CORRECTING] += recovering[step.name].correcting_ns  # type: ignore[assignment]
+            ns = max(0.0, ns - recovering[step.name].ns)
         spent[_part_of(step)] += ns  # type: ignore[assignment]
     for part in parts:
         ns = spent.pop(_OWNERS.get(part.name, part.name), 0.0)

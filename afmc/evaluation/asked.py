@@ -36,6 +36,8 @@ class Asked:
     """``"none"``, ``"tile"``, ``"column"``, ``"reference"``."""
     calibrate: int = 0
     """Probe inputs of a calibration, with and without which is measured; 0: no calibration."""
+    recalibrate: bool = False
+    """Also with the program's corrections measured again under every condition."""
     defects: DefectSources = None
     """Cells that stick besides those that the model was compiled for."""
     settings: Mapping[str, object] | None = None
@@ -50,8 +52,20 @@ class Asked:
         if self.settings:
             on_tiles = on_tiles.on(self.settings)
         program, target = on_tiles.program, on_tiles.target
+        if self.recalibrate and not (program.recovery and program.recovery.ranks):
+            raise OptionError(
+                "--recalibrate: this compile corrects nothing that could be measured again: compile"
+                " it with -O1 or -O2."
+            )
         conditions = tuple(
-            conditions_of(target, self.at, self.temperature, self.compensation, self.calibrate)
+            conditions_of(
+                target,
+                self.at,
+                self.temperature,
+                self.compensation,
+                self.calibrate,
+                self.recalibrate,
+            )
         )
         broken = gather_defects(self.defects, target)
         notes = check_conditions(target, conditions)

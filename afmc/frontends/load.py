@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from afmc.data.samples import Samples, fitted, read_samples
-from afmc.errors import ModelError, OptionError, SampleError
-from afmc.frontends.find import Source, Weights, check_revision, resolve
-from afmc.frontends.huggingface.load import load as load_huggingface
+from afmc.errors import OptionError, SampleError
+from afmc.frontends.door import Reading, Source, Weights, list_frontends
+from afmc.frontends.find import check_revision, resolve
 from afmc.frontends.in_memory import from_module
 from afmc.frontends.loaded import Loaded
-from afmc.frontends.programs.modules import from_example, from_file, from_program
+from afmc.frontends.programs.modules import from_example, from_program
 
 ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path
 """One input, several, samples by name, or an ``.npz`` file."""
@@ -53,13 +52,8 @@ def load(
     elif isinstance(model, nn.Module):
         loaded = from_module(model, tokenizer, log=log)
     else:
-        loaded = load_source(
-            resolve(str(model)),
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            weights=weights,
-            log=log,
-        )
+        reading = Reading(revision, trust_remote_code, weights, log)
+        loaded = load_source(resolve(str(model)), reading)
         if tokenizer is not None:
             loaded = replace(loaded, tokenizer=tokenizer)
     if given is None:
@@ -81,36 +75,13 @@ def load(
     return loaded, fitted(given, inputs, loaded.name)
 
 
-def load_source(
-    source: Source,
-    *,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    weights: Weights = "auto",
-    log: Callable[[str], None] = lambda line: None,
-) -> Loaded:
-    """A model from a file, a folder or the hub. Raises ModelError, or OptionError for a revision
-    of what is not on the hub."""
-    check_revision(source, revision)
-    if source.kind == "onnx":
-        assert source.path is not None
-        if find_spec("onnx") is None:
-            raise ModelError(
-                f"reading {source.name} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
-            )
-        from afmc.frontends.onnx.load import load as load_onnx
+def load_source(source: Source, reading: Reading) -> Loaded:
+    """A model from a file, a folder or the hub, by the frontend that found it.
 
-        return load_onnx(source.path, source.name)
-    if source.kind == "pt2":
-        assert source.path is not None
-        return from_file(source.path, source.name)
-    return load_huggingface(
-        source,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        weights=weights,
-        log=log,
-    )
+    Raises ModelError, or OptionError for a revision of what is not on the hub.
+    """
+    check_revision(source, reading.revision)
+    return list_frontends()[source.frontend].load(source, reading)
 
 
 def _read(example_inputs: ExampleInputs | None) -> Samples | None:

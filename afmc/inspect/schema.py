@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from afmc.common.described import fields_of
-from afmc.common.json_schema import by_name, document, number, record, several, text, version, whole
+from afmc.common.json_schema import (
+    by_name,
+    document,
+    number,
+    record,
+    several,
+    text,
+    truth,
+    version,
+    whole,
+)
 from afmc.inspect.views_schema import layer_schema, tile_schema, why_schema
 from afmc.program.program import SCHEMA_VERSION
 from afmc.program.summary import Summary
@@ -23,6 +33,7 @@ _REMAINDER = (
     whole("count", "How often."),
     whole("weights", "That it holds."),
     text("reason", "Why it is not on tiles."),
+    truth("lowered", "False for products that afmc does not lower yet."),
 )
 _INSPECT = (
     version(SCHEMA_VERSION),

@@ -42,6 +42,8 @@ from afmc.program.program import (
     Replication,
     Table,
 )
+from afmc.program.recovery import Recovery
+from afmc.program.rewriting import Rewriting
 from afmc.program.rules import problems
 from afmc.program.summary import Summary
 from afmc.targets import Target, load_target
@@ -50,9 +52,10 @@ PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
 MEASURED = "compile.json"
+RECOVERY = "recovery.safetensors"
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
-_NAMES = (PROGRAM, TABLES, ROUTING, MEASURED, MODEL_FOLDER, GRAPH)
+_NAMES = (PROGRAM, TABLES, ROUTING, RECOVERY, MEASURED, MODEL_FOLDER, GRAPH)
 _TABLES = {
     "blocks": BLOCK,
     "allocations": ALLOCATION,
@@ -72,6 +75,8 @@ def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any
         "model": asdict(program.model),
         "calibration": asdict(program.calibration) if program.calibration else None,
         "training": asdict(program.training) if program.training else None,
+        "recovery": asdict(program.recovery) if program.recovery else None,
+        "rewriting": asdict(program.rewriting) if program.rewriting else None,
         "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
@@ -185,6 +190,8 @@ def read_program(directory: Path) -> CompiledProgram:
             model=_parse(Model, data["model"]),
             calibration=_parse(Calibration | None, data["calibration"]),
             training=_parse(Training | None, data["training"]),
+            recovery=_parse(Recovery | None, data["recovery"]),
+            rewriting=_parse(Rewriting | None, data["rewriting"]),
             routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
@@ -225,6 +232,8 @@ def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
             f"{directory / NAME} is of {manifest.made}, but {PROGRAM} is {made}; compile again."
         )
     read = [PROGRAM, TABLES, MEASURED, *([ROUTING] if program.routing is not None else [])]
+    if program.recovery is not None and program.recovery.has_tensors:
+        read.append(RECOVERY)
     try:
         reason = difference(directory, manifest, read)
     except OSError as error:

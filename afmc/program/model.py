@@ -126,6 +126,8 @@ class Remainder:
     reason: str
     weights: int = 0
     """Constant weights that only these operations read (norm scales, embeddings)."""
+    lowered: bool = True
+    """False for products that afmc does not lower yet, though their weights could go to tiles."""
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,13 @@ from afmc.program.program import (
     Replication,
     SolverStatus,
 )
+from afmc.program.recovery_work import RecoverySummary, recovery_of
 from afmc.program.trained_for import notes
 from afmc.targets import Target
 
 if TYPE_CHECKING:
     from afmc.program.compiled import CompiledProgram
 
-
-# How the frontend ends the reason of a product that could go to tiles one day.
-NOT_LOWERED = "not lowered yet"
 
 _BOUND_IS_OVER = {
     "exclusive": "one block a tile",
@@ -144,6 +142,9 @@ class Summary:
     blocks_moved: int | None = described(
         "Blocks moved since an earlier compile that was kept; null without one."
     )
+    recovery: RecoverySummary | None = described(
+        "What was done to recover accuracy, and what that costs; null for -O0."
+    )
     training: Training | None = described(
         "The hardware that the model was trained for; null where it does not say."
     )
@@ -182,7 +183,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> Summ
         weights_analog=on_tiles,
         weights_digital=kept + biases + both + sum(rest.weights for rest in program.remainder),
         weights_on_both_sides=both,
-        weights_not_lowered=sum(r.weights for r in program.remainder if NOT_LOWERED in r.reason),
+        weights_not_lowered=sum(r.weights for r in program.remainder if not r.lowered),
         macs_per_token=macs,
         macs_analog_fraction=sum(m.macs_per_token for m in analog) / macs,
         blocks=len(program.blocks),
@@ -207,6 +208,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> Summ
         routing=_routing(program),
         defects=_defects(program, target),
         blocks_moved=program.moved,
+        recovery=recovery_of(program),
         training=program.training,
         notes=tuple(notes(program, target)),
         levers=tuple(levers),
@@ -316,7 +318,13 @@ def inspect_json(compiled: CompiledProgram) -> dict[str, Any]:
         "passes": [{"name": a.name, "options": dict(a.options)} for a in program.applied],
         "digital": dict(program.digital),
         "remainder": [
-            {"operation": r.operation, "count": r.count, "weights": r.weights, "reason": r.reason}
+            {
+                "operation": r.operation,
+                "count": r.count,
+                "weights": r.weights,
+                "reason": r.reason,
+                "lowered": r.lowered,
+            }
             for r in program.remainder
         ],
     }

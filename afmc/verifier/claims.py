@@ -31,8 +31,6 @@ _REQUIRED = (
     "levers",
 )
 _LEVERS = "levers"
-_NOT_LOWERED = "not lowered yet"
-"""In the reason of a product that could go to tiles one day."""
 _PAIRWISE = {"nothing can share", "rows and columns"}
 """Bounds that follow from which blocks can share a tile."""
 _SEARCHED = ("nothing can share", "dual feasible", "linear master", "set cover")
@@ -79,7 +77,7 @@ def _follows(mapped: Mapped) -> dict[str, Any]:
     digital = [m for m in program.matrices if m.name in program.digital]
     biases = sum(m.cols * m.copies for m in program.matrices if m.bias is not None)
     both = sum(m.weights for m in analog if m.tied_to is not None)
-    rest = sum(weights for _, weights in program.remainder)
+    rest = sum(weights for weights, _ in program.remainder)
     macs = math.fsum(m.rows * m.cols * m.per_token for m in program.matrices)
     macs_analog = math.fsum(m.rows * m.cols * m.per_token for m in analog)
     used = len(mapped.crossbars[1])
@@ -95,7 +93,7 @@ def _follows(mapped: Mapped) -> dict[str, Any]:
         "weights_analog": sum(m.weights for m in analog),
         "weights_digital": sum(m.weights for m in digital) + biases + both + rest,
         "weights_on_both_sides": both,
-        "weights_not_lowered": sum(n for why, n in program.remainder if _NOT_LOWERED in why),
+        "weights_not_lowered": sum(n for n, lowered in program.remainder if not lowered),
         "macs_per_token": macs,
         "macs_analog_fraction": macs_analog / macs if macs else 0.0,
         "blocks": len(mapped.areas),

@@ -25,7 +25,7 @@ from afmc.verifier.strict import archive_problem, parse_json
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
-READS = 1
+READS = 2
 """The schema version that is read."""
 
 _COLUMNS = {
@@ -153,8 +153,8 @@ class Program:
     matrices: tuple[Matrix, ...]
     groups: tuple[Group, ...]
     digital: frozenset[str]
-    remainder: tuple[tuple[str, int], ...]
-    """Reason and weights of the operations that no matrix covers."""
+    remainder: tuple[tuple[int, bool], ...]
+    """Weights of the operations that no matrix covers, and whether they are lowered."""
     proof: Proof
     replication: Replication | None
     placing: Placing | None
@@ -216,7 +216,7 @@ def read_program(data: Mapping[str, Any]) -> Program:
         groups=tuple(_group(each) for each in program.objects("groups")),
         digital=frozenset(program.object("digital").values),
         remainder=tuple(
-            (each.text("reason"), each.whole("weights", most=None))
+            (each.whole("weights", most=None), each.flag("lowered"))
             for each in program.objects("remainder")
         ),
         proof=_proof(program.object("allocation")),

@@ -150,7 +150,7 @@ def weights(mapped: Mapped) -> Finding:
     program = mapped.program
     in_matrices = sum(m.weights for m in program.matrices)
     biases = {m.bias: m.cols * m.copies for m in program.matrices if m.bias is not None}
-    rest = sum(count for _, count in program.remainder)
+    rest = sum(count for count, _ in program.remainder)
     total = in_matrices + sum(biases.values()) + rest
     on_tiles = int(mapped.areas[mapped.blocks["replica"] == 0].sum())
     analog = sum(m.weights for m in program.analog)

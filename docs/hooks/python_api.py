@@ -8,6 +8,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import afmc
+from afmc.common.described import descriptions_of
+from afmc.compiler.options import Options
 
 PAGE = "reference/python.md"
 FIRST = ("compile", "load", "CompiledModel")
@@ -26,3 +28,9 @@ def page() -> Iterator[str]:
     yield "The names that `import afmc` gives. Each loads on first use.\n"
     for name in sorted(afmc.__all__, key=lambda name: (name not in FIRST, name.lower(), name)):
         yield f"::: afmc.{name}\n"
+        if name == "compile":
+            yield "| option of `compile` | default | meaning |"
+            yield "|---|---|---|"
+            for option, text in descriptions_of(Options).items():
+                yield f"| `{option}` | `{getattr(Options, option)!r}` | {text} |"
+            yield ""

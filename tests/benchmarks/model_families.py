@@ -2,7 +2,8 @@
 
     python tests/benchmarks/model_families.py [--write]
 
-``tests/test_families.py`` holds every row, and that module and graph give the same on tiles.
+``tests/frontends/test_families.py`` holds every row, and that module and graph give the same on
+tiles.
 """
 
 from __future__ import annotations

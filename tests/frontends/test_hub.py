@@ -24,7 +24,8 @@ from transformers.utils import logging
 
 import afmc
 from afmc.errors import ModelError, OptionError
-from afmc.frontends.find import Source, resolve
+from afmc.frontends.door import Source
+from afmc.frontends.find import resolve
 from afmc.frontends.huggingface import hub
 from afmc.frontends.huggingface.load import load
 
@@ -96,7 +97,7 @@ def test_what_the_cache_has_not(offline: Path) -> None:
         (NAME, "v2", " at revision 'v2'", ""),
     ):
         with pytest.raises(ModelError) as error:
-            load(Source(name, "hub"), revision=revision)
+            load(Source(name, "huggingface"), revision=revision)
         assert str(error.value) == (
             f"{name} is neither a file nor a folder here nor a known name, and it is not in the "
             f"hub's cache {cache}{at}, while HF_HUB_OFFLINE forbids to ask the hub.{hint}"
@@ -138,7 +139,7 @@ def test_what_the_hub_refuses(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "snapshot_download", refuse)
     with pytest.raises(ModelError) as error:
-        load(Source(NAME, "hub"), revision="v2")
+        load(Source(NAME, "huggingface"), revision="v2")
     assert str(error.value) == sentence
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transformers.utils import logging
 
 from afmc.errors import ModelError
-from afmc.frontends.find import Source, resolve
+from afmc.frontends.door import Source
+from afmc.frontends.find import resolve
 from afmc.frontends.gguf import convert
 from afmc.frontends.huggingface import hub
 from afmc.frontends.huggingface.load import load
@@ -159,10 +160,10 @@ def test_pickled_weights_of_the_hub_are_fetched_only_without_others(
         return str(tmp_path)
 
     monkeypatch.setattr(hub, "snapshot_download", pretend)
-    assert load(Source("some/model", "hub")).sha256
+    assert load(Source("some/model", "huggingface")).sha256
     assert asked == [False, True]
     save(module, tmp_path)
-    load(Source("some/model", "hub"))
+    load(Source("some/model", "huggingface"))
     assert asked == [False, True, False]
 
 

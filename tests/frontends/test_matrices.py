@@ -501,6 +501,8 @@ def test_reason(module: Toy, operation: str, reason: str) -> None:
     assert matrices == ()
     found = reasons(remainder)
     assert found.get(operation, found.get(operation.rsplit(".", 1)[0] + ".default")) == reason
+    lowered = {each.lowered for each in remainder if each.reason == reason}
+    assert lowered == {"not lowered yet" not in reason}
     account, model = counted(module, matrices, remainder)
     assert account == model
 
@@ -575,6 +577,7 @@ def test_control_flow_is_counted_and_stays_digital() -> None:
     found = {(r.operation, r.reason) for r in remainder}
     assert ("higher_order.cond", "control flow is not lowered yet") in found
     assert ("aten.linear.default", "in true_graph_0: control flow is not lowered yet") in found
+    assert not any(each.lowered for each in remainder if "control flow" in each.reason)
     account, model = counted(module, matrices, remainder)
     assert account == model
 

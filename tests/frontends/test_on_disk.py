@@ -22,7 +22,8 @@ import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.data.text import Text
 from afmc.errors import ModelError, OptionError
-from afmc.frontends.find import Weights, resolve
+from afmc.frontends.door import Weights
+from afmc.frontends.find import resolve
 from afmc.frontends.huggingface.load import load
 from afmc.frontends.loaded import BYTES
 

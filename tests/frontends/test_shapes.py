@@ -13,7 +13,8 @@ from models import SIZES, tiny_model
 from torch import nn
 
 from afmc.errors import ModelError
-from afmc.frontends.find import Source, resolve, sha256_of
+from afmc.frontends.door import Source
+from afmc.frontends.find import resolve, sha256_of
 from afmc.frontends.huggingface import hub
 from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
 from afmc.frontends.loaded import Loaded
@@ -62,7 +63,7 @@ def test_what_a_configuration_gives(tmp_path: Path) -> None:
     assert type(loaded.module) is transformers.LlamaForCausalLM
     assert not loaded.module.training
     assert (loaded.name, loaded.tokenizer, loaded.folder) == (str(file), None, None)
-    assert loaded.sha256 == sha256_of(Source("", "config", file))
+    assert loaded.sha256 == sha256_of(Source("", "huggingface", file))
     for parameter in loaded.module.parameters():
         assert parameter.is_meta and parameter.dtype == torch.float32
         assert not parameter.requires_grad

@@ -16,7 +16,8 @@ from safetensors.numpy import save_file
 
 from afmc.common.cache import cache_dir
 from afmc.errors import ModelError
-from afmc.frontends.find import Source, resolve, sha256_of
+from afmc.frontends.door import Source
+from afmc.frontends.find import resolve, sha256_of
 
 READ_NOW = (
     "a Hugging Face folder or id, a .gguf, .onnx or .pt2 file, a .json configuration with"
@@ -48,12 +49,12 @@ def sharded_at(path: Path, **shards: str) -> Path:
 
 def test_folder(here: Path) -> None:
     folder_at(here / "model")
-    assert resolve("model") == Source("model", "folder", Path("model"))
+    assert resolve("model") == Source("model", "huggingface", Path("model"))
 
 
 def test_sharded_folder(here: Path) -> None:
     sharded_at(here / "model")
-    assert resolve("./model").kind == "folder"
+    assert resolve("./model").frontend == "huggingface"
 
 
 def test_gguf(here: Path) -> None:
@@ -65,12 +66,12 @@ def test_gguf(here: Path) -> None:
 def test_files_of_other_networks(here: Path, kind: str) -> None:
     path = here / f"net.{kind}"
     path.write_bytes(b"x")
-    assert resolve(f"net.{kind}") == Source(f"net.{kind}", kind, Path(f"net.{kind}"))  # type: ignore[arg-type]
+    assert resolve(f"net.{kind}") == Source(f"net.{kind}", kind, Path(f"net.{kind}"))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "HuggingFaceTB/SmolLM2-135M", "a/b.c_d-e"])
 def test_anything_else_is_a_hub_id(here: Path, name: str) -> None:
-    assert resolve(name) == Source(name, "hub", None)
+    assert resolve(name) == Source(name, "huggingface", None)
 
 
 def pickled(here: Path) -> None:
@@ -193,9 +194,9 @@ def test_a_configuration_is_a_model_of_shapes_only(here: Path) -> None:
     (here / "any.json").write_text('{"model_type": "any"}')
     weightless(here)
     (here / "m/config.json").write_text('{"model_type": "any"}')
-    assert resolve("any.json", shapes_only=True) == Source("any.json", "config", Path("any.json"))
-    assert resolve("m", shapes_only=True) == Source("m", "config", Path("m/config.json"))
-    assert resolve("gpt2", shapes_only=True) == Source("gpt2", "hub", None)
+    for name, path in (("any.json", "any.json"), ("m", "m/config.json")):
+        assert resolve(name, shapes_only=True) == Source(name, "huggingface", Path(path))
+    assert resolve("gpt2", shapes_only=True) == Source("gpt2", "huggingface", None)
 
 
 NO_SHAPES = (
@@ -241,7 +242,7 @@ def test_links_of_the_hubs_own_cache_are_followed(here: Path) -> None:
     (here / "repo/blobs").mkdir()
     (snapshot / "a.safetensors").rename(here / "repo/blobs/5678")
     (snapshot / "a.safetensors").symlink_to("../../blobs/5678")
-    assert resolve(str(snapshot)).kind == "folder"
+    assert resolve(str(snapshot)).frontend == "huggingface"
 
 
 def test_known_name_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +283,7 @@ def test_sha256_of_a_configuration_is_the_files_own(here: Path) -> None:
 
 def test_sha256_of_a_hub_id_is_refused() -> None:
     with pytest.raises(ModelError, match="gpt2 is a hub id: it has no content here to hash"):
-        sha256_of(Source("gpt2", "hub"))
+        sha256_of(Source("gpt2", "huggingface"))
 
 
 def test_cache_dir(monkeypatch: pytest.MonkeyPatch) -> None:

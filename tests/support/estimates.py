@@ -9,6 +9,7 @@ from afmc.costs import Costs, Efficiency, Figure, OfMatrix, Part, Workload
 from afmc.costs.parts import Where
 from afmc.costs.schedule import Busy, Kind, Schedule, Step
 from afmc.program.compiled import CompiledProgram
+from afmc.program.program import SCHEMA_VERSION
 
 
 def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
@@ -70,7 +71,7 @@ def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]
         for index in range(conditions)
     ]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "digital": {"perplexity": 13.82},
         **found[0],
         "conditions": found,
@@ -88,7 +89,7 @@ def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]
         ],
         "text": "letters.txt",
         "text_sha256": "0" * 64,
-        "tokens_per_s": {"digital": 100.0, "analog": 50.0, "ratio": 0.5},
+        "simulation_tokens_per_s": {"digital": {"mean": 2.0}, "analog": {"mean": 1.0}},
         "programming_s": 0.1,
         "wall_s": 60.0,
         "noise": True,

@@ -170,10 +170,10 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
     # files
     (
         "parallel",
-        says("schema_version", to=2),
+        says("schema_version", to=3),
         ["files"],
         (
-            "program.json has schema version 2, but what is verified is version 1; verify it with"
+            "program.json has schema version 3, but what is verified is version 2; verify it with"
             " the afmc that wrote it."
         ),
     ),

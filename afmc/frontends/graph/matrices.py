@@ -94,7 +94,13 @@ class Account:
 def remainder_of(counts: Counter[Row], weights: Counter[Row]) -> tuple[Remainder, ...]:
     """By operator and reason, sorted by both."""
     return tuple(
-        Remainder(operator, counts[operator, why], why, weights[operator, why])
+        Remainder(
+            operator,
+            counts[operator, why],
+            str(why),
+            weights[operator, why],
+            lowered=not isinstance(why, reasons.NotLowered),
+        )
         for operator, why in sorted(counts.keys() | weights.keys())
     )
 
@@ -382,10 +388,7 @@ class _Analysis:
     def account(self) -> Account:
         place = {node: index for index, node in enumerate(self.flow.order)}
         operations = [((full_name(n), why), place[n]) for n, why in self.digital.items()]
-        inner = [
-            ((full_name(i.node), f"in {i.region}: {reasons.CONTROL_FLOW}"), None)
-            for i in self.flow.inner
-        ]
+        inner = [((full_name(i.node), reasons.in_region(i.region)), None) for i in self.flow.inner]
         read = {
             self.flow.origin(product.activation)
             for one in self.found.values()

@@ -6,6 +6,11 @@ from torch.fx import Node
 
 from afmc.frontends.graph.dataflow import Dataflow, module_of, operation
 
+
+class NotLowered(str):
+    """A reason that says that it is afmc that does not lower an operation, and not what it is."""
+
+
 SHAPE = "shape or index bookkeeping"
 ELEMENTWISE = "element-wise"
 REDUCTION = "reduction"
@@ -16,32 +21,34 @@ SOFTMAX = "softmax"
 POSITION = "positional encoding"
 DROPOUT = "does nothing at inference"
 SELECTION = "sorting, selection or counting"
-RECURRENT = "recurrent layer is not lowered yet"
-CONVOLUTION = "convolution is not lowered yet"
-EXPERT_BANK = "expert bank (3-D weight) is not lowered yet"
+RECURRENT = NotLowered("recurrent layer is not lowered yet")
+CONVOLUTION = NotLowered("convolution is not lowered yet")
+EXPERT_BANK = NotLowered("expert bank (3-D weight) is not lowered yet")
 ATTENTION = "attention product: both operands are activations"
 TWO_ACTIVATIONS = "both operands are activations"
 CONSTANT = "every operand is constant: not folded yet"
 COMPUTED = "its constant operand is computed in the graph, not stored"
 BUFFER = "its constant operand is a buffer, not a parameter"
-WEIGHT_ON_THE_LEFT = "the constant is the left operand: not lowered yet"
-OTHER_PRODUCT = "a constant weight in this kind of product is not lowered yet"
+WEIGHT_ON_THE_LEFT = NotLowered("the constant is the left operand: not lowered yet")
+OTHER_PRODUCT = NotLowered("a constant weight in this kind of product is not lowered yet")
 NOT_A_MATRIX = "its constant operand is not a 2-D matrix"
-QUANTISED = "product of quantised numbers is not lowered yet"
+QUANTISED = NotLowered("product of quantised numbers is not lowered yet")
 OTHER_BIAS = "its bias is not a constant vector"
-SCALED = "addmm with alpha or beta is not lowered yet"
-SCALED_GEMM = "Gemm with a transposed activation, alpha or beta is not lowered yet"
+SCALED = NotLowered("addmm with alpha or beta is not lowered yet")
+SCALED_GEMM = NotLowered("Gemm with a transposed activation, alpha or beta is not lowered yet")
 NOT_FLOAT = "its constant operand is not 32-bit floating point"
-IN_GROUPS = (
+IN_GROUPS = NotLowered(
     "convolution in groups, where each group of channels has a small matrix of its own, is not"
     " lowered yet"
 )
-DIMENSIONS = "convolution over other than one or two dimensions is not lowered yet"
-NO_BATCH = "convolution without a batch is not lowered yet"
-PADDED_BY_SIZE = "convolution whose padding depends on the size of its input is not lowered yet"
+DIMENSIONS = NotLowered("convolution over other than one or two dimensions is not lowered yet")
+NO_BATCH = NotLowered("convolution without a batch is not lowered yet")
+PADDED_BY_SIZE = NotLowered(
+    "convolution whose padding depends on the size of its input is not lowered yet"
+)
 SHARED = "reads a weight that another operation reads transposed or with another bias"
 REGION = "container: its operations are counted by themselves"
-CONTROL_FLOW = "control flow is not lowered yet"
+CONTROL_FLOW = NotLowered("control flow is not lowered yet")
 UNKNOWN = "no rule: stays digital"
 UNREAD = "no operation reads these parameters"
 
@@ -92,6 +99,11 @@ KNOWN = PRODUCTS | set(_BY_OPERATOR)
 
 # In a norm or a rotary embedding, these say less than the module does.
 _PLAIN = {ELEMENTWISE, REDUCTION}
+
+
+def in_region(region: str) -> str:
+    """Why an operation in a region of control flow stays digital."""
+    return NotLowered(f"in {region}: {CONTROL_FLOW}")
 
 
 def reason(node: Node, flow: Dataflow) -> str:

@@ -36,7 +36,8 @@ from afmc.frontends.checkpoint.folder import (
 )
 from afmc.frontends.checkpoint.rpu_config import RPU_CONFIG
 from afmc.frontends.checkpoint.tensors import read_bin
-from afmc.frontends.find import Source, Weights, sha256_of
+from afmc.frontends.door import HUGGINGFACE, Source, Weights
+from afmc.frontends.find import sha256_of
 from afmc.frontends.gguf.convert import converted
 from afmc.frontends.huggingface.config import class_of, read_config
 from afmc.frontends.huggingface.exported import read_kept
@@ -74,19 +75,17 @@ def load(
     what the checkpoint holds that the model does not use. Raises ModelError, in one sentence, for
     anything that would leave a weight unread, random or not finite.
     """
-    if source.kind == "hub":
+    if source.path is None:
         folder = download(source.name, revision, trust_remote_code, _FILES)
         if not any(folder.glob("*.safetensors")):
             more = (*_FILES, f"pytorch_model*{PICKLED.suffix}")
             folder = download(source.name, revision, trust_remote_code, more)
         check_folder(folder)
-        sha256 = sha256_of(Source(source.name, "folder", folder))
+        sha256 = sha256_of(Source(source.name, HUGGINGFACE, folder))
     else:
-        if source.path is None:
-            raise ModelError(f"{source.name} has no path.")
         sha256 = sha256_of(source)
         folder = source.path
-        if source.kind == "gguf":
+        if source.frontend == "gguf":
             folder = converted(source.path, sha256, log)
     if "quantization_config" in read_json(folder / "config.json"):
         raise ModelError(

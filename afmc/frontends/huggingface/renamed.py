@@ -15,7 +15,7 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from afmc.errors import ModelError
 from afmc.frontends.checkpoint.folder import check_config
-from afmc.frontends.find import Source
+from afmc.frontends.door import HUGGINGFACE, Source
 from afmc.frontends.huggingface.pieces import StoredPiece
 from afmc.frontends.huggingface.shapes import load_shapes
 from afmc.frontends.loaded import cause_of
@@ -30,7 +30,7 @@ def renamed_pieces(folder: Path, matrices: Sequence[Matrix]) -> dict[str, tuple[
 
     Raises ModelError.
     """
-    module = load_shapes(Source(folder.name, "config", check_config(folder))).module
+    module = load_shapes(Source(folder.name, HUGGINGFACE, check_config(folder))).module
     shapes = {name: each.shape for name, each in module.named_parameters(remove_duplicate=False)}
     found = {}
     for matrix in matrices:

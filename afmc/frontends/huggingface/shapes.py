@@ -13,7 +13,8 @@ from transformers import AutoModel, AutoModelForCausalLM
 from afmc.errors import ModelError
 from afmc.frontends.aihwkit_lightning.analog_layers import find_layers, make_plain
 from afmc.frontends.checkpoint.folder import check_config, check_model_type
-from afmc.frontends.find import Source, check_revision, sha256_of
+from afmc.frontends.door import HUGGINGFACE, Source
+from afmc.frontends.find import check_revision, sha256_of
 from afmc.frontends.huggingface.config import class_of, name_of_class, read_config
 from afmc.frontends.huggingface.hub import download
 from afmc.frontends.loaded import Loaded, cause_of
@@ -41,7 +42,7 @@ def load_shapes(
         check_model_type(file)
     config = read_config(file, trust_remote_code)
     _check_sizes(config, file)
-    sha256 = sha256_of(Source(source.name, "config", file))
+    sha256 = sha256_of(Source(source.name, HUGGINGFACE, file))
     return Loaded(_make(config, file, trust_remote_code), None, config, source.name, sha256, None)
 
 

@@ -76,7 +76,7 @@ def structure_of(
         if node.output[0] in digital:
             counts[operator_of(node), digital[node.output[0]]] += 1
     for node, region in in_branches(graph):
-        counts[operator_of(node), f"in {region}: {reasons.CONTROL_FLOW}"] += 1
+        counts[operator_of(node), reasons.in_region(region)] += 1
     attached = set(uses) | {product.bias for product in products if product.bias}
     weights = _weights(graph, constants, digital, attached)
     work = total(_work(graph, made, digital, constants, shapes, samples))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from families import FAMILIES, look_at
 
-PAGE = Path(__file__).parents[1] / "docs" / "results" / "families.md"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "families.md"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -22,7 +22,7 @@ from afmc.targets import Target, load_description, load_target, target_schema
 from afmc.targets.starter import starter, write_starter
 from afmc.testing import Finding, check_target
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ACME = ROOT / "examples" / "acme-chip"
 PAGE = ROOT / "examples" / "bring-your-own-chip.md"
 

@@ -137,7 +137,7 @@ def test_from_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) 
     )
     assert len(found["analog"]["accuracy"]["values"]) == 2
     shown = afmc_says("validate", out, "--data", labelled, "--instances", "1", "--samples", "20")
-    assert "90.00%" in shown and "20 samples of labelled.npz" in shown
+    assert "90.00 %" in shown and "20 samples of labelled.npz" in shown
     costs = afmc_says("costs", out, "--against", "none")
     assert "an inference on hermes-64: batch 1" in costs
     assert afmc_says("costs", out, "--phase", "prefill", status=2).endswith(

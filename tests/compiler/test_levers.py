@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +19,13 @@ from programs import compiled, llama, program_of, smollm2
 import afmc
 from afmc.compiler.levers import fit_or_explain, levers
 from afmc.compiler.offload import _globs, offload
-from afmc.compiler.pipeline import configure, load_passes, run_passes
-from afmc.errors import CapacityError
+from afmc.compiler.pipeline import configure, load_passes, run_passes, with_digital
+from afmc.errors import CapacityError, OptionError
 from afmc.fit import FitReport, Lever, Limit
 from afmc.inspect import misfit_json
-from afmc.passes import Pass
+from afmc.passes import Alternative, Pass, name_of
+from afmc.passes.partition import Partition
+from afmc.passes.split import Split
 from afmc.program.layout import chips_used
 from afmc.program.model import Matrix
 from afmc.program.program import PLACEMENT, Program
@@ -283,7 +287,7 @@ def test_where_tiles_do_not_fill_chips_every_lever_is_placed() -> None:
 def test_the_report_as_json() -> None:
     error, _ = explained(smollm2(), hermes(40))
     data = misfit_json(error)
-    assert data["fits"] is False and data["schema_version"] == 1
+    assert data["fits"] is False and data["schema_version"] == 2
     assert (data["model"], data["target"], data["rule"]) == ("test", "hermes-64", "exclusive")
     assert data["limits"][0] == {"of": "chips", "demand": 45, "supply": 40, "deficit": 5}
     assert data["proof"]["holds_for"] == "this rule"
@@ -310,6 +314,72 @@ def test_levers_of_a_model_that_fits() -> None:
         ("--set allocate.rule=parallel", 942, 15),
     ]
     assert [lever.macs_lost > 0 for lever in found] == [True, False, True, True, False]
+
+
+class Choose(Partition):
+    """Decides what stays digital, under a name of its own."""
+
+
+class Cut(Split):
+    """Cuts, under a name of its own."""
+
+
+def renamed() -> list[Pass]:
+    """Passes of another package in the place of two of afmc's."""
+    _, merge, _, *rest = load_passes()
+    return [Choose(), merge, Cut("balanced"), *rest]
+
+
+def test_levers_are_what_the_passes_offer_whatever_they_are_called() -> None:
+    start, target = smollm2(), load_target("afm-512-projected", {"tile.co_location": "serial"})
+    passes = renamed()
+    found = levers(run_passes(start, target, passes), start, target, passes)
+    assert [lever.change for lever in found] == [
+        "--set cut.style=auto --digital lm_head",
+        "--set cut.style=auto",
+        "--digital lm_head",
+    ]
+    again = with_digital(configure(passes, {"cut.style": "auto"}), ["lm_head"])
+    mapped = run_passes(start, target, again)
+    assert mapped.allocation is not None and mapped.allocation.tiles == found[0].tiles
+
+
+@dataclass(frozen=True)
+class Skip:
+    all: bool = False
+
+    def __call__(self, program: Program, target: Target) -> Program:
+        digital = {matrix.name: "skipped" for matrix in program.matrices} if self.all else {}
+        return replace(program, digital=digital)
+
+    def alternatives(self, program: Program, target: Target) -> list[Alternative]:
+        return [Alternative({"all": True})]
+
+
+def test_a_change_that_leaves_nothing_for_the_tiles_is_no_lever() -> None:
+    one = program_of([Matrix("a", 8, 8, "x", module="a"), Matrix("b", 8, 8, "y", module="b")])
+    target, passes = load_target("ideal-512"), [Skip(), *load_passes()[1:]]
+    found = levers(run_passes(one, target, passes), one, target, passes)
+    assert [lever.change for lever in found] == [
+        "--set allocate.rule=parallel",
+        "--set allocate.rule=serial",
+    ]
+    with pytest.raises(OptionError, match="is left for the tiles: the passes before allocate"):
+        run_passes(one, target, [Skip(all=True), *load_passes()[1:]])
+
+
+def test_digital_needs_a_pass_that_decides_about_it() -> None:
+    _, *others = load_passes()
+    with pytest.raises(OptionError, match="--digital: none of the passes merge, split, replicate"):
+        with_digital(others, ["lm_head"])
+    [choose] = with_digital([Choose(("a",))], ["b"])
+    assert choose == Choose(("a", "b"))
+
+
+def test_no_pass_is_known_by_name() -> None:
+    text = Path(inspect.getsourcefile(levers) or "").read_text(encoding="utf-8")
+    for name in map(name_of, load_passes()):
+        assert f'"{name}' not in text and f"{name}." not in text
 
 
 def test_no_lever_where_nothing_helps() -> None:

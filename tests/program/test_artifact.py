@@ -120,8 +120,8 @@ def test_a_kill_leaves_nothing_that_is_read(tmp_path: Path) -> None:
         write(Path(sys.argv[1]) / "out")
         """
     )
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", script, str(tmp_path), str(here / "support")]
+    support = Path(__file__).parents[1] / "support"
+    command = [sys.executable, "-c", script, str(tmp_path), str(support)]
     killed = subprocess.run(command, check=False)
     assert killed.returncode == -signal.SIGKILL
     left = list(tmp_path.iterdir())
@@ -151,7 +151,7 @@ DAMAGE: list[tuple[Callable[[Path], object], str]] = [
     (cut(PROGRAM), "program.json cannot be read"),
     (cut(TABLES), "blocks.npz cannot be read"),
     (lambda folder: (folder / TABLES).write_bytes(b"\x80\x04N."), "blocks.npz cannot"),
-    (edit_json(schema_version=99), "has schema version 99, this afmc reads 1; compile again."),
+    (edit_json(schema_version=99), "has schema version 99, this afmc reads 2; compile again."),
     (edit_json(matrices=[]), "is damaged"),
     (edit_json(groups=[{"members": "a"}]), "is damaged"),
     (edit_json(digital={}), "is damaged: the groups hold 210 matrices, but 211 are analog."),
