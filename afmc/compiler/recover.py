@@ -132,9 +132,11 @@ def _with_prefix(recovery: Recovery, program: Program, context: Context) -> Reco
 
 
 def _with_rotations(recovery: Recovery, program: Program) -> Recovery:
-    wanted = list(dict.fromkeys(m.input for m in to_calibrate(program)))
+    folded = program.rewriting.rotated if program.rewriting else frozenset()
+    readers = [matrix for matrix in to_calibrate(program) if matrix.name not in folded]
+    wanted = list(dict.fromkeys(m.input for m in readers))
     everything = replace(recovery, rotated=tuple(wanted))
-    size_of = {m.input: m for m in to_calibrate(program)}
+    size_of = {m.input: m for m in readers}
     rotated = tuple(each for each in wanted if everything.rotation_of(size_of[each]) is not None)
     sizes = sorted({size_of[each].rows for each in rotated})
     others = sorted({size_of[each].rows for each in wanted if each not in rotated})
@@ -142,6 +144,8 @@ def _with_rotations(recovery: Recovery, program: Program) -> Recovery:
     if others:
         said += f"; none of {', '.join(map(str, others))}, whose rotation costs as much as a matrix"
     figures = {"inputs": len(rotated)}
+    if folded and not wanted:
+        said = "rewrites of the weights hold those of all inputs"
     if not rotated:
         return _not(recovery, "rotation", said, figures)
     return replace(_did(recovery, "rotation", said, figures), rotated=rotated)

@@ -28,6 +28,9 @@ class RewriteStep:
         "changed.",
         default=None,
     )
+    rotated: tuple[str, ...] = described(
+        "Matrices whose inputs it rotated: no rotation of theirs is computed.", default=()
+    )
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,8 @@ class Rewriting:
     def applied(self) -> tuple[str, ...]:
         """Names of the rewrites that the weights have."""
         return tuple(step.name for step in self.steps if step.applied)
+
+    @property
+    def rotated(self) -> frozenset[str]:
+        """Matrices whose inputs are rotated by what is folded into weights."""
+        return frozenset(name for step in self.steps for name in step.rotated)

@@ -237,3 +237,5 @@ class Outcome:
     """How many there are."""
     left: str = ""
     """Why it changed nothing, or not all places: one sentence, or nothing."""
+    rotated: tuple[str, ...] = ()
+    """Weights of matrices whose inputs it rotated, which need no rotation online."""

@@ -47,7 +47,7 @@ def heads(facts: Facts, weights: Weights, seed: int) -> Outcome:
     if problems:
         reasons = "; ".join(problems)
         sentence = f"{of - len(found)} of {of} attentions stay: {reasons}."
-    return Outcome(len(found), of, sentence)
+    return Outcome(len(found), of, sentence, tuple(each.reader.weight for each in found))
 
 
 def find_values(facts: Facts, weights: Weights) -> tuple[list[Values], Counter[str]]:

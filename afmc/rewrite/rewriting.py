@@ -131,4 +131,6 @@ def _measured(
         )
         return RewriteStep(name, False, 0, outcome.of, reason, difference=found)
     weights.keep()
-    return RewriteStep(name, True, outcome.done, outcome.of, outcome.left, changed, found)
+    return RewriteStep(
+        name, True, outcome.done, outcome.of, outcome.left, changed, found, outcome.rotated
+    )

@@ -63,7 +63,7 @@ def residual(facts: Facts, weights: Weights, seed: int) -> Outcome:
     q = torch.from_numpy(rotation(stream.width, (seed, 1), keeps_ones=stream.keeps_ones))
     centred = _centred(stream, facts, weights) if stream.keeps_ones else set()
     turn(stream, weights, q, centred)
-    return Outcome(1, 1)
+    return Outcome(1, 1, rotated=tuple(layer.weight for layer in _once(stream.readers)))
 
 
 def turn(stream: Stream, weights: Weights, q: Tensor, centred: Collection[str] = ()) -> None:

@@ -39,6 +39,14 @@ def test_a_compile_rewrites_what_it_is_asked_to(tmp_path: Path) -> None:
     assert difference(outputs(read.write(), IDS), outputs(module, IDS)) < 1e-5
 
 
+def test_inputs_that_weights_rotate_are_not_rotated_again() -> None:
+    model = compiled(rewrite=NAMES, level=1, shapes_only=False)
+    recovery = model.program.recovery
+    assert recovery is not None and set(recovery.rotated) == {
+        matrix.input for matrix in model.program.matrices if "down_proj" in matrix.name
+    }
+
+
 def test_nothing_is_rewritten_unless_it_is_asked_for() -> None:
     assert compiled().program.rewriting is None
 
