@@ -107,7 +107,7 @@ def validate(
     check_known(ids, on_tiles.digital.config)
     begin = begin_of(tokenizer)
     windows = windows_of(ids, window, () if on_tiles.prefix else begin)
-    add = partial(_score, skip=0 if on_tiles.prefix else len(begin))
+    skip = 0 if on_tiles.prefix else len(begin)
     of_matrices: dict[int, dict[str, float]] = {}
 
     def written(index: int, condition: Condition) -> None:
@@ -119,7 +119,7 @@ def validate(
         measurement,
         _chunks(windows, on_tiles.digital),
         Score,
-        add,
+        partial(_score, skip=skip),
         lambda what, done: progress(what, done, len(windows) * window),
         written,
     )
@@ -158,14 +158,14 @@ def validate(
     )
     progress("verdict", 0, 0)
     more = {
-        "without_noise": _without_noise(on_tiles, windows, found),
-        "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED])),
+        "without_noise": _without_noise(on_tiles, windows, skip, found),
+        "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED], skip)),
     }
     return found.model_copy(update={**more, "wall_s": measurement.wall_s})
 
 
 def _without_noise(
-    on_tiles: OnTiles, windows: Sequence[Tensor], found: Validation
+    on_tiles: OnTiles, windows: Sequence[Tensor], skip: int, found: Validation
 ) -> DigitalPerplexity | None:
     """The model with the target's converters alone, where that is the fair reference."""
     training = on_tiles.program.training
@@ -175,17 +175,17 @@ def _without_noise(
         return None
     twin = on_tiles.without_noise()
     twin.write()
-    return DigitalPerplexity(perplexity=score_of(twin.analog, windows).perplexity)
+    return DigitalPerplexity(perplexity=score_of(twin.analog, windows, skip).perplexity)
 
 
-def _probe(measurement: Measurement, window: Tensor) -> Probe:
+def _probe(measurement: Measurement, window: Tensor, skip: int) -> Probe:
     """What a verdict looks at: one window, on one instance."""
 
     def look(on_tiles: OnTiles) -> tuple[float, float]:
         score = Score()
         with torch.inference_mode():
-            expected = _score(on_tiles.digital, window, Score(), None)
-            _score(on_tiles.analog, window, score, expected)
+            expected = _score(on_tiles.reference, window, Score(), None, skip=skip)
+            _score(on_tiles.analog, window, score, expected, skip=skip)
         return score.perplexity, score.divergence
 
     return Probe(
