@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from in_process import run
 
-from afmc.cli import progress as shown
 from afmc.cli.progress import COMPILE, Plan, expected, left, progress, validation
 from afmc.common.manifest import Made, read_manifest, write_manifest
 from afmc.common.progress import announce, announced_after, listening
@@ -82,7 +81,7 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", screen)
     for name, value in {"TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(shown.time, "perf_counter", iter(range(0, 10**6, 5)).__next__)
+    monkeypatch.setattr("afmc.cli.progress.time.perf_counter", iter(range(0, 10**6, 5)).__next__)
     with progress(validation(2, 1)) as advance:
         advance("load", 0, 0)
         advance("the tokenizer is odd", 0, 0)
