@@ -166,16 +166,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_program(directory: Path) -> CompiledProgram:
     """A program that `write` finished. Raises ArtifactError in one sentence for anything else."""
     put_back(directory)
-    if not directory.exists():
-        raise ArtifactError(
-            f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
-        )
-    for name in (PROGRAM, NAME):
-        if not (directory / name).is_file() or is_unfinished(directory):
-            raise ArtifactError(
-                f"{directory} is not a finished afmc compile: it has no {name}; "
-                f"run 'afmc compile MODEL -o {directory}'."
-            )
+    _check_finished(directory)
     data, measured = _read_json(directory / PROGRAM), _read_json(directory / MEASURED)
     _check_measured(directory / MEASURED, measured)
     version = data.get("schema_version")
@@ -224,6 +215,20 @@ def read_program(directory: Path) -> CompiledProgram:
         raise ArtifactError(f"{directory} is damaged: {shown(broken, 400)} Compile again.")
     _check_unchanged(directory, program, target)
     return CompiledProgram(program, target, levers, measured, version)
+
+
+def _check_finished(directory: Path) -> None:
+    """Raises ArtifactError for what is no folder of a compile."""
+    if not directory.exists():
+        raise ArtifactError(
+            f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
+        )
+    for name in (PROGRAM, NAME):
+        if not (directory / name).is_file() or is_unfinished(directory):
+            raise ArtifactError(
+                f"{directory} is not a finished afmc compile: it has no {name}; "
+                f"run 'afmc compile MODEL -o {directory}'."
+            )
 
 
 def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
