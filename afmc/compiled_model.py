@@ -32,11 +32,13 @@ from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
 from afmc.inspect import inspect_json
 from afmc.lower.graph import save_graph
-from afmc.lower.on_tiles import LoweredGraph, OnTiles, check_memory
+from afmc.lower.on_tiles import NOTHING, LoweredGraph, OnTiles, check_memory
+from afmc.lower.recovered import Recovered, load_recovered
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
     GRAPH,
     MODEL_FOLDER,
+    RECOVERY,
     check_model,
     read_program,
     require_weights,
@@ -65,6 +67,7 @@ class CompiledModel:
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
         afmc_version: str = VERSION,
+        recovered: Recovered = NOTHING,
     ) -> None:
         self.program = program
         self.target = target
@@ -74,6 +77,7 @@ class CompiledModel:
         self._clock = clock or Clock()
         self._measured = measured
         self._afmc_version = afmc_version
+        self._recovered = recovered
 
     @property
     def digital(self) -> nn.Module:
@@ -147,8 +151,9 @@ class CompiledModel:
         if loaded.on_disk is not None:
             check_memory(self.program)
             loaded = loaded.in_memory()
-        lowered = LoweredGraph(loaded, self.program, self._exported)
-        return OnTiles(self.program, self.target, loaded, lowered)
+        prefix = self._recovered.prefix
+        lowered = LoweredGraph(loaded, self.program, self._exported, prefix)
+        return OnTiles(self.program, self.target, loaded, lowered, self._recovered)
 
     @property
     def tiles(self) -> dict[str, Layer]:
@@ -200,6 +205,7 @@ class CompiledModel:
             clock=self._clock,
             measured=self._measured,
             afmc_version=self._afmc_version,
+            recovered=self._recovered,
         )
         twin._on_tiles = on_tiles
         return twin
@@ -233,6 +239,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         by_matrix: bool = False,
@@ -246,11 +253,13 @@ class CompiledModel:
         combination of the given times since programming (``"1d"``, or seconds), temperatures
         (``"85C"``, or degrees Celsius) and compensations (``"none"``, ``"tile"``, ``"column"``,
         ``"reference"``), each without and with calibration where `calibrate` probe inputs are
-        given. `defects` are cells that stick besides those that the model was compiled for, as
+        given, and with `recalibrate` without and with the program's corrections measured again.
+        `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
         validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
-        first window and under the first condition. Raises TextError, OptionError and TargetError;
-        ModelError for a model that does not predict the next token.
+        first window and under the first condition. The result's `verdict` says what is kept, or,
+        where accuracy collapses, from what and what to try. Raises TextError, OptionError and
+        TargetError; ModelError for a model that does not predict the next token.
         """
         return validate(
             self._tiles("validate"),
@@ -258,7 +267,15 @@ class CompiledModel:
             tokens=tokens,
             window=window,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             by_matrix=by_matrix,
             progress=progress,
@@ -275,6 +292,7 @@ class CompiledModel:
         temperature: Sequence[str | float] = (),
         compensation: Sequence[str] = (),
         calibrate: int = 0,
+        recalibrate: bool = False,
         defects: DefectSources = None,
         settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
@@ -291,7 +309,15 @@ class CompiledModel:
             data,
             samples=samples,
             asked=Asked(
-                instances, seed, at, temperature, compensation, calibrate, defects, settings
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                calibrate,
+                recalibrate,
+                defects,
+                settings,
             ),
             progress=progress,
         )
@@ -330,6 +356,8 @@ class CompiledModel:
         loaded = self._loaded
 
         def write_model(folder: Path) -> None:
+            if self._recovered:
+                self._recovered.save(folder / RECOVERY)
             if loaded is not None:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
@@ -372,6 +400,7 @@ def load(
         kept.levers,
         measured=kept.measured,
         afmc_version=kept.version,
+        recovered=load_recovered(directory / RECOVERY, kept.program),
     )
 
 

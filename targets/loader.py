@@ -23,10 +23,13 @@ from pydantic import ValidationError
 from afmc.errors import TargetError, did_you_mean
 from afmc.targets.modes import in_mode
 from afmc.targets.schema import Baseline, Description, Target
-from afmc.targets.sentences import first_problem, spell
+from afmc.targets.sentences import problems_in, spell
+from afmc.targets.tables import BY_BITS
 
 GROUP = "afmc.targets"
 OPTION = "device.options."
+_NAMED = {"device.options": ".NAME", **{f"output.{each}": ".BITS" for each in BY_BITS.values()}}
+"""Figures that have a name after the key, and how it is written."""
 D = TypeVar("D", bound=Description)
 
 _LARGEST_FILE = 1 << 24
@@ -184,7 +187,7 @@ def _validate(kind: type[D], data: dict[str, Any], label: str) -> D:
         return kind.model_validate(data)
     except ValidationError as error:
         overrides = data.get("overrides", {})
-        raise TargetError(first_problem(error, kind, label, overrides)) from None
+        raise TargetError("\n".join(problems_in(error, kind, label, overrides))) from None
 
 
 def _optional(table: str) -> bool:
@@ -202,11 +205,13 @@ def _override(target: Target, overrides: Mapping[str, object]) -> Target:
         device["options"] = {}  # they were the arguments of another class
         device["origin"].pop("options", None)
         earlier = {k: v for k, v in earlier.items() if not k.startswith(OPTION)}
-    known = [f"{OPTION}NAME" if key == "device.options" else key for key in Target.keys()]
+    earlier = _restated(data, earlier, target, overrides)
+    known = [key + _NAMED.get(key, "") for key in Target.keys()]
     for key, value in overrides.items():
         table, _, figure = key.partition(".")
-        if key.startswith(OPTION) and key != OPTION:
-            device.setdefault("options", {})[key.removeprefix(OPTION)] = value
+        figure, _, name = figure.partition(".")
+        if f"{table}.{figure}" in _NAMED and name:
+            data[table].setdefault(figure, {})[name] = value
         elif key == "mode":
             raise TargetError(
                 f"mode, set by the user, is not a figure: name the target as {target.name}:{value}."
@@ -227,7 +232,36 @@ def _override(target: Target, overrides: Mapping[str, object]) -> Target:
             data[table]["origin"].pop(figure, None)
             if value is None and not Target.tables()[table].requires(figure):
                 del data[table][figure]
-    device["options"] = {k: v for k, v in device.get("options", {}).items() if v is not None}
+    for table, figure in (key.split(".") for key in _NAMED):
+        if figure in data[table]:
+            kept = {k: v for k, v in data[table][figure].items() if v is not None}
+            data[table][figure] = kept
     data["overrides"] = earlier | dict(overrides)
     label = target.name if target.mode is None else f"{target.name}, mode {target.mode}"
     return _validate(Target, data, label)
+
+
+def _restated(
+    data: dict[str, Any],
+    earlier: dict[str, Any],
+    target: Target,
+    overrides: Mapping[str, object],
+) -> dict[str, Any]:
+    """With figures of a conversion said to be those of the bits that the target had so far.
+
+    They were stated for them. Changes the data, and returns the overrides so far, with new names.
+    """
+    before = target.output.bits
+    if before is None or overrides.get("output.bits", before) == before:
+        return earlier
+    output = data["output"]
+    for figure, by_bits in BY_BITS.items():
+        if output.get(figure) is None or f"output.{figure}" in overrides:
+            continue
+        output[by_bits] = output.get(by_bits, {}) | {str(before): output.pop(figure)}
+        origin = output["origin"]
+        if figure in origin:
+            origin[by_bits] = origin.pop(figure)
+        names = {f"output.{figure}": f"output.{by_bits}.{before}"}
+        earlier = {names.get(key, key): value for key, value in earlier.items()}
+    return earlier

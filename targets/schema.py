@@ -239,22 +239,26 @@ class Target(Description):
                 )
         return self
 
-    def _turns_of_a_read(self) -> Iterator[tuple[str, float, dict[str, int]]]:
-        """Figures that are times, and how many times each passes in a read: it is no shorter."""
+    @property
+    def turns_of_a_read(self) -> dict[str, int]:
+        """How often rows are driven and columns converted in a read, by what it is for."""
         rows, active = self.crossbar.rows, self.crossbar.active_rows
-        turns = {
+        bits, serial = self.input.bits, self.input.encoding == "bit_serial"
+        return {
             "groups of rows": -(-rows // active) if active else 1,
             "phases": self.tile.read_phases,
+            "digits": -(-(bits - 1) // self.input.slice_bits) if serial and bits else 1,
         }
-        bits, encoding = self.input.bits, self.input.encoding
-        if encoding == "bit_serial" and bits is not None:
-            turns["digits"] = -(-(bits - 1) // self.input.slice_bits)
+
+    def _turns_of_a_read(self) -> Iterator[tuple[str, float, dict[str, int]]]:
+        """Figures that are times, and how many times each passes in a read: it is no shorter."""
+        turns = self.turns_of_a_read
         if self.output.conversion_ns is not None:
             columns = min(self.output.columns_per_converter, self.crossbar.columns)
             yield "output.conversion_ns", self.output.conversion_ns, {"columns": columns, **turns}
         if self.output.integration_ns is not None:
             yield "output.integration_ns", self.output.integration_ns, turns
-        if encoding == "pulse_width" and self.input.step_ns and self.input.steps:
+        if self.input.encoding == "pulse_width" and self.input.step_ns and self.input.steps:
             yield "input.step_ns", self.input.step_ns, {"steps": self.input.steps // 2, **turns}
 
     @property

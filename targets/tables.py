@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -46,14 +47,37 @@ Text = Annotated[str, Field(min_length=1)]
 # Tables of blocks and placements count in 32 bits.
 Count = Annotated[int, Field(gt=0, le=2**31 - 1)]
 Bits = Annotated[int, Field(ge=2, le=16)]
+BitsKey = Annotated[str, Field(pattern=r"^([2-9]|1[0-6])$")]
 LARGEST = 1e36
 """No figure is larger: beyond it the simulator's single precision is at its end."""
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
-NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+SMALLEST = 1e-12
+"""No figure but 0 is smaller: nothing is, in the units of the format, and what follows from it
+stays finite."""
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < SMALLEST:
+        raise PydanticCustomError(
+            "sentence",
+            "must be at least {least}, but is {value}: is the unit right?",
+            {"least": f"{SMALLEST:g}", "value": f"{value:g}"},
+        )
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST), AfterValidator(_not_tiny)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST), AfterValidator(_not_tiny)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1), AfterValidator(_not_tiny)]
 Scalar = Annotated[Value, BeforeValidator(_scalar)]
 Whole = BeforeValidator(_whole)
+
+
+BY_BITS = {
+    "conversion_ns": "conversion_by_bits_ns",
+    "conversion_energy_pJ": "conversion_energy_by_bits_pJ",
+}
+"""Figures of [output], and those of the same by the number of bits."""
 
 
 class Strict(BaseModel):
@@ -163,6 +187,9 @@ class Crossbar(Table):
     read_voltage_V: Positive | None = None
     """Between row and column at full input. With `output.integration_ns`, thermal and shot noise of
     a column follow from it."""
+    cell_energy_fJ: NotNegative | None = None
+    """All devices of one weight in one integration, on average over inputs and weights. Omitted: a
+    default of the cost model, which says so."""
 
     @field_validator("active_rows")
     @classmethod
@@ -194,6 +221,9 @@ class Input(Table):
     """Bits of a digit of the magnitude, when the encoding is bit_serial."""
     step_ns: Positive | None = None
     """Width of a pulse of one step, when the encoding is pulse_width."""
+    row_energy_pJ: NotNegative | None = None
+    """To drive one row with one input, or with one digit of it. Omitted: a default of the cost
+    model, which says so."""
 
     @property
     def steps(self) -> int | None:
@@ -243,7 +273,25 @@ class Output(Table):
     noise_steps: NotNegative = 0.0
     """Noise of the converter and what is before it, in steps, drawn at each conversion."""
     conversion_ns: Positive | None = None
-    """One conversion."""
+    """One conversion, at the resolution of `bits`. Omitted: `conversion_by_bits_ns`, or else
+    `cycle_ns` times the cycles of the `converter`."""
+    conversion_by_bits_ns: dict[BitsKey, Positive] = Field(default_factory=dict)
+    """One conversion, by its number of bits. Another resolution follows from the nearest one, by
+    the cycles of the `converter`. Without effect when `conversion_ns` is given."""
+    conversion_energy_pJ: NotNegative | None = None
+    """One conversion, at the resolution of `bits`. Omitted: `conversion_energy_by_bits_pJ`, or else
+    `walden_fJ_step` times 2^bits."""
+    conversion_energy_by_bits_pJ: dict[BitsKey, NotNegative] = Field(default_factory=dict)
+    """One conversion, by its number of bits. Another resolution follows from the nearest one: twice
+    as much a bit. Without effect when `conversion_energy_pJ` is given."""
+    converter: Literal["sar", "ramp"] = "sar"
+    """How the time of a conversion grows. sar: by successive approximation, in bits + 1 cycles.
+    ramp: against a ramp or by counting, in 2^bits cycles."""
+    cycle_ns: Positive | None = None
+    """A cycle of the converter. Omitted: a default of the cost model, which says so."""
+    walden_fJ_step: NotNegative | None = None
+    """Walden's figure of merit: the energy of a conversion for each of its 2^bits steps. Omitted: a
+    default of the cost model, which says so."""
     integration_ns: Positive | None = None
     """How long the current of a column is integrated for a conversion. The bandwidth of thermal and
     shot noise is 1 / (2 x this)."""

@@ -15,6 +15,7 @@ UNITS = {
     "W": "W",
     "dB_Hz": "dB/Hz",
     "fJ": "fJ",
+    "fJ_step": "fJ/step",
     "mW": "mW",
     "mm2": "mm2",
     "ms": "ms",
@@ -36,8 +37,10 @@ UNITS = {
 def unit_of(key: str) -> str:
     """What a figure is counted in, by its key, dotted or not; empty where it is a plain number.
 
-    The longest known end counts: `bandwidth_GB_s` is in GB/s.
+    The longest known end counts: `bandwidth_GB_s` is in GB/s. Of a figure by bits it is that of all
+    of them: `conversion_by_bits_ns.8` is in ns.
     """
-    words = key.rpartition(".")[2].split("_")
+    table, _, name = key.rpartition(".")
+    words = (table.rpartition(".")[2] if name.isdecimal() else name).split("_")
     ends = ("_".join(words[first:]) for first in range(1, len(words)))
     return next((UNITS[end] for end in ends if end in UNITS), "")

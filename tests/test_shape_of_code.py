@@ -32,7 +32,6 @@ MANY = {
     "afmc/compiled_model.py:classify": "the options of the command, in Python",
     "afmc/compiled_model.py:validate": "the options of the command, in Python",
     "afmc/compiler/compile.py:compile": "the options of the command, in Python",
-    "afmc/evaluation/accuracy.py:count_right": "models, data, conditions, and what it reports to",
     "afmc/frontends/onnx/structure.py:_matrix": "the facts that make a Matrix",
     "afmc/simulator/tiles.py:program": "what a tile is programmed with: weight, place, chip",
     "afmc/simulator/tiles.py:set_arrays": "the tensors of both polarities of a block",

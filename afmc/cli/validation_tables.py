@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from afmc.common.numbers import percent
-from afmc.evaluation.results import CalibrationCost, Classification, Estimate, Validation
-from afmc.hardware.conditions import Condition, format_time
+from afmc.common.tables import Listing
+from afmc.evaluation.figures import Shown, exact, shown
+from afmc.evaluation.results import CalibrationCost, Classification, Speeds, Validation
+from afmc.evaluation.statistics import FEWEST
 from afmc.targets import Target
 
 WORST = 10
 """Matrices that are listed."""
+NO_NOISE = "no noise"
+"""The model on the target's converters with nothing else imperfect."""
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,42 +27,50 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+        + _speed(result.simulation_tokens_per_s, "tokens/s")
     )
     more = [_matrices(result)] if result.matrices else []
-    return Group(table, *more, where + _besides(result))
+    return Group(table, *more, *_verdict(result), where + _besides(result))
 
 
 def render_classification(result: Classification, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, mean of {result.instances}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("accuracy", "std", "95 % interval of the mean", "same class"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", f"{result.digital_accuracy:.2%}", "", "", "")
+    headings = ("condition", "accuracy", *_spreads(result), "same class")
+    blank = ("",) * (len(headings) - 2)
+    rows = [("digital", exact(result.digital_accuracy, share=True), *blank)]
     for outcome in result.outcomes:
-        estimate = outcome.accuracy
-        table.add_row(
-            *_condition(outcome.condition),
-            f"{estimate.mean:.2%}",
-            "" if estimate.std is None else f"{estimate.std:.2%}",
-            " to ".join(f"{value:.2%}" for value in estimate.interval_95 or ()),
-            f"{outcome.top1_agreement.mean:.2%}",
+        accuracy = shown(outcome.accuracy, share=True)
+        rows.append(
+            (
+                str(outcome.condition),
+                accuracy.mean,
+                *_spread(accuracy, result),
+                shown(outcome.top1_agreement, share=True).mean,
+            )
         )
+    table = Listing(_title(result, target), headings, rows, names=True)
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
+        + _speed(result.simulation_samples_per_s, "samples/s")
     )
-    return Group(table, where + _besides(result))
+    return Group(table, *_verdict(result), where + _besides(result))
+
+
+def _verdict(result: Validation | Classification) -> tuple[str, ...]:
+    return () if result.verdict is None else ("\n".join(result.verdict.lines) + "\n",)
+
+
+def _speed(speeds: Speeds, unit: str) -> str:
+    """How fast this machine was, in a line; it says nothing about the hardware."""
+    digital, analog = (
+        f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
+        for each in (speeds.digital, speeds.analog)
+    )
+    figures = f"{digital} {unit} digital, {analog} on tiles"
+    return f"\nSpeed of this simulation: {figures} (measured; ± std)."
 
 
 def _besides(result: Validation | Classification) -> str:
@@ -74,95 +85,82 @@ def _besides(result: Validation | Classification) -> str:
     return text
 
 
-def _condition(condition: Condition) -> tuple[str, str, str, str]:
-    return (
-        format_time(condition.at_s),
-        f"{condition.temperature_C:g} C",
-        condition.compensation,
-        f"{condition.probes} probes" if condition.probes else "no",
-    )
+def _title(result: Validation | Classification, target: Target) -> str:
+    return f"{target.name}, {_drawn(result)}, measured in simulation"
 
 
 def _one(result: Validation, target: Target) -> RenderableType:
     """A row for each figure."""
-    from rich import box
-    from rich.table import Table
-
-    condition = result.outcomes[0].condition
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"measured in simulation, {condition}")
-    table.add_column("digital", justify="right")
-    table.add_column(f"on {target.name}: mean of {result.instances}", justify="right")
-    table.add_column("std", justify="right")
-    table.add_column("95 % interval of the mean", justify="right")
-    for name, digital, estimate, form in (
-        ("perplexity", f"{result.digital_perplexity:.4f}", result.perplexity, "{:,.4f}"),
-        ("KL divergence, nats a token", "", result.kl_divergence, "{:.5f}"),
-        ("top-1 agreement", "", result.top1_agreement, "{:.2%}"),
-        (
-            "tokens a second, this machine",
-            f"{result.tokens_per_s.digital:.0f}",
-            Estimate(mean=result.tokens_per_s.analog),
-            "{:.0f}",
-        ),
+    reference = result.without_noise
+    rows = []
+    for name, digital, figure in (
+        ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
+        ("KL divergence, nats a token", "", shown(result.kl_divergence)),
+        ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
     ):
-        spread = form.format(estimate.std) if estimate.std is not None else ""
-        interval = " to ".join(form.format(v) for v in estimate.interval_95 or ())
-        table.add_row(name, digital, form.format(estimate.mean), spread, interval)
-    return table
+        alone = [exact(reference.perplexity) if name == "perplexity" else ""] if reference else []
+        rows.append((name, digital, *alone, figure.mean, *_spread(figure, result)))
+    alone = [NO_NOISE] if reference else []
+    return Listing(
+        f"{_title(result, target)}; {result.outcomes[0].condition}",
+        ("figure", "digital", *alone, "on tiles", *_spreads(result)),
+        rows,
+        names=True,
+    )
+
+
+def _drawn(result: Validation | Classification) -> str:
+    return "1 instance" if result.instances == 1 else f"mean of {result.instances}"
+
+
+def _spreads(result: Validation | Classification) -> tuple[str, ...]:
+    """Headings of what `_spread` gives."""
+    if result.instances == 1:
+        return ()
+    return ("std", "95 % interval") if result.instances >= FEWEST else ("values",)
+
+
+def _spread(figure: Shown, result: Validation | Classification) -> tuple[str, ...]:
+    if result.instances == 1:
+        return ()
+    return (figure.std, figure.interval) if result.instances >= FEWEST else (figure.values,)
 
 
 def _several(result: Validation, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, mean of {result.instances}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("perplexity", "std", "95 % interval", "KL, nats", "same token"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", f"{result.digital_perplexity:.4f}", "", "", "", "")
+    headings = ("condition", "perplexity", *_spreads(result), "KL, nats", "same token")
+    blank = ("",) * (len(headings) - 2)
+    rows = [("digital", exact(result.digital_perplexity), *blank)]
+    if result.without_noise is not None:
+        rows.append((NO_NOISE, exact(result.without_noise.perplexity), *blank))
     for outcome in result.outcomes:
-        estimate = outcome.perplexity
-        table.add_row(
-            *_condition(outcome.condition),
-            f"{estimate.mean:,.4f}",
-            "" if estimate.std is None else f"{estimate.std:,.4f}",
-            " to ".join(f"{v:,.4f}" for v in estimate.interval_95 or ()),
-            f"{outcome.kl_divergence.mean:.5f}",
-            f"{outcome.top1_agreement.mean:.2%}",
+        perplexity = shown(outcome.perplexity)
+        rows.append(
+            (
+                str(outcome.condition),
+                perplexity.mean,
+                *_spread(perplexity, result),
+                shown(outcome.kl_divergence).mean,
+                shown(outcome.top1_agreement, share=True).mean,
+            )
         )
-    return table
+    return Listing(_title(result, target), headings, rows, names=True)
 
 
 def _matrices(result: Validation) -> RenderableType:
     """Those whose products are most wrong."""
-    from rich import box
-    from rich.table import Table
-
     condition = result.outcomes[0].condition
     worst = sorted(result.matrices, key=lambda each: -each.relative_error.mean)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"matrices whose products are most wrong, {condition}; all are in --json",
-        title_justify="left",
-    )
-    table.add_column("matrix")
-    table.add_column("relative error of the products", justify="right")
-    table.add_column("std", justify="right")
+    rows = []
     for each in worst[:WORST]:
-        std = each.relative_error.std
-        table.add_row(
-            each.name, percent(each.relative_error.mean, 2), "" if std is None else percent(std, 2)
-        )
-    return table
+        error = shown(each.relative_error, share=True)
+        rows.append((each.name, error.mean, *_spread(error, result)))
+    return Listing(
+        f"matrices whose products are most wrong, {condition}; all are in --json",
+        ("matrix", "relative error of the products", *_spreads(result)),
+        rows,
+        names=True,
+    )
 
 
 def _cost(cost: CalibrationCost) -> str:

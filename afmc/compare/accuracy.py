@@ -17,11 +17,12 @@ from afmc.program.compiled import CompiledProgram
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Perplexity of a model on its tiles, or digital, where there is no interval."""
+    """Perplexity of a model on its tiles, or digital, where there is nothing but a mean."""
 
     mean: float
     std: float | None = None
     interval_95: tuple[float, float] | None = None
+    values: tuple[float, ...] = ()
     instances: int | None = None
 
 
@@ -96,10 +97,7 @@ def _of(
                     f"{origin[name]} and {path} both validate {directory} on {name}; give one."
                 )
             origin[name] = path
-            estimate = condition.perplexity
-            found[name] = Perplexity(
-                estimate.mean, estimate.std, estimate.interval_95, each.instances
-            )
+            found[name] = Perplexity(**dict(condition.perplexity), instances=each.instances)
     return found
 
 

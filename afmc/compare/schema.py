@@ -25,9 +25,10 @@ _PERPLEXITY = record(
     (
         number("mean", "Over instances; of the digital model, its perplexity."),
         number("std", "Over instances; null for one, and for the digital model.", unknown=True),
-        Field("interval_95", "Student's interval of the mean.",
+        Field("interval_95", "Of the mean, Student's on the logarithm; null for fewer than three.",
               {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
               unknown=True),
+        several("values", "One for each instance.", {"type": "number"}),
         whole("instances", "Manufactured chips; null for the digital model.", unknown=True),
     )
 )  # fmt: skip

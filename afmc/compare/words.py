@@ -8,6 +8,8 @@ from typing import Any
 from afmc.compare.accuracy import Perplexity
 from afmc.compare.comparison import Comparison
 from afmc.compare.rows import Row
+from afmc.evaluation.figures import exact, shown
+from afmc.evaluation.results import Estimate
 
 Show = Callable[[Any], str]
 
@@ -90,12 +92,14 @@ def _in_words(row: Row, label: str, show: Show) -> tuple[str, list[str]]:
 
 def _estimate(value: Perplexity) -> str:
     if value.instances is None:
-        return f"{value.mean:,.4g}"
+        return exact(value.mean)
+    figure = shown(
+        Estimate(mean=value.mean, std=value.std, interval_95=value.interval_95, values=value.values)
+    )
     chips = "1 instance" if value.instances == 1 else f"{value.instances} instances"
-    if value.interval_95 is None:
-        return f"{value.mean:,.4g} ({chips})"
-    low, high = value.interval_95
-    return f"{value.mean:,.4g} (95 %: {low:,.4g} to {high:,.4g}, {chips})"
+    if figure.interval:
+        return f"{figure.mean} (95 %: {figure.interval}, {chips})"
+    return f"{figure.mean} ({figure.values or chips})"
 
 
 def _plain(value: Any) -> str:

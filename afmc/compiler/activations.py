@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from afmc.compiler.calibration import Method
+from afmc.lower.watch import Given, Look, watch
 from afmc.program.observed import OCTAVES
 
 Drive = tuple[object, ...]
 """What row drivers are set to, `Matrix.drive`."""
 
-Given = Tensor | tuple[Tensor, ...]
-"""What a module is given: its only input, or all of them."""
+Prepare = Callable[[str, Tensor], Tensor]
+"""What converters are given, of an activation by its name: rotated, or as it is."""
+
+
+def as_it_is(name: str, x: Tensor) -> Tensor:
+    return x
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ def look_at(
     windows: Iterable[Given],
     method: Method,
     observe: Callable[[int], None] = lambda tokens: None,
+    prepare: Prepare = as_it_is,
 ) -> Seen:
     """Range of every input that the matrices read, and where the routers send the tokens.
 
@@ -52,16 +58,16 @@ def look_at(
     chosen: dict[str, list[Tensor]] = {path: [] for path in experts}
 
     def look(name: str, x: Tensor) -> None:
-        found[name].append(_statistic(x.float(), method))
+        found[name].append(_statistic(prepare(name, x.float()), method))
 
     def note(path: str, of_tokens: Tensor) -> None:
         chosen[path].append(of_tokens.to(torch.int32))
 
     looks = [
-        *(_Look(path, 0, partial(look, name)) for name, path in readers.items()),
-        *(_Look(path, 1, partial(note, path)) for path in chosen),
+        *(Look(path, 0, partial(look, name)) for name, path in readers.items()),
+        *(Look(path, 1, partial(note, path)) for path in chosen),
     ]
-    _watch(module, looks, windows, observe)
+    watch(module, looks, windows, observe)
     return Seen(
         {name: float(f"{sum(v) / len(v):.6g}") for name, v in found.items() if v},
         {path: torch.cat(tables).numpy() for path, tables in chosen.items()},
@@ -73,6 +79,7 @@ def mean_squares(
     readers: Mapping[str, str],
     windows: Iterable[Given],
     observe: Callable[[int], None] = lambda tokens: None,
+    prepare: Prepare = as_it_is,
 ) -> dict[str, Tensor]:
     """The mean square of every input that the matrices read, [rows], by activation.
 
@@ -82,12 +89,12 @@ def mean_squares(
     counts: dict[str, int] = dict.fromkeys(readers, 0)
 
     def look(name: str, x: Tensor) -> None:
-        rows = x.float().reshape(-1, x.shape[-1])
+        rows = prepare(name, x.float()).reshape(-1, x.shape[-1])
         sums[name] = sums.get(name, 0.0) + rows.square().sum(dim=0)
         counts[name] += len(rows)
 
-    looks = [_Look(path, 0, partial(look, name)) for name, path in readers.items()]
-    _watch(module, looks, windows, observe)
+    looks = [Look(path, 0, partial(look, name)) for name, path in readers.items()]
+    watch(module, looks, windows, observe)
     return {name: _rounded(total / counts[name]) for name, total in sums.items()}
 
 
@@ -97,6 +104,7 @@ def sizes_of_inputs(
     ranges: Mapping[Drive, Tensor],
     windows: Iterable[Given],
     observe: Callable[[int], None] = lambda tokens: None,
+    prepare: Prepare = as_it_is,
 ) -> dict[Drive, Tensor]:
     """How many values of every input are of which size against their converters' range, as `sizes`
     counts them, by what row drivers are set to.
@@ -107,11 +115,12 @@ def sizes_of_inputs(
     found: dict[Drive, Tensor] = {}
 
     def look(drive: Drive, x: Tensor) -> None:
-        counts = sizes(x.reshape(-1, x.shape[-1]), ranges[drive]).sum(dim=0)
+        rows = prepare(str(drive[0]), x).reshape(-1, x.shape[-1])
+        counts = sizes(rows, ranges[drive]).sum(dim=0)
         found[drive] = found.get(drive, 0) + counts
 
-    looks = [_Look(path, 0, partial(look, drive)) for drive, path in readers.items()]
-    _watch(module, looks, windows, observe)
+    looks = [Look(path, 0, partial(look, drive)) for drive, path in readers.items()]
+    watch(module, looks, windows, observe)
     return found
 
 
@@ -128,40 +137,6 @@ def sizes(values: Tensor, full: Tensor) -> Tensor:
 def _rounded(x: Tensor) -> Tensor:
     fraction, exponent = torch.frexp(x)
     return torch.ldexp((fraction * 2**8).round() / 2**8, exponent)
-
-
-@dataclass(frozen=True)
-class _Look:
-    """At one of the arguments that a module is given."""
-
-    path: str
-    argument: int
-    look: Callable[[Tensor], None]
-
-
-def _watch(
-    module: nn.Module,
-    looks: Iterable[_Look],
-    windows: Iterable[Given],
-    observe: Callable[[int], None],
-) -> None:
-    """Runs the windows and looks at what modules are given."""
-    handles = []
-    for each in looks:
-
-        def hook(_: nn.Module, args: tuple[Tensor, ...], each: _Look = each) -> None:
-            each.look(args[each.argument].detach())
-
-        handles.append(module.get_submodule(each.path).register_forward_pre_hook(hook))
-    try:
-        with torch.inference_mode():
-            for window in windows:
-                inputs = window if isinstance(window, tuple) else (window,)
-                module(*inputs)
-                observe(inputs[0].numel())
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _statistic(x: Tensor, method: Method) -> float:

@@ -15,14 +15,17 @@ class Method:
 
     ``std:K``: K standard deviations, the initialisation of analog foundation models, K = 18
     (Büchel et al., NeurIPS 2025, released configuration). ``percentile:P``: the P-th percentile of
-    the absolute values; 100 is the largest.
+    the absolute values; 100 is the largest. ``error``: the range with which the products through
+    the target's converters are least wrong, `afmc.recovery.ranges`.
     """
 
-    kind: Literal["std", "percentile"]
-    value: float
+    kind: Literal["std", "percentile", "error"]
+    value: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Method:
+        if text == "error":
+            return cls("error")
         kind, _, number = text.partition(":")
         try:
             value = float(number)
@@ -33,9 +36,9 @@ class Method:
         if kind == "percentile" and 0 < value <= 100:
             return cls("percentile", value)
         raise OptionError(
-            f"calibration {text!r} is not 'std:K' with K above 0 or 'percentile:P' with P above 0 "
-            f"and at most 100, for instance std:18 or percentile:99.99."
+            f"calibration {text!r} is not 'error', 'std:K' with K above 0 or 'percentile:P' with P "
+            f"above 0 and at most 100, for instance std:18 or percentile:99.99."
         )
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.value:g}"
+        return self.kind if self.kind == "error" else f"{self.kind}:{self.value:g}"

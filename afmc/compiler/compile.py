@@ -14,10 +14,11 @@ from torch.export import ExportedProgram
 from afmc.common.described import descriptions_of
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
-from afmc.compiler import steps
+from afmc.compiler import recover, steps
+from afmc.compiler.context import Source
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
-from afmc.compiler.steps import Source
+from afmc.compiler.rewriting import rewritten, with_rewriting
 from afmc.data.text import Text
 from afmc.frontends.door import Weights
 from afmc.frontends.load import ExampleInputs
@@ -35,7 +36,10 @@ def compile(
     example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
-    calibration: str = "std:18",
+    level: int = 0,
+    digital_budget: float = 0.02,
+    rewrite: Sequence[str] = (),
+    calibration: str | None = None,
     calibration_tokens: int = 4096,
     routing: str | Path | Routing | None = None,
     objective: str | None = None,
@@ -95,9 +99,11 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     device_of(checked.target)
     clock = Clock()
     context = steps.read_model(source, checked, clock, progress)
-    program = steps.begin(context)
+    rewriting = rewritten(context)
+    program = with_rewriting(steps.begin(context), rewriting)
     if checked.kept is None:
         program = steps.with_structure(program, context)
+        program = recover.with_exact_steps(program, context)
         start = steps.with_ranges(program, context)
         program = steps.mapped(start, context)
     else:
@@ -108,5 +114,8 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
         found = levers(program, start, checked.target, checked.passes)
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
+    program = recover.with_corrections(program, context)
     loaded = None if context.shapes_only else context.loaded
-    return CompiledModel(program, checked.target, loaded, found, context.exported, clock)
+    return CompiledModel(
+        program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,17 +12,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from afmc.common.progress import Progress
-from afmc.compiler.activations import Given, look_at, mean_squares, sizes_of_inputs
+from afmc.compiler.activations import Prepare, look_at, mean_squares, sizes_of_inputs
 from afmc.compiler.calibration import Method
 from afmc.compiler.full_scale import distributions, input_ranges
 from afmc.compiler.repair import repair as repair_cells
 from afmc.data.samples import Samples
 from afmc.data.text import Text, read_text
-from afmc.data.tokens import check_known, tokenise, windows_of
+from afmc.data.tokens import begin_of, check_known, tokenise, windows_of
 from afmc.errors import ModelError, SampleError, TextError
 from afmc.frontends.loaded import Loaded, longest_window
 from afmc.frontends.network import tensors_of
 from afmc.lower.module import bank_path, grouped
+from afmc.lower.prefix import Prefix, put_behind
+from afmc.lower.prepared import preparations
+from afmc.lower.watch import Given
 from afmc.lower.weights import IdealWeights
 from afmc.program.compiled import CompiledProgram
 from afmc.program.model import Matrix, fits_tiles, is_bank
@@ -50,21 +52,20 @@ class Observed:
     """A model, and what it is run on before it is on tiles: a text, or samples."""
 
     loaded: Loaded
-    text: str | Path | Text | None
+    text: Text | None
     samples: Samples | None
+    prefix: Prefix | None = None
+    """What stands before every window."""
 
     @cached_property
     def source(self) -> Text:
-        return (
-            self.text
-            if isinstance(self.text, Text)
-            else read_text(self.text, "calibration", self.loaded.name)
-        )
+        return self.text or read_text(None, "calibration", self.loaded.name)
 
     def module(self, program: Program) -> nn.Module:
         """The model with its banks of experts as modules of their own, ready to be run."""
         loaded = self.loaded
-        return loaded.running(grouped(loaded.module, program.matrices, {}, loaded.bank))
+        module = loaded.running(grouped(loaded.module, program.matrices, {}, loaded.bank))
+        return module if self.prefix is None else put_behind(module, self.prefix)
 
     @property
     def possible(self) -> bool:
@@ -115,7 +116,8 @@ class Observed:
         window = min(len(ids), longest_window(self.loaded.config))
         if window < 2:
             raise TextError(f"the text {self.source.name} is too short to calibrate on.")
-        return list(windows_of(ids, window))
+        begin = () if self.prefix else begin_of(self.loaded.tokenizer)
+        return windows_of(ids, window, begin if window > 2 * len(begin) else ())
 
 
 def calibrate(
@@ -128,11 +130,11 @@ def calibrate(
 ) -> Program:
     """With the input ranges, where they are wanted, and where the routers send the text."""
     batches = observed.batches(count)
-    readers = _readers(program) if ranges else {}
+    readers = readers_of(program) if ranges else {}
     banks = filter(is_bank, program.matrices if program.routing is None else ())
     experts = list(dict.fromkeys(bank.module for bank in banks))
     language = observed.loaded.graph is None
-    total = _count(batches)
+    total = count_of(batches)
     seen = look_at(
         observed.module(program),
         readers,
@@ -140,6 +142,7 @@ def calibrate(
         batches,
         method,
         lambda done: progress("calibrate", done if language else 0, total),
+        _preparing(program),
     )
 
     def with_range(matrix: Matrix) -> Matrix:
@@ -156,17 +159,24 @@ def calibrate(
     )
 
 
+def _preparing(program: Program) -> Prepare:
+    """What converters are given of each activation."""
+    by_matrix = preparations(program)
+    prepared = {matrix.input: by_matrix[matrix.name] for matrix in program.matrices}
+    return lambda name, x: prepared[name].inputs(x)
+
+
 def _routing_of(experts: Mapping[str, NDArray[np.int32]], text: Text) -> Routing:
     kept = {path: table[:ROUTED_TOKENS] for path, table in experts.items()}
     return Routing(f"{len(next(iter(kept.values()))):,} tokens of {text.name}", kept)
 
 
 def needs_ranges(program: Program, target: Target) -> bool:
-    return target.needs_input_range and any(m.input_range is None for m in _to_calibrate(program))
+    return target.needs_input_range and any(m.input_range is None for m in to_calibrate(program))
 
 
 def check_ranges(program: Program) -> None:
-    for matrix in _to_calibrate(program):
+    for matrix in to_calibrate(program):
         if not matrix.input_range:
             assert program.calibration is not None
             raise ModelError(
@@ -186,10 +196,12 @@ def with_distributions(
         found = distributions(program, target, weights, {})
         return replace(program, distributions=Distributions("", "", 0, found))
     batches = observed.batches(_SEEN_TOKENS)
-    readers = {m.drive: _reader(m) for m in _to_calibrate(program) if m.drive in ranges}
-    sizes = sizes_of_inputs(observed.module(program), readers, ranges, batches)
+    readers = {m.drive: reader_of(m) for m in to_calibrate(program) if m.drive in ranges}
+    sizes = sizes_of_inputs(
+        observed.module(program), readers, ranges, batches, prepare=_preparing(program)
+    )
     found = distributions(program, target, weights, sizes)
-    used = Distributions(observed.name, observed.sha256, _count(batches), found)
+    used = Distributions(observed.name, observed.sha256, count_of(batches), found)
     return replace(program, distributions=used)
 
 
@@ -206,31 +218,33 @@ def with_repair(
     squares, name = {}, ""
     if observed.possible and "permute" in methods:
         inputs = observed.batches(_REPAIR_TOKENS)
-        squares = mean_squares(observed.module(program), _readers(program), inputs)
+        squares = mean_squares(
+            observed.module(program), readers_of(program), inputs, prepare=_preparing(program)
+        )
         name = observed.name
     earlier = None if kept is None else kept.program
     weights = IdealWeights(observed.loaded, program)
     return repair_cells(program, target, weights, methods, squares, name, earlier)
 
 
-def _to_calibrate(program: Program) -> list[Matrix]:
+def to_calibrate(program: Program) -> list[Matrix]:
     """The matrices whose layers a tile can stand in for: their input is what the layer is given."""
     return [matrix for matrix in program.matrices if fits_tiles(matrix)]
 
 
-def _readers(program: Program) -> dict[str, str]:
+def readers_of(program: Program) -> dict[str, str]:
     """The path in `lower.grouped` of a module that reads it, by activation."""
     readers: dict[str, str] = {}
-    for matrix in _to_calibrate(program):
-        readers.setdefault(matrix.input, _reader(matrix))
+    for matrix in to_calibrate(program):
+        readers.setdefault(matrix.input, reader_of(matrix))
     return readers
 
 
-def _reader(matrix: Matrix) -> str:
+def reader_of(matrix: Matrix) -> str:
     """The path in `lower.grouped` of the module that multiplies by it."""
     return bank_path(matrix) if is_bank(matrix) else matrix.module
 
 
-def _count(batches: Iterable[Given]) -> int:
+def count_of(batches: Iterable[Given]) -> int:
     """Samples, or tokens."""
     return sum(len(each[0]) if isinstance(each, tuple) else each.numel() for each in batches)

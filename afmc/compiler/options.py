@@ -9,7 +9,7 @@ from typing import get_args
 
 from afmc.compiler.calibration import Method
 from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
-from afmc.data.text import Text
+from afmc.data.text import Text, read_text
 from afmc.errors import OptionError, did_you_mean
 from afmc.frontends.door import Weights
 from afmc.hardware.defects import Defects, gather_defects
@@ -18,8 +18,11 @@ from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.program.observed import Routing
 from afmc.program.program import RepairMethod
+from afmc.program.rewriting import NAMES
 from afmc.program.routing import read_routing
 from afmc.targets import Target, load_target
+
+LEVELS = (0, 1, 2)
 
 REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
 
@@ -39,9 +42,21 @@ class Options:
     """Patterns of matrices to keep digital besides those that must be."""
     text: str | Path | Text | None = None
     """Calibrates the input ranges that the model does not bring along; without one, that of
-    `afmc.data.text.read_text`."""
-    calibration: str = "std:18"
-    """``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`."""
+    `afmc.data.text.read_text`, and above level 0 the model's own text where it is sampled soon
+    enough."""
+    level: int = 0
+    """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations
+    of inputs, ranges and limits of weights by error, and corrections of the mean, which take no
+    multiply-accumulates on each token; 2 corrections in principal directions as well."""
+    digital_budget: float = 0.02
+    """Share of all multiply-accumulates that corrections may take digitally."""
+    rewrite: Sequence[str] = ()
+    """Exact changes of the digital model's weights before it is mapped, found in its graph: any of
+    ``untie``, ``fold_norms``, ``residual`` and ``heads``. What its graph does not allow, or what
+    changes a logit, is left out; `CompiledModel.program.rewriting` says why."""
+    calibration: str | None = None
+    """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0
+    ``std:18`` without one, else ``error``."""
     calibration_tokens: int = 4096
     """Tokens, or samples, on which input ranges are calibrated."""
     routing: str | Path | Routing | None = None
@@ -77,7 +92,8 @@ class Options:
 
         Raises OptionError, TargetError or ArtifactError, in one sentence.
         """
-        method = Method.parse(self.calibration)
+        self._check_recovery()
+        method = Method.parse(self._calibration)
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
         hardware = load_target(
@@ -87,6 +103,9 @@ class Options:
         if isinstance(routing, str | Path):
             routing = read_routing(routing)
         defects = gather_defects(self.defects, hardware)
+        text = self.text
+        if isinstance(text, str | Path):
+            text = read_text(text, "calibration")
         repair = parse_repair(self.repair)
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
@@ -95,7 +114,25 @@ class Options:
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
         self._check_weights()
-        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept, text)
+
+    @property
+    def _calibration(self) -> str:
+        return (
+            ("error" if self.level else "std:18") if self.calibration is None else self.calibration
+        )
+
+    def _check_recovery(self) -> None:
+        unknown = next((name for name in self.rewrite if name not in NAMES), None)
+        if unknown is not None:
+            raise OptionError(f"there is no rewrite {unknown}; there are {', '.join(NAMES)}.")
+        if self.level not in LEVELS:
+            raise OptionError(f"-O takes {LEVELS[0]} to {LEVELS[-1]}, not {self.level}.")
+        if not 0 <= self.digital_budget <= 1:
+            raise OptionError(
+                f"--digital-budget is a share of all multiply-accumulates, 0 to 1, not "
+                f"{self.digital_budget:g}."
+            )
 
     def _check_weights(self) -> None:
         if self.shapes_only and self.text is not None:
@@ -133,6 +170,8 @@ class Checked:
     defects: Defects | None
     repair: tuple[RepairMethod, ...]
     kept: Kept | None
+    text: Text | None
+    """None where a text of afmc's own calibrates."""
 
 
 def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:

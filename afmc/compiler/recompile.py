@@ -88,6 +88,10 @@ def _difference(
                 others.append((key in following(step), what))
     if others:
         return min(others)[1]  # one that was asked for before those that follow it
+    rewrites = [each.rewriting.applied if each.rewriting else () for each in (old, start)]
+    if rewrites[0] != rewrites[1]:
+        said = [", ".join(each) or "no" for each in rewrites]
+        return f"with {said[0]} rewrites of its weights, not {said[1]}"
     if old.model.shapes_only != start.model.shapes_only:
         return f"{'with' if old.model.shapes_only else 'without'} --shapes-only"
     if start.routing is not None and not _alike(start.routing, old.routing):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 from torch.export import ExportedProgram
 
 from afmc.common.progress import Clock, Progress
+from afmc.compiler.context import Context, Source
+from afmc.compiler.early import check_by_shapes, check_patterns, check_text, patterns_in
 from afmc.compiler.levers import fit_or_explain
 from afmc.compiler.observe import (
-    Observed,
     calibrate,
     check_ranges,
     needs_ranges,
@@ -21,6 +21,7 @@ from afmc.compiler.observe import (
 )
 from afmc.compiler.options import Checked
 from afmc.compiler.recompile import keep
+from afmc.compiler.recover import with_ranges_by_error
 from afmc.data.samples import Samples
 from afmc.errors import ModelError, OptionError
 from afmc.frontends.find import resolve
@@ -29,45 +30,14 @@ from afmc.frontends.graph.loops import structure_of
 from afmc.frontends.graph.stamp import find_structure
 from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
 from afmc.frontends.huggingface.sliding import with_sliding_windows
-from afmc.frontends.load import ExampleInputs, load
+from afmc.frontends.load import load
 from afmc.frontends.loaded import Loaded
 from afmc.frontends.network import parameters_in
 from afmc.passes import name_of
+from afmc.passes.partition import chosen_by
 from afmc.program.model import Matrix, Model, is_bank
 from afmc.program.program import Program
 from afmc.program.routing import with_routing
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the model is, and how it is read."""
-
-    model: str | Path | nn.Module | ExportedProgram
-    example_inputs: ExampleInputs | None = None
-    tokenizer: Any = None
-    revision: str | None = None
-    trust_remote_code: bool = False
-
-
-@dataclass
-class Context:
-    """What every step may look at besides the program: options, the model, the clock."""
-
-    checked: Checked
-    loaded: Loaded
-    samples: Samples | None
-    clock: Clock
-    progress: Progress
-    exported: ExportedProgram | None = None
-    """The graph, where it was exported from weights in memory: for what runs it later."""
-    observed: Observed = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.observed = Observed(self.loaded, self.checked.options.text, self.samples)
-
-    @property
-    def shapes_only(self) -> bool:
-        return self.checked.options.shapes_only
 
 
 def read_model(source: Source, checked: Checked, clock: Clock, progress: Progress) -> Context:
@@ -79,6 +49,9 @@ def read_model(source: Source, checked: Checked, clock: Clock, progress: Progres
             "read: leave one of the two out."
         )
     progress("load", 0, 0)
+    if isinstance(source.model, str | Path):
+        found = resolve(str(source.model), shapes_only=options.shapes_only)
+        check_by_shapes(checked.passes, found, source.trust_remote_code)
     samples: Samples | None = None
     with clock.stage("load"):
         if options.shapes_only:
@@ -103,6 +76,9 @@ def read_model(source: Source, checked: Checked, clock: Clock, progress: Progres
             f"{loaded.name} is no language model: its input ranges are calibrated on samples "
             f"(--data FILE.npz), not on a text."
         )
+    if loaded.graph is None:
+        check_patterns(checked.passes, loaded.module, loaded.name)
+        check_text(loaded, checked.text)
     return Context(checked, loaded, samples, clock, progress)
 
 
@@ -155,6 +131,8 @@ def with_structure(program: Program, context: Context) -> Program:
         remainder=remainder,
         work=with_sliding_windows(work, loaded.module),
     )
+    for pattern in patterns_in(context.checked.passes):
+        chosen_by(pattern, program)
     routing = context.checked.routing
     return program if routing is None else with_routing(program, routing)
 
@@ -179,6 +157,9 @@ def with_ranges(program: Program, context: Context) -> Program:
     if ranges and not unseen and limited:
         with context.clock.stage("passes"):  # whether it fits does not follow from ranges
             fit_or_explain(program, checked.target, checked.passes)
+    if ranges and checked.method.kind == "error":
+        program, ranges = with_ranges_by_error(program, context), False
+        check_ranges(program)
     if ranges or (unseen and context.loaded.tokenizer is not None):
         tokens = checked.options.calibration_tokens
         with context.clock.stage("calibrate"):

@@ -3,7 +3,7 @@
 Energy is the number of events of each kind times the energy of one (CiMLoop, ISPASS 2024). The
 energy of a product on a tile is the target's own figure for a whole crossbar, times the share of
 its columns that are converted: converters of columns without weights are taken to be off. Where a
-target has no such figure, rows, cells and converters are counted apart with default figures. The
+target has no such figure, rows, cells and converters are counted apart (`afmc.costs.product`). The
 time of a token is that of its `afmc.costs.schedule`.
 
 Not in it: programming the weights, the host, sampling, reading embeddings.
@@ -12,18 +12,36 @@ Not in it: programming the weights, the host, sampling, reading embeddings.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from afmc.costs.figures import Figure, Figures
-from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part
+from afmc.costs.parts import READING, WRITING, Costs, Efficiency, OfMatrix, Part, Where
+from afmc.costs.product import Product
 from afmc.costs.reads import Reads, Real, reads_of
-from afmc.costs.schedule import Duration, Durations, Kind, Schedule, Step, schedule
+from afmc.costs.recovery import (
+    CORRECTING,
+    ROTATING,
+    RecoveryTime,
+    recovery_parts,
+    recovery_time,
+)
+from afmc.costs.schedule import (
+    LINKS,
+    Duration,
+    Durations,
+    Kind,
+    Resource,
+    Schedule,
+    Step,
+    Whole,
+    schedule,
+)
 from afmc.costs.workload import Workload
 from afmc.errors import OptionError
-from afmc.program.flow import Flow, chained, flow_of
+from afmc.program.flow import Flow, bytes_sent, chained, flow_of
 from afmc.program.layout import layout_of
 from afmc.program.model import Matrix, Work
 from afmc.program.program import Program
@@ -44,7 +62,12 @@ _NAMES = {
 }
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
-ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
+ATTENTION, DIGITAL = "products of attention", "digital matrices"
+WEIGHTS = "reading weights of digital matrices"
+PRODUCTS, ROWS, CONVERTERS = "products on tiles", "row drivers", "converters"
+UNITS, ATTENTION_UNITS = "digital units", "units of attention and digital matrices"
+MEMORY = {ON_CHIP: "memory on the chips", BESIDE: "memory beside the chips"}
+"""By where it is, the name of what steps share."""
 
 
 def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
@@ -66,6 +89,7 @@ class _Estimate:
                 f"which the phase is decode."
             )
         self.figures = Figures(target)
+        self.product = Product(target, self.figures)
         self.flow: Flow = flow_of(program)
         self.cached = sum(work.cached for work in program.work)
         self.read_from = {name for feeds in chained(program).values() for name in feeds}
@@ -85,6 +109,7 @@ class _Estimate:
             self.missing.append(f"products with {left_out:,} weights that are not lowered yet")
         tokens = self.workload.tokens
         latency = plan.latency_ns + (tokens - 1) * plan.interval_ns
+        self.missing.extend(self.product.notes())
         parts = [*self._tiles(), *self._digital(), *self._memory(), *self._links()]
         parts += self._static(latency / tokens)
         known = sum(part.energy_nJ or 0.0 for part in parts)
@@ -93,7 +118,11 @@ class _Estimate:
         return Costs(
             target=self.target.name,
             workload=self.workload,
-            parts=tuple(_on_path(parts, plan)),
+            parts=tuple(
+                _on_path(
+                    parts, plan, self._converting(), self._after_ns(durations), self._recovering()
+                )
+            ),
             matrices=self._matrices(tiles, durations),
             schedule=plan,
             latency_ns=latency,
@@ -120,77 +149,84 @@ class _Estimate:
 
     # Time.
 
-    def _read_ns(self) -> float:
-        own = self.figures.own("tile.read_latency_ns")
-        if own is not None:
-            return own.value
-        self.missing.append(
-            f"{self.target.name} says nothing of the time of a product: phases, converters and "
-            f"integration are counted with default figures"
-        )
-        each = self.figures["output.conversion_ns"].value * (
-            self.target.output.columns_per_converter
-        )
-        return self.target.tile.read_phases * (self.figures["output.integration_ns"].value + each)
-
     def _durations(self) -> Durations:
         f = self.figures
         add, hop = f["digital.add_latency_ns"].value, f["links.hop_latency_ns"].value
         links = 2 * hop if self.target.links is not None else 0.0  # to the tiles and from them
-        self.read_ns = self._read_ns()
-        work = [tuple(self._work_ns(each)) for each in self.program.work]
-        digital = {m.name: self._digital_matrix(m) for m in self.digital}
-        busy = self._busy([step for steps in work for step in steps], digital)
-        placing = self.program.placing
-        if placing is not None and placing.border_bytes:
-            # Each border has a link of its own; the busiest carries about an equal share.
-            share = placing.border_bytes / max(self.chips - 1, 1)
-            busy.append(Duration("links", "link", share / f["system.link_bandwidth_GB_s"].value))
+        sent = self._sent_ns()
+        read_ns = self.product.read_ns
+        self.recovering = [
+            recovery_time(self.program, group, f, read_ns) for group in self.program.groups
+        ]
         return Durations(
-            read_ns=self.read_ns,
-            after_read_ns=(add * np.maximum(self.reads.slices - 1, 0) + links).tolist(),
-            between_chips_ns=self._between_chips().tolist(),
+            read_ns=read_ns,
+            after_read_ns=(
+                add * np.maximum(self.reads.slices - 1, 0)
+                + links
+                + [each.ns for each in self.recovering]
+            ).tolist(),
+            between_chips_ns=(self._passing_ns() + sent).tolist(),
+            link_ns=sent.tolist(),
             share=self._shares().tolist(),
-            work=work,
+            work=[tuple(self._work_ns(each)) for each in self.program.work],
             waits=self._waits(),
-            digital=digital,
-            busy=busy,
+            digital={m.name: self._digital_matrix(m) for m in self.digital},
+            resources=self._resources(),
         )
 
-    def _busy(self, steps: Sequence[Duration], digital: Mapping[str, Duration]) -> list[Duration]:
-        """What a token takes of everything but tiles, as each chip has its own."""
-        share = [replace(each, ns=each.ns * self._share(name)) for name, each in digital.items()]
-        products = [step for step in steps if step.work == "attention"]
-        vectors = [step for step in steps if step.work != "attention"]
-        units = self.chips * self.figures["digital.units"].value
-        cache = "cache of keys and values"
-        kept = Duration(cache, "memory", _sum(products, "memory"))
-        if self.cache == ON_CHIP:
-            kept = Duration(f"{cache} on the chips", "memory", kept.ns / self.chips)
-            beside = Duration("memory beside the chips", "memory", _sum(share, "memory"))
-        else:  # one memory for both
-            beside = Duration(cache, "memory", kept.ns + _sum(share, "memory"))
-        computing = _sum([*products, *share], "digital") / self.chips
-        return [
-            Duration("digital units", "digital", _sum(vectors, "digital") / units),
-            Duration("units of attention", "digital", computing),
-            kept,
-            beside,
-        ]
+    def _converting(self) -> float:
+        """Share of a read that is the converters'."""
+        read_ns = self.product.read_ns
+        return self.product.converting_ns / read_ns if read_ns else 0.0
 
-    def _between_chips(self) -> Real:
-        """[groups], how long a result is on its way to the furthest chip that reads it."""
+    def _after_ns(self, durations: Durations) -> dict[str, float]:
+        return {
+            group.name: ns
+            for group, ns in zip(self.program.groups, durations.after_read_ns, strict=True)
+        }
+
+    def _recovering(self) -> dict[str, RecoveryTime]:
+        return {
+            group.name: each
+            for group, each in zip(self.program.groups, self.recovering, strict=True)
+        }
+
+    def _resources(self) -> dict[str, Resource]:
+        """What is shared besides tiles. Each chip has its units, and each border its link."""
+        units = self.chips * int(self.figures["digital.units"].value)
+        return {
+            UNITS: Resource("digital", units),
+            ATTENTION_UNITS: Resource("digital", self.chips),
+            MEMORY[ON_CHIP]: Resource("memory", self.chips),
+            MEMORY[BESIDE]: Resource("memory"),
+            LINKS: Resource("link", max(self.chips - 1, 1)),
+        }
+
+    def _placed_on(self) -> tuple[Whole, Whole]:
+        """The first and the last chip of each group, [groups]."""
         placed, groups = self.program.placements, len(self.program.groups)
         of_group = self.program.blocks["group"][placed["block"]]
         first, last = np.full(groups, self.chips), np.zeros(groups, np.int64)
         np.minimum.at(first, of_group, placed["chip"])
         np.maximum.at(last, of_group, placed["chip"])
-        borders = np.zeros(groups)
+        return first, last
+
+    def _passing_ns(self) -> Real:
+        """[groups], how long a first byte is on its way to the furthest chip that reads it."""
+        first, last = self._placed_on()
+        borders = np.zeros(len(first))
         for feeding, reading, _ in self.flow.edges:
             furthest = max(last[each] for each in reading)
             for each in feeding:
                 borders[each] = max(borders[each], furthest - first[each])
         return borders * self.figures["system.link_latency_ns"].value
+
+    def _sent_ns(self) -> Real:
+        """[groups], how long its bytes take over the links, border after border."""
+        if self.program.placing is None:
+            return np.zeros(len(self.program.groups))
+        sent = bytes_sent(self.flow, *self._placed_on())
+        return sent / self.figures["system.link_bandwidth_GB_s"].value
 
     def _waits(self) -> dict[str, float]:
         """Reads one after the other for the experts of a token, on average over banks."""
@@ -207,7 +243,8 @@ class _Estimate:
         if work.kind != "attention":
             name = f"{_NAMES[work.kind]} after {work.after or 'the input'}"
             one = self.figures[_LATENCY[work.kind]].value
-            yield Duration(name, "digital", one * self._vectors(work.after), work.kind)
+            ns = one * self._vectors(work.after)
+            yield Duration(name, "digital", ns, work.kind, ((UNITS, ns),))
             return
         positions = self.workload.positions(work.window)
         macs = work.values + work.by_position * positions
@@ -222,40 +259,39 @@ class _Estimate:
 
     def _digital_matrix(self, matrix: Matrix) -> Duration:
         """Its weights, a byte each, are read once from the memory beside the chips."""
-        return self._products(matrix.name, matrix.macs_per_token, _read_once(matrix), BESIDE)
+        found = self._products(matrix.name, matrix.macs_per_token, _read_once(matrix), BESIDE)
+        return replace(found, share=self._share(matrix.name))
 
     def _products(self, name: str, macs: float, read_bytes: float, memory: str) -> Duration:
-        """On one chip: as long as the longer of computing and reading takes."""
+        """On the units of one chip: as long as the longer of computing and reading takes."""
         computing = 2e-3 * macs / self.figures["digital.attention_TOPS"].value
         reading = read_bytes / self.figures[f"{memory}bandwidth_GB_s"].value
         kind: Kind = "memory" if reading > computing else "digital"
-        return Duration(name, kind, max(reading, computing))
+        holds = ((ATTENTION_UNITS, computing), (MEMORY[memory], reading))
+        return Duration(name, kind, max(reading, computing), holds=holds)
 
     # Energy.
 
     def _tiles(self) -> Iterator[Part]:
-        own = self.figures.own("tile.read_energy_nJ")
-        converted = float(self.reads.columns.sum())
+        product, reads = self.product, self.reads
+        converted = float(reads.columns.sum())
+        own = product.own_nJ
         if own is not None:
             count = converted / self.target.crossbar.columns
-            yield Part(
-                "products on tiles", "tiles", count, "whole crossbars", own, count * own.value
-            )
-            return
-        phases = self.target.tile.read_phases
-        yield self._part("row drivers", "tiles", float(self.reads.rows.sum()) * phases, "rows",
-                         "input.row_energy_pJ")  # fmt: skip
-        yield self._part("converters", "tiles", converted * phases, "conversions",
-                         "output.conversion_energy_pJ")  # fmt: skip
-        self.missing.append(
-            f"{self.target.name} says nothing of the energy of a product: row drivers and "
-            f"converters are counted with default figures, cells and control not at all"
-        )
+            yield Part(PRODUCTS, "tiles", count, "whole crossbars", own, count * own.value)
+        else:
+            rows, cells = float(reads.rows.sum()), float(reads.macs.sum())
+            yield _row(ROWS, rows * product.drives, "rows driven", product.row_pJ)
+            if product.cell_fJ is not None:
+                yield _row("cells", cells * product.drives, "cell reads", product.cell_fJ)
+        conversions = converted * product.conversions
+        if own is None:
+            yield _row(CONVERTERS, conversions, "conversions", product.conversion_pJ)
+        elif product.converting_ns:  # their energy is in the products
+            yield Part(CONVERTERS, "tiles", conversions, "conversions", product.conversion_ns, 0.0)
 
-    def _part(self, name: str, group: str, count: float, unit: str, key: str) -> Part:
-        figure = self.figures[key]
-        scale = {"pJ": 1e-3, "fJ": 1e-6, "bit": 8e-3, "B": 1e-3}[key.rpartition("_")[2]]
-        return Part(name, group, count, unit, figure, count * figure.value * scale)  # type: ignore[arg-type]
+    def _part(self, name: str, group: Where, count: float, unit: str, key: str) -> Part:
+        return _row(name, count, unit, self.figures[key], group)
 
     def _digital(self) -> Iterator[Part]:
         work = self.program.work
@@ -267,6 +303,7 @@ class _Estimate:
         for each in work:
             positions = self.workload.positions(each.window)
             counts[each.kind] += each.values + each.by_position * positions  # type: ignore[assignment]
+        yield from recovery_parts(self.program, self.figures)
         for kind, key in _PER_VALUE.items():
             yield self._part(_NAMES[kind], "digital", counts[kind], "values", key)
         yield self._part(ATTENTION, "digital", counts["attention"],
@@ -279,10 +316,10 @@ class _Estimate:
         key = f"{self.cache}energy_pJ_B"
         read = sum(w.cached * self.workload.positions(w.window) for w in self.program.work)
         yield self._part(READING, "memory", read, "bytes", key)
-        yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
+        yield self._part(WRITING, "memory", self.cached, "bytes", key)
         if self.digital:
             weights = sum(_read_once(m) * self._share(m.name) for m in self.digital)
-            yield self._part("reading weights of digital matrices", "memory", weights, "bytes",
+            yield self._part(WEIGHTS, "memory", weights, "bytes",
                              f"{BESIDE}energy_pJ_B")  # fmt: skip
 
     def _digital_macs(self) -> float:
@@ -325,7 +362,7 @@ class _Estimate:
         found = []
         for index, group in enumerate(self.program.groups):
             energy = tiles_nJ * float(self.reads.columns[index]) / total
-            ns = self.read_ns + durations.after_read_ns[index]
+            ns = self.product.read_ns + durations.after_read_ns[index]
             for name in group.members:
                 share = self.program.matrix(name).cols / group.cols
                 found.append(OfMatrix(name, energy * share, ns))
@@ -342,9 +379,9 @@ class _Estimate:
         return None
 
     def _peak(self) -> float | None:
-        own: Figure | None = self.figures.own("tile.read_energy_nJ")
         macs = self.target.crossbar.rows * self.target.crossbar.columns
-        return None if own is None else 2e-3 * macs / own.value
+        whole = self.product.whole_nJ
+        return 2e-3 * macs / whole if whole else None
 
 
 def _read_once(matrix: Matrix) -> float:
@@ -352,23 +389,51 @@ def _read_once(matrix: Matrix) -> float:
     return matrix.rows * matrix.cols * min(matrix.per_token, matrix.copies)
 
 
-def _sum(steps: Sequence[Duration], kind: str) -> float:
-    return sum(step.ns for step in steps if step.kind == kind)
+def _row(name: str, count: float, unit: str, figure: Figure, group: Where = "tiles") -> Part:
+    scale = {"pJ": 1e-3, "fJ": 1e-6, "bit": 8e-3, "B": 1e-3}[_ending(figure.key)]
+    return Part(name, group, count, unit, figure, count * figure.value * scale)
 
 
-def _on_path(parts: list[Part], plan: Schedule) -> Iterator[Part]:
-    """The parts with the time that the critical path spends in each."""
+def _ending(key: str) -> str:
+    """Of what a figure is counted in; after it there may be the bits that it is for."""
+    name = key.rstrip("0123456789.")
+    return name.rpartition("_")[2]
+
+
+def _on_path(
+    parts: list[Part],
+    plan: Schedule,
+    converting: float,
+    after_ns: Mapping[str, float],
+    recovering: Mapping[str, RecoveryTime],
+) -> Iterator[Part]:
+    """The parts with the time that the critical path spends in each.
+
+    `converting` is the converters' share of a read; `after_ns` what follows the reads of a group,
+    of which `recovering` has what recovery takes.
+    """
     spent: Counter[str] = Counter()
+    ends = {step.name: step.end_ns for step in plan.steps}
     for step in plan.critical_path:
-        spent[_part_of(step)] += step.ns  # type: ignore[assignment]
+        ns = step.ns
+        whole = step.kind == "tile" and step.end_ns == ends[step.name]
+        if step.kind == "tile" and converting:
+            reading = max(ns - (after_ns[step.name] if whole else 0.0), 0.0)
+            spent[CONVERTERS] += reading * converting  # type: ignore[assignment]
+            ns -= reading * converting
+        if whole:
+            spent[ROTATING] += recovering[step.name].rotating_ns  # type: ignore[assignment]
+            spent[CORRECTING] += recovering[step.name].correcting_ns  # type: ignore[assignment]
+            ns = max(0.0, ns - recovering[step.name].ns)
+        spent[_part_of(step)] += ns  # type: ignore[assignment]
     for part in parts:
-        ns = spent.pop(_OWNERS.get(part.name, part.name), None)
-        yield part if not ns else replace(part, latency_ns=ns)
+        ns = spent.pop(_OWNERS.get(part.name, part.name), 0.0)
+        yield replace(part, latency_ns=ns) if ns else part
 
 
-_OF_KIND = {"tile": "products on tiles", "link": "links between chips"}
-_OWNERS = {"row drivers": "products on tiles"}
-"""Where products are counted in several parts, the first has their time."""
+_OF_KIND = {"tile": PRODUCTS, "link": "links between chips"}
+_OWNERS = {ROWS: PRODUCTS}
+"""Where products are counted in several parts, the first has what is not the converters'."""
 
 
 def _part_of(step: Step) -> str:
@@ -376,4 +441,6 @@ def _part_of(step: Step) -> str:
         return _OF_KIND[step.kind]
     if step.work == "attention":
         return READING if step.kind == "memory" else ATTENTION
-    return DIGITAL if step.work is None else _NAMES[step.work]
+    if step.work is None:
+        return WEIGHTS if step.kind == "memory" else DIGITAL
+    return _NAMES[step.work]

@@ -57,12 +57,19 @@ DEFAULTS: MappingProxyType[str, tuple[float, str]] = MappingProxyType(
         "system.link_energy_pJ_bit": (1.3, "Not of this hardware: 0.2 to 1.3 pJ/bit between chips"),
         "system.link_latency_ns": (100.0, "Nobody's figure"),
         "system.link_bandwidth_GB_s": (10.0, "Nobody's figure"),
-        "input.row_energy_pJ": (0.291, "Not of this hardware: 8-bit DAC at 40 nm (CiMLoop)"),
-        "output.conversion_energy_pJ": (
-            6.4,
-            "Not of this hardware: 25 fJ a step, 256 steps, the median of 725 published converters",
+        "input.row_energy_pJ": (
+            0.291,
+            "Not of this hardware: 8-bit DAC at 40 nm (CiMLoop), linear in the bits (ZigZag-IMC)",
         ),
-        "output.conversion_ns": (100.0, "Nobody's figure: 100 ns for an 8-bit conversion"),
+        "output.walden_fJ_step": (
+            25.0,
+            "Not of this hardware: between the lower quartile, 23 fJ, and the median, 34 fJ, of "
+            "published converters with 6 to 8 effective bits in 65 nm or less (Murmann's survey)",
+        ),
+        "output.cycle_ns": (
+            1.0,
+            "Not of this hardware: NeuroSim 1.4, bits + 1 nanoseconds by successive approximation",
+        ),
         "output.integration_ns": (100.0, "Nobody's figure: 100 ns for an 8-bit input"),
     }
 )

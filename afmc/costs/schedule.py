@@ -6,15 +6,19 @@ it waits for is there and its tiles are free: reads of one tile, on whichever ti
 another in the order of the dataflow. Digital work after several matrices of one input (attention
 after q, k and v) waits for all of them.
 
+What is shared is shared: a step holds each resource that it uses (a digital unit, the memory beside
+the chips, a link) for as long as it uses it, and steps that want the same one follow one another,
+in the order of the dataflow too.
+
 The time of a token is that of the last step. Between two tokens of a stream of independent
-sequences there is at least the time for which the busiest resource is taken: a tile, the digital
-units, the cache of keys and values, or what joins chips; and a stream reaches that, because every
-step is of another token then.
+sequences there is at least the time for which the busiest resource is held, and a stream reaches
+that, because every step is of another token then. A token alone takes no less: it holds that
+resource for as long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +43,20 @@ class Duration:
     kind: Kind
     ns: float
     work: WorkKind | None = None
-    """Which digital work it is; None for matrices, links and resources."""
+    """Which digital work it is; None for matrices and links."""
+    holds: tuple[tuple[str, float], ...] = ()
+    """Resources by name, and for how many nanoseconds from the beginning it holds each."""
+    share: float = 1.0
+    """Of how many tokens of a stream it is done at all."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What steps share, other than tiles."""
+
+    kind: Kind
+    count: int = 1
+    """How many there are; a step takes the one that is free first."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,8 @@ class Durations:
     """[groups], until its result is whole: adding partial sums, and the way to and from tiles."""
     between_chips_ns: Sequence[float]
     """[groups], until its result is on the chip that reads it."""
+    link_ns: Sequence[float]
+    """[groups], for how long of that it holds a link."""
     share: Sequence[float]
     """[groups], of how many tokens of a stream each is read at all."""
     work: Sequence[Sequence[Duration]]
@@ -61,8 +80,8 @@ class Durations:
     that is known."""
     digital: Mapping[str, Duration]
     """By name of a matrix that stays digital."""
-    busy: Sequence[Duration]
-    """How long resources other than tiles are taken by a token."""
+    resources: Mapping[str, Resource]
+    """Everything that steps hold, by name."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,17 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """How long a token of a stream holds a resource, one of them where there are several."""
+
+    name: str
+    """Tiles, of which it is the one held longest, or the name of a resource."""
+    ns: float
+    matrices_ns: float = 0.0
+    """Of that, for matrices that stay digital."""
+
+
+@dataclass(frozen=True)
 class Schedule:
     latency_ns: float
     """Time of one token, with nothing else on the chips."""
@@ -87,18 +117,22 @@ class Schedule:
     """Between tokens of a stream of independent sequences."""
     bottleneck: str
     """What is busy all the time then."""
+    busy: tuple[Busy, ...]
+    """Each resource that a token holds, the one held longest first."""
     steps: tuple[Step, ...]
     """In the order of their beginning."""
     critical_path: tuple[Step, ...]
     """From the first step to the last, each waiting for the one before."""
 
 
+LINKS, TILES = "links between chips", "tiles"
+
+
 def schedule(program: Program, durations: Durations) -> Schedule:
     """Raises nothing for any legal program."""
     tiles = _Tiles(program, durations.share)
     nodes, before = _order(program, durations)
-    free = np.zeros(tiles.count)
-    last_on: Whole = np.full(tiles.count, -1, np.int64)
+    held = _Held(tiles.count, durations.resources, len(nodes))
     keys = list(nodes)
     steps: dict[Key, Step] = {}
     waited: dict[Key, Key | None] = {}
@@ -109,46 +143,62 @@ def schedule(program: Program, durations: Durations) -> Schedule:
         ready = 0.0 if last_result is None else steps[last_result].end_ns
         waited[key] = last_result
         if isinstance(node, Duration):
-            steps[key] = Step(node.name, node.kind, ready, ready + node.ns, node.work)
-            continue
-        name, after = program.groups[node].name, durations.after_read_ns[node]
-        matrix = program.matrix(program.groups[node].members[0])
-        if matrix.copies > 1:  # which experts are read is not known: how long is, on average
-            end = ready + max(durations.waits.get(matrix.module, 1.0), 1.0) * durations.read_ns
-            steps[key] = Step(name, "tile", ready, end + after)
-            continue
-        mine, reads = tiles.of(node)
-        start = np.maximum(free[mine], ready)
-        ends = start + reads * durations.read_ns
-        if (start > ready).any():
-            holders = np.where(start > ready, last_on[mine], -1)
-            turns[key] = _Turns(mine, start, holders, int(ends.argmax()))
-        free[mine], last_on[mine] = ends, place
-        steps[key] = Step(name, "tile", float(start.min()), float(ends.max()) + after)
-    busiest = Duration("tiles", "tile", tiles.busiest * durations.read_ns)
-    slowest = max((busiest, *durations.busy), key=lambda each: each.ns)
+            start, turn = held.take(node, ready, place)
+            steps[key] = Step(node.name, node.kind, start, start + node.ns, node.work)
+        else:
+            group = program.groups[node]
+            mine, reads = tiles.of(node)
+            start, end, turn = held.read(mine, reads * durations.read_ns, ready, place)
+            matrix = program.matrix(group.members[0])
+            if matrix.copies > 1:  # which experts are read is not known: how long is, on average
+                least = max(durations.waits.get(matrix.module, 1.0), 1.0) * durations.read_ns
+                end = max(end, ready + least)
+            end += durations.after_read_ns[node]
+            steps[key] = Step(group.name, "tile", start, end)
+        if turn is not None:
+            turns[key] = turn
+    busy = _busy(nodes.values(), durations, tiles.busiest)
     last = max(steps, key=lambda key: steps[key].end_ns)
     return Schedule(
         latency_ns=steps[last].end_ns,
-        interval_ns=slowest.ns,
-        bottleneck=slowest.name,
+        interval_ns=busy[0].ns,
+        bottleneck=busy[0].name,
+        busy=busy,
         steps=tuple(sorted(steps.values(), key=lambda step: (step.start_ns, step.end_ns))),
         critical_path=_path(last, keys, steps, waited, turns),
     )
 
 
+def _busy(
+    nodes: Iterable[Duration | int], durations: Durations, busiest_tile: float
+) -> tuple[Busy, ...]:
+    held = {TILES: Busy(TILES, busiest_tile * durations.read_ns)}
+    for node in nodes:
+        if isinstance(node, int):
+            continue
+        for name, ns in node.holds:
+            mine = node.share * ns / durations.resources[name].count
+            so_far = held.get(name, Busy(name, 0.0))
+            matrix = node.work is None and node.kind != "link"
+            of_matrices = so_far.matrices_ns + (mine if matrix else 0.0)
+            held[name] = Busy(name, so_far.ns + mine, of_matrices)
+    return tuple(sorted(held.values(), key=lambda each: -each.ns))
+
+
 @dataclass(frozen=True, eq=False)
 class _Turns:
-    """How a read found its tiles, where it had to wait for some."""
+    """How a step found its tiles or resources, where it had to wait for some."""
 
-    tiles: Whole
-    """Ascending."""
+    held: Whole
+    """Tiles or resources, ascending."""
     start: NDArray[np.float64]
-    """When each is read first."""
+    """When each is used first."""
     holders: Whole
-    """By place in the order, the step that had each until then; -1 where it was free."""
+    """By place in the order, the step that it waited for; -1 where it waited for none."""
+    waited_on: Whole
+    """The tile or resource that this step held."""
     slowest: int
-    """The one of these tiles that is done last."""
+    """The one of these that is done last."""
 
 
 def _path(
@@ -161,27 +211,70 @@ def _path(
     """Back from the last step: what it waited for is a result, or the read of a tile before."""
     path: list[Step] = []
     key: Key | None = last
-    until, tile = steps[last].end_ns, -1
+    until, held = steps[last].end_ns, -1
     while key is not None:
         step, turn = steps[key], turns.get(key)
         if turn is None:
-            start, following, tile = step.start_ns, waited[key], -1
+            start, following, held = step.start_ns, waited[key], -1
         else:
-            at = turn.slowest if tile < 0 else int(np.searchsorted(turn.tiles, tile))
+            at = turn.slowest if held < 0 else int(np.searchsorted(turn.held, held))
             start, holder = float(turn.start[at]), int(turn.holders[at])
-            following, tile = (
-                (waited[key], -1) if holder < 0 else (keys[holder], int(turn.tiles[at]))
+            following, held = (
+                (waited[key], -1) if holder < 0 else (keys[holder], int(turn.waited_on[at]))
             )
         path.append(Step(step.name, step.kind, start, until, step.work))
         key, until = following, start
     return tuple(reversed(path))
 
 
+class _Held:
+    """Until when each tile and each resource is held, and by which step: tiles, then resources."""
+
+    def __init__(self, tiles: int, resources: Mapping[str, Resource], steps: int) -> None:
+        self.span: dict[str, slice] = {}
+        end = tiles
+        for name, resource in resources.items():
+            begin, end = end, end + min(resource.count, steps)  # more are never held
+            self.span[name] = slice(begin, end)
+        self.free = np.zeros(end)
+        self.by: Whole = np.full(end, -1, np.int64)
+
+    def take(self, step: Duration, ready: float, place: int) -> tuple[float, _Turns | None]:
+        """When a step begins that needs all of its resources at once."""
+        if not step.holds:
+            return ready, None
+        spans = [self.span[name] for name, _ in step.holds]
+        mine = np.asarray([span.start + int(self.free[span].argmin()) for span in spans])
+        latest = int(mine[self.free[mine].argmax()])
+        start = max(ready, float(self.free[latest]))
+        turn = None
+        if start > ready:
+            order, count = np.sort(mine), len(mine)
+            holders, on = np.full(count, self.by[latest]), np.full(count, latest)
+            turn = _Turns(order, np.full(count, start), holders, on, 0)
+        self.free[mine] = start + np.asarray([ns for _, ns in step.holds])
+        self.by[mine] = place
+        return start, turn
+
+    def read(
+        self, tiles: Whole, ns: NDArray[np.float64], ready: float, place: int
+    ) -> tuple[float, float, _Turns | None]:
+        """When a read begins and ends, each of its tiles by itself."""
+        start = np.maximum(self.free[tiles], ready)
+        ends, turn = start + ns, None
+        if (start > ready).any():
+            holders = np.where(start > ready, self.by[tiles], -1)
+            turn = _Turns(tiles, start, holders, tiles, int(ends.argmax()))
+        self.free[tiles], self.by[tiles] = ends, place
+        return float(start.min()), float(ends.max()), turn
+
+
 class _Tiles:
     """Which tiles a group is on, and how often a token reads each of them for it.
 
     The vectors of a matrix that a token uses several times (the windows of a convolution) are
-    shared by its replicas; of one vector the first replica is read.
+    shared by its replicas; of one vector the first replica is read. Of experts, and of replicas
+    that a token may leave alone, the reads are those that are expected.
     """
 
     def __init__(self, program: Program, share: Sequence[float]) -> None:
@@ -206,10 +299,11 @@ class _Tiles:
         each = (np.asarray(share) * flow.uses)[group] * flow.share(group, blocks["copy"])
         self.busiest = float(np.bincount(tile, reads * each).max(initial=0.0))
         vectors = np.ceil(flow.uses)[group]
-        reads = reads * np.ceil(vectors * flow.share(group, blocks["copy"]) - 1e-9)
-        plain = np.flatnonzero((copies[group] == 1) & (blocks["replica"] < np.maximum(vectors, 1)))
-        order = plain[np.argsort(group[plain], kind="stable")]
-        ends = np.cumsum(np.bincount(group[plain], minlength=len(copies)))
+        certain = (copies[group] == 1) & (blocks["replica"] < np.maximum(vectors, 1))
+        whole = np.ceil(vectors * flow.share(group, blocks["copy"]) - 1e-9)
+        reads = reads * np.where(certain, np.maximum(whole, each), each)
+        order = np.argsort(group, kind="stable")
+        ends = np.cumsum(np.bincount(group, minlength=len(copies)))
         self._tile = np.split(tile[order], ends[:-1])
         self._reads = np.split(reads[order], ends[:-1])
 
@@ -268,6 +362,7 @@ def _order(
         if isinstance(key, int) and (ns := durations.between_chips_ns[key]):
             end = ("links", key)
             if first:
-                add(end, Duration(f"links after {matrix.name}", "link", ns), key)
+                holds = ((LINKS, held),) if (held := durations.link_ns[key]) else ()
+                add(end, Duration(f"links after {matrix.name}", "link", ns, holds=holds), key)
         chain(matrix.name, end)
     return nodes, before

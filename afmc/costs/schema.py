@@ -32,7 +32,8 @@ PART = (
     number("count", "Events for a token."),
     text("unit", "What is counted."),
     text("figure", "Key of the figure that the energy is computed from, in the target or a "
-         "default; its unit is the end of the key.", unknown=True),
+         "default; its unit is the end of the key. Of converters whose energy is in the products, "
+         "the figure of their time.", unknown=True),
     number("value", "Of that figure: the energy of one event, or the power.", unknown=True),
     choice("basis", "Of that figure: measured on this hardware, published of it, derived from "
            "such figures, or assumed.", get_args(Basis), unknown=True),
@@ -43,6 +44,11 @@ _STEP = (
     choice("kind", "What is busy.", get_args(Kind)),
     number("start_ns", "Since the token began.", "ns"),
     number("end_ns", "Since the token began.", "ns"),
+)
+_BUSY = (
+    text("name", "Tiles, of which it is the one that is held longest, or another resource."),
+    number("ns", "Of a token; where there are several of them, of one.", "ns"),
+    number("matrices_ns", "Of that, for matrices that stay digital.", "ns"),
 )
 _OF_MATRIX = (
     text("name", "The parameter's name."),
@@ -67,9 +73,13 @@ _COSTS = (
     *_COMMON,
     choice("unit", "What everything is of: a token of a language model, or an inference of another "
            "network.", get_args(Unit)),
+    number("assumed_nJ", "Of the energy, what rests on figures that are assumed.", "nJ"),
+    number("cache_nJ", "Of the energy, what reading and writing keys and values takes.", "nJ"),
     number("token_latency_ns", "Of one token, with nothing else on the chips.", "ns"),
     number("interval_ns", "Between tokens of a stream of independent sequences.", "ns"),
     text("bottleneck", "What is busy all the time then."),
+    several("busy", "How long a token holds each resource that is shared, the longest first.",
+            _BUSY),
     number("area_mm2", "Of the chips used; null where it is not known.", "mm2", unknown=True),
     of("efficiency", "Operations for each joule, by what is included.", _EFFICIENCY),
     several("matrices", "What the products of each matrix take.", _OF_MATRIX),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,15 +32,27 @@ def check_known(ids: Tensor, config: Any) -> None:
         )
 
 
-def windows_of(ids: Tensor, window: int) -> list[Tensor]:
-    """Whole, non-overlapping windows [1, window]; what is left over at the end is not used.
+def begin_of(tokenizer: Any) -> tuple[int, ...]:
+    """Tokens that a tokenizer puts in front of every text, with which a model was trained."""
+    ids = list(tokenizer("a")["input_ids"])
+    text = list(tokenizer("a", add_special_tokens=False)["input_ids"])
+    places = range(len(ids) - len(text) + 1)
+    return tuple(next((ids[:i] for i in places if ids[i : i + len(text)] == text), ()))
+
+
+def windows_of(ids: Tensor, window: int, begin: Sequence[int] = ()) -> list[Tensor]:
+    """Whole windows [1, window] that do not overlap, each with the tokens `begin` in front; what is
+    left over at the end is not used.
 
     Raises TextError when there is not one.
     """
-    whole = len(ids) // window
+    length = window - len(begin)
+    whole = len(ids) // length if length > 1 else 0
     if not whole:
         raise TextError(
             f"the text has {len(ids)} tokens, less than one window of {window}; "
             f"give a longer one or a smaller --window."
         )
-    return list(ids[: whole * window].view(whole, 1, window))
+    parts = ids[: whole * length].view(whole, 1, length)
+    front = torch.tensor(begin, dtype=ids.dtype).expand(whole, 1, -1)
+    return list(torch.cat([front, parts], dim=2))

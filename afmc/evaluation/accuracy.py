@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from afmc.common.progress import Progress, silent
 from afmc.data.samples import Samples, fitted, read_samples
-from afmc.errors import ModelError, OptionError, SampleError, TargetError
-from afmc.evaluation.asked import Asked
+from afmc.errors import ModelError, SampleError
+from afmc.evaluation.asked import Asked, Measurement
 from afmc.evaluation.results import (
     AnalogAccuracy,
     Classification,
     DigitalAccuracy,
     Result,
-    Speeds,
 )
-from afmc.evaluation.statistics import estimate
+from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
+from afmc.evaluation.statistics import estimate_share
+from afmc.evaluation.verdict import Probe, of_classification
 from afmc.frontends.graph.export import first_tensor
 from afmc.frontends.network import tensors_of
 from afmc.hardware.conditions import Condition
@@ -32,13 +33,11 @@ BATCH = 500
 
 
 @dataclass
-class Hits:
+class Hits(Sums):
     """Sums over the samples that were classified."""
 
     right: int = 0
     agree: int = 0
-    samples: int = 0
-    seconds: float = 0.0
 
 
 def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
@@ -47,8 +46,9 @@ def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
         temperature_C=condition.temperature_C,
         compensation=condition.compensation,
         calibration_probes=condition.probes,
-        analog=AnalogAccuracy(accuracy=estimate(each.right / each.samples for each in hits)),
-        top1_agreement=estimate(each.agree / each.samples for each in hits),
+        recalibrated=condition.recalibrated,
+        analog=AnalogAccuracy(accuracy=estimate_share(each.right / each.count for each in hits)),
+        top1_agreement=estimate_share(each.agree / each.count for each in hits),
     )
 
 
@@ -77,33 +77,27 @@ def classify(
     given = fitted(given, network.inputs, name)
     if samples is not None:
         given = given.first(samples)
-    digital, analog = count_right(
-        on_tiles.digital,
-        on_tiles.analog,
-        measurement.write,
-        given,
-        network.batch,
-        asked.instances,
-        conditions,
+    parts = _parts(given, network.batch)
+    digital, analog = side_by_side(
+        measurement,
+        [parts],
+        Hits,
+        _count,
         lambda what, done: progress(what, done, len(given)),
     )
-    every = [hits for of_instances in analog for hits in of_instances]
-    return Classification(
+    found = Classification(
         model=name,
         model_sha256=on_tiles.program.model.sha256,
         target=on_tiles.target.name,
         noise=not on_tiles.target.is_perfect,
-        digital=DigitalAccuracy(accuracy=digital.right / digital.samples),
+        digital=DigitalAccuracy(accuracy=digital.right / digital.count),
         conditions=tuple(map(_result, conditions, analog)),
-        samples=digital.samples,
+        samples=digital.count,
         data=given.name,
         data_sha256=given.sha256,
         seed=asked.seed,
         instances=asked.instances,
-        samples_per_s=Speeds.of(
-            digital.samples / digital.seconds,
-            sum(h.samples for h in every) / sum(h.seconds for h in every),
-        ),
+        simulation_samples_per_s=speeds(digital, analog),
         programming_s=measurement.programming_s,
         wall_s=measurement.wall_s,
         calibration=measurement.calibration_cost,
@@ -111,25 +105,30 @@ def classify(
         overrides=dict(on_tiles.target.overrides),
         notes=measurement.notes,
     )
+    assert given.labels is not None
+    chance = float(np.bincount(given.labels).max()) / len(given)
+    progress("verdict", 0, 0)
+    verdict = of_classification(found, chance, _probe(measurement, parts[0]))
+    return found.model_copy(update={"verdict": verdict, "wall_s": measurement.wall_s})
 
 
-def count_right(
-    digital: nn.Module,
-    analog: nn.Module,
-    write: Callable[[int, Condition], object],
-    samples: Samples,
-    batch: int | None,
-    instances: int,
-    conditions: Sequence[Condition],
-    observe: Callable[[str, int], None] = lambda what, samples: None,
-) -> tuple[Hits, list[list[Hits]]]:
-    """Hits of the digital model and, by condition, of every instance.
+def _probe(measurement: Measurement, part: Samples) -> Probe:
+    """What a verdict looks at: some samples, on one instance."""
 
-    `write(i, condition)` puts instance i onto the tiles of `analog`. With a `batch` the model takes
-    exactly so many samples, and what is left over at the end is not used.
-    """
-    if instances < 1:
-        raise OptionError(f"--instances must be at least 1, but is {instances}.")
+    def look(on_tiles: OnTiles) -> tuple[float, float]:
+        hits = Hits()
+        with torch.inference_mode():
+            expected = _count(on_tiles.digital, part, Hits(), None)
+            _count(on_tiles.analog, part, hits, expected)
+        return hits.right / hits.count, 1 - hits.agree / hits.count
+
+    what = "the share of samples that change their class"
+    return Probe(measurement, what, look, lambda on_tiles: {})
+
+
+def _parts(samples: Samples, batch: int | None) -> list[Samples]:
+    """Samples in batches; what is left over at the end is not used where the model takes exactly so
+    many."""
     if samples.labels is None:
         raise SampleError(f"{samples.name} has no array 'labels', the class of each sample.")
     parts = [
@@ -139,38 +138,19 @@ def count_right(
         raise SampleError(
             f"{samples.name} has {len(samples)} samples, but the model takes {batch} at once."
         )
-    reference, expected = Hits(), []
-    for part in parts:
-        expected.append(_count(digital, part, reference, None))
-        observe("digital", len(part))
-    every = [[Hits() for _ in range(instances)] for _ in conditions]
-    for condition, of_instances in zip(conditions, every, strict=True):
-        for index, hits in enumerate(of_instances):
-            write(index, condition)
-            what = f"instance {index + 1} of {instances}"
-            if len(conditions) > 1:
-                what += f", {condition}"
-            for part, classes in zip(parts, expected, strict=True):
-                _count(analog, part, hits, classes)
-                observe(what, len(part))
-    return reference, every
+    return parts
 
 
 def _count(model: nn.Module, part: Samples, hits: Hits, expected: Tensor | None) -> Tensor:
     assert part.labels is not None
-    start = time.perf_counter()
-    with torch.inference_mode():
+    with hits.timed(len(part)):
         scores = first_tensor(model(*tensors_of(part)), type(model).__name__)
-    hits.seconds += time.perf_counter() - start
     if scores.ndim != 2 or len(scores) != len(part):
         told = " x ".join(map(str, scores.shape))
         raise SampleError(
             f"the model's output is {told} for {len(part)} samples: accuracy needs a score for "
             f"each sample and class."
         )
-    if not bool(torch.isfinite(scores).all()):
-        where = "in digital arithmetic" if expected is None else "on the tiles"
-        raise TargetError(f"{where} the model's outputs are no finite numbers.")
     highest = int(part.labels.max())
     if highest >= scores.shape[1]:
         raise SampleError(
@@ -179,7 +159,6 @@ def _count(model: nn.Module, part: Samples, hits: Hits, expected: Tensor | None)
         )
     classes = scores.argmax(dim=1)
     hits.right += int((classes == torch.tensor(part.labels, dtype=torch.long)).sum())
-    hits.samples += len(part)
     if expected is not None:
-        hits.agree += int((classes == expected).sum())
-    return classes
+        hits.agree += int((classes == expected.argmax(dim=1)).sum())
+    return scores

@@ -13,9 +13,10 @@ from afmc.errors import OptionError
 from afmc.evaluation.preflight import check_conditions, check_defects
 from afmc.evaluation.results import CalibrationCost
 from afmc.hardware.conditions import Condition, conditions_of
-from afmc.hardware.defects import Defects, gather_defects
+from afmc.hardware.defects import Defects, gather_defects, what_is_left
 from afmc.lower.on_tiles import OnTiles, Written
 from afmc.program.trained_for import notes as training_notes
+from afmc.simulator.wire_loss import far_wires
 
 DefectSources = str | Path | Defects | Sequence[str | Path | Defects] | None
 
@@ -35,6 +36,8 @@ class Asked:
     """``"none"``, ``"tile"``, ``"column"``, ``"reference"``."""
     calibrate: int = 0
     """Probe inputs of a calibration, with and without which is measured; 0: no calibration."""
+    recalibrate: bool = False
+    """Also with the program's corrections measured again under every condition."""
     defects: DefectSources = None
     """Cells that stick besides those that the model was compiled for."""
     settings: Mapping[str, object] | None = None
@@ -49,8 +52,20 @@ class Asked:
         if self.settings:
             on_tiles = on_tiles.on(self.settings)
         program, target = on_tiles.program, on_tiles.target
+        if self.recalibrate and not (program.recovery and program.recovery.ranks):
+            raise OptionError(
+                "--recalibrate: this compile corrects nothing that could be measured again: compile"
+                " it with -O1 or -O2."
+            )
         conditions = tuple(
-            conditions_of(target, self.at, self.temperature, self.compensation, self.calibrate)
+            conditions_of(
+                target,
+                self.at,
+                self.temperature,
+                self.compensation,
+                self.calibrate,
+                self.recalibrate,
+            )
         )
         broken = gather_defects(self.defects, target)
         notes = check_conditions(target, conditions)
@@ -59,6 +74,7 @@ class Asked:
             notes += (f"broken is what this was compiled for: {program.defects.name}",)
         if broken is not None:
             notes += (check_defects(program, target, broken),)
+        notes += what_is_left(target, program.defects, broken) + far_wires(target)
         return Measurement(self, on_tiles, conditions, broken, notes)
 
 

@@ -38,18 +38,23 @@ def generate(
     if not digital:
         on_tiles.write(seed=seed, instance=instance, condition=condition)
         model = on_tiles.analog
-    inputs = tokenizer(prompt, return_tensors="pt")
-    check_known(inputs["input_ids"].flatten(), on_tiles.digital.config)
-    length = inputs["input_ids"].numel()
-    check_length(on_tiles, length + max_tokens, "prompt and --max-tokens")
-    if not length:
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+    check_known(ids.flatten(), on_tiles.digital.config)
+    if not ids.numel():
         raise TextError("the prompt is empty; give it at least one word.")
+    behind: dict[str, Any] = {}
+    if on_tiles.prefix is not None:
+        ids = on_tiles.prefix.before(ids)
+        behind = {"past_key_values": on_tiles.prefix.cache(on_tiles.digital.config)}
+    check_length(on_tiles, ids.numel() + max_tokens, "prompt and --max-tokens")
     with torch.inference_mode():
         output = model.generate(
-            **inputs,
+            ids,
+            attention_mask=torch.ones_like(ids),
             max_new_tokens=max_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
+            **behind,
         )
-    new = output[0, inputs["input_ids"].shape[1] :]
+    new = output[0, ids.shape[1] :]
     return str(tokenizer.decode(new, skip_special_tokens=True))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,19 +14,20 @@ from torch.nn import functional
 
 from afmc.common.progress import Progress, silent
 from afmc.data.text import Text, read_text
-from afmc.data.tokens import check_known, tokenise, windows_of
-from afmc.errors import ModelError, OptionError, TargetError
-from afmc.evaluation.asked import Asked
+from afmc.data.tokens import begin_of, check_known, tokenise, windows_of
+from afmc.errors import ModelError, OptionError
+from afmc.evaluation.asked import Asked, Measurement
 from afmc.evaluation.language import check_length, require_tokenizer
 from afmc.evaluation.results import (
     AnalogPerplexity,
     DigitalPerplexity,
     OfMatrix,
     Outcome,
-    Speeds,
     Validation,
 )
-from afmc.evaluation.statistics import estimate
+from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
+from afmc.evaluation.statistics import estimate, estimate_share
+from afmc.evaluation.verdict import PROBED, Probe, of_validation
 from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
@@ -38,19 +39,22 @@ _KEEP_BYTES = 2 * 2**30
 
 
 @dataclass
-class Score:
+class Score(Sums):
     """Sums over the tokens that were scored."""
 
     nll: float = 0.0
     kl: float = 0.0
     agree: int = 0
     scored: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
 
     @property
     def perplexity(self) -> float:
         return math.exp(min(self.nll / self.scored, 700.0))
+
+    @property
+    def divergence(self) -> float:
+        """Kullback-Leibler divergence, nats a token; sums of rounded figures may be below 0."""
+        return max(0.0, self.kl / self.scored)
 
 
 def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
@@ -59,9 +63,10 @@ def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
         temperature_C=condition.temperature_C,
         compensation=condition.compensation,
         calibration_probes=condition.probes,
+        recalibrated=condition.recalibrated,
         analog=AnalogPerplexity(perplexity=estimate(s.perplexity for s in scores)),
-        kl_divergence=estimate(s.kl / s.scored for s in scores),
-        top1_agreement=estimate(s.agree / s.scored for s in scores),
+        kl_divergence=estimate(s.divergence for s in scores),
+        top1_agreement=estimate_share(s.agree / s.scored for s in scores),
     )
 
 
@@ -97,45 +102,45 @@ def validate(
         )
     check_length(on_tiles, window, f"--window {window}")
     source = text if isinstance(text, Text) else read_text(text, "validation", model.name)
-    ids = tokenise(require_tokenizer(on_tiles), source.content, tokens)
+    tokenizer = require_tokenizer(on_tiles)
+    ids = tokenise(tokenizer, source.content, tokens)
     check_known(ids, on_tiles.digital.config)
-    windows = windows_of(ids, window)
+    begin = begin_of(tokenizer)
+    windows = windows_of(ids, window, () if on_tiles.prefix else begin)
+    skip = 0 if on_tiles.prefix else len(begin)
     of_matrices: dict[int, dict[str, float]] = {}
 
-    def write(index: int, condition: Condition) -> None:
-        measurement.write(index, condition)
+    def written(index: int, condition: Condition) -> None:
         if by_matrix and condition == conditions[0] and index not in of_matrices:
             of_matrices[index] = errors_by_matrix(on_tiles, windows[0])
             measurement.write(index, condition)  # the noise of reads begins anew
 
-    digital, analog = compare(
-        on_tiles.digital,
-        on_tiles.analog,
-        write,
-        windows,
-        asked.instances,
-        conditions,
+    digital, analog = side_by_side(
+        measurement,
+        _chunks(windows, on_tiles.digital),
+        Score,
+        partial(_score, skip=skip),
         lambda what, done: progress(what, done, len(windows) * window),
+        written,
     )
-    every = [score for of_instances in analog for score in of_instances]
-    return Validation(
+    found = Validation(
         model=model.name,
         model_sha256=model.sha256,
         target=on_tiles.target.name,
         noise=not on_tiles.target.is_perfect,
-        digital=DigitalPerplexity(perplexity=digital.perplexity),
+        digital=DigitalPerplexity(
+            perplexity=digital.perplexity,
+            without_prefix=_without_prefix(on_tiles, ids, window, begin),
+        ),
         conditions=tuple(map(_outcome, conditions, analog)),
-        tokens=digital.tokens,
+        tokens=digital.count,
         scored_tokens=digital.scored,
         window=window,
         text=source.name,
         text_sha256=source.sha256,
         seed=asked.seed,
         instances=asked.instances,
-        tokens_per_s=Speeds.of(
-            digital.tokens / digital.seconds,
-            sum(s.tokens for s in every) / sum(s.seconds for s in every),
-        ),
+        simulation_tokens_per_s=speeds(digital, analog),
         programming_s=measurement.programming_s,
         wall_s=measurement.wall_s,
         calibration=measurement.calibration_cost,
@@ -151,6 +156,53 @@ def validate(
             if of_matrices
         ),
     )
+    progress("verdict", 0, 0)
+    more = {
+        "without_noise": _without_noise(on_tiles, windows, skip, found),
+        "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED], skip)),
+    }
+    return found.model_copy(update={**more, "wall_s": measurement.wall_s})
+
+
+def _without_noise(
+    on_tiles: OnTiles, windows: Sequence[Tensor], skip: int, found: Validation
+) -> DigitalPerplexity | None:
+    """The model with the target's converters alone, where that is the fair reference."""
+    training = on_tiles.program.training
+    learned = training is not None and training.ranges == "static"
+    better = any(each.perplexity.mean < found.digital_perplexity for each in found.outcomes)
+    if on_tiles.target.is_perfect or not (learned or better) or not on_tiles.fits_again:
+        return None
+    twin = on_tiles.without_noise()
+    twin.write()
+    return DigitalPerplexity(perplexity=score_of(twin.analog, windows, skip).perplexity)
+
+
+def _probe(measurement: Measurement, window: Tensor, skip: int) -> Probe:
+    """What a verdict looks at: one window, on one instance."""
+
+    def look(on_tiles: OnTiles) -> tuple[float, float]:
+        score = Score()
+        with torch.inference_mode():
+            expected = _score(on_tiles.reference, window, Score(), None, skip=skip)
+            _score(on_tiles.analog, window, score, expected, skip=skip)
+        return score.perplexity, score.divergence
+
+    return Probe(
+        measurement,
+        "the divergence from the digital model, in nats a token,",
+        look,
+        lambda on_tiles: errors_by_matrix(on_tiles, window),
+    )
+
+
+def _without_prefix(
+    on_tiles: OnTiles, ids: Tensor, window: int, begin: tuple[int, ...]
+) -> float | None:
+    if on_tiles.prefix is None:
+        return None
+    windows = windows_of(ids, window + len(begin), begin)  # of the text the same tokens
+    return score_of(on_tiles.digital, windows, len(begin)).perplexity
 
 
 def errors_by_matrix(on_tiles: OnTiles, window: Tensor) -> dict[str, float]:
@@ -166,50 +218,13 @@ def errors_by_matrix(on_tiles: OnTiles, window: Tensor) -> dict[str, float]:
     return found
 
 
-def compare(
-    digital: nn.Module,
-    analog: nn.Module,
-    write: Callable[[int, Condition], object],
-    windows: Sequence[Tensor],
-    instances: int,
-    conditions: Sequence[Condition],
-    observe: Callable[[str, int], None] = lambda what, tokens: None,
-) -> tuple[Score, list[list[Score]]]:
-    """Scores of the digital model and, by condition, of every instance.
-
-    `write(i, condition)` puts instance i onto the tiles of `analog`. The first token of a window is
-    not scored. Windows come in chunks whose digital log-probabilities fit into memory; an instance
-    is written once a chunk and is the same each time, because its noise follows from its number.
-    """
-    if instances < 1:
-        raise OptionError(f"--instances must be at least 1, but is {instances}.")
-    reference = Score()
-    scores = [[Score() for _ in range(instances)] for _ in conditions]
+def score_of(model: nn.Module, windows: Sequence[Tensor], skip: int = 0) -> Score:
+    """Sums of a model in digital arithmetic; the first `skip` tokens are no part of the text."""
+    found = Score()
     with torch.inference_mode():
-        write(0, conditions[0])
-        for model in (digital, analog):  # so that the first window's time is like the others'
-            model(input_ids=windows[0][:, :2], use_cache=False)
-        for chunk in _chunks(windows, digital):
-            expected = []
-            for window in chunk:
-                expected.append(_score(digital, window, reference, None))
-                observe("digital", window.numel())
-            for condition, of_instances in zip(conditions, scores, strict=True):
-                for index, score in enumerate(of_instances):
-                    write(index, condition)
-                    for window, log_p in zip(chunk, expected, strict=True):
-                        _score(analog, window, score, log_p)
-                        if not math.isfinite(score.nll + score.kl):
-                            raise TargetError(
-                                f"on the tiles the model's outputs are no finite numbers (instance "
-                                f"{index}, {condition}); look at the target with 'afmc targets "
-                                f"check'."
-                            )
-                        what = f"instance {index + 1} of {instances}"
-                        if len(conditions) > 1:
-                            what += f", {condition}"
-                        observe(what, window.numel())
-    return reference, scores
+        for window in windows:
+            _score(model, window, found, None, skip=skip)
+    return found
 
 
 def _chunks(windows: Sequence[Tensor], model: nn.Module) -> list[Sequence[Tensor]]:
@@ -218,15 +233,15 @@ def _chunks(windows: Sequence[Tensor], model: nn.Module) -> list[Sequence[Tensor
     return [windows[i : i + size] for i in range(0, len(windows), size)]
 
 
-def _score(model: nn.Module, window: Tensor, score: Score, expected: Tensor | None) -> Tensor:
-    start = time.perf_counter()
-    logits = model(input_ids=window, use_cache=False).logits
-    score.seconds += time.perf_counter() - start
-    log_q = functional.log_softmax(logits[0, :-1].float(), dim=-1)
-    following = window[0, 1:]
+def _score(
+    model: nn.Module, window: Tensor, score: Score, expected: Tensor | None, *, skip: int
+) -> Tensor:
+    with score.timed(window.numel()):
+        logits = model(input_ids=window, use_cache=False).logits
+    log_q = functional.log_softmax(logits[0, skip:-1].float(), dim=-1)
+    following = window[0, skip + 1 :]
     score.nll -= float(log_q.gather(1, following[:, None]).sum())
     score.scored += following.numel()
-    score.tokens += window.numel()
     if expected is not None:
         score.agree += int((expected.argmax(dim=-1) == log_q.argmax(dim=-1)).sum())
         score.kl += float(functional.kl_div(log_q, expected, log_target=True, reduction="sum"))

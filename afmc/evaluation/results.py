@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from afmc.hardware.conditions import Condition, format_time
 from afmc.program.program import SCHEMA_VERSION
@@ -21,15 +21,27 @@ class Shape(BaseModel):
 
 
 class Estimate(Shape):
-    """Statistics over manufactured instances."""
+    """Statistics over manufactured instances of a figure that cannot be negative."""
 
     mean: float
     std: float | None = None
     """Standard deviation (n - 1); None for one instance."""
     interval_95: tuple[float, float] | None = None
-    """Student's 95 % confidence interval of the mean; None for one instance."""
+    """95 % confidence interval of the mean: Student's, on the logarithm of a figure and on the
+    logit of a share. None for fewer than three instances."""
     values: tuple[float, ...] = ()
     """One for each instance."""
+
+    @model_validator(mode="after")
+    def _interval_can_be(self) -> Self:
+        if self.interval_95 is not None:
+            low, high = self.interval_95
+            if not 0 <= low <= self.mean <= high:
+                raise ValueError(
+                    f"an interval from {low:g} to {high:g} cannot be that of a mean of "
+                    f"{self.mean:g}"
+                )
+        return self
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -43,10 +55,18 @@ class UnderCondition(Shape):
     temperature_C: float
     compensation: Compensation
     calibration_probes: int = 0
+    recalibrated: bool = False
+    """Whether corrections were measured again under this condition."""
 
     @property
     def condition(self) -> Condition:
-        return Condition(self.at_s, self.temperature_C, self.compensation, self.calibration_probes)
+        return Condition(
+            self.at_s,
+            self.temperature_C,
+            self.compensation,
+            self.calibration_probes,
+            self.recalibrated,
+        )
 
     @property
     def temperature(self) -> str:
@@ -56,7 +76,8 @@ class UnderCondition(Shape):
     def correction(self) -> str:
         """How drift, temperature and columns are corrected."""
         probes = f", {self.calibration_probes} probes" if self.calibration_probes else ""
-        return f"compensation {self.compensation}{probes}"
+        again = ", recalibrated" if self.recalibrated else ""
+        return f"compensation {self.compensation}{probes}{again}"
 
     @property
     def text(self) -> str:
@@ -107,6 +128,37 @@ class OfMatrix(Shape):
     inputs: 0 for perfect hardware, 1 where nothing is left."""
 
 
+class Step(Shape):
+    """The probe of a verdict with one effect more than the step before. Measured in simulation, on
+    one window of one instance."""
+
+    effect: str
+    figure: float
+    """Perplexity, or accuracy."""
+    divergence: float
+    """Of what the digital model says: nats a token, or the share of samples of another class."""
+
+
+class Verdict(Shape):
+    """What the figures come to."""
+
+    collapsed: bool
+    """Whether the model lost most of what it knows."""
+    sentence: str
+    cause: str = ""
+    """The likeliest, with what was measured to find it; empty where nothing collapsed."""
+    tries: tuple[str, ...] = ()
+    """What to try next."""
+    steps: tuple[Step, ...] = ()
+    """Effects of the hardware, one more at a time; empty where nothing collapsed."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """In words."""
+        tries = f"Try {'; or '.join(self.tries)}." if self.tries else ""
+        return tuple(line for line in (self.sentence, self.cause, tries) if line)
+
+
 class CalibrationCost(Shape):
     """What measuring every column of one instance takes. Derived from the mapping."""
 
@@ -122,17 +174,19 @@ class CalibrationCost(Shape):
     """In use: one more addition for each output of a row slice; its factor is there anyway."""
 
 
+class Speed(Shape):
+    """Per second, after a warm-up; measured."""
+
+    mean: float
+    std: float | None = None
+    """Over windows of the text or batches of the samples; None for one."""
+
+
 class Speeds(Shape):
-    """How fast this machine computes, per second; measured."""
+    """How fast this machine computes. It says nothing about the hardware that it simulates."""
 
-    digital: float
-    analog: float
-    ratio: float
-    """Analog by digital."""
-
-    @classmethod
-    def of(cls, digital: float, analog: float) -> Speeds:
-        return cls(digital=digital, analog=analog, ratio=analog / digital)
+    digital: Speed
+    analog: Speed
 
 
 class Identity(Shape):
@@ -163,12 +217,14 @@ class Measured(Identity):
     wall_s: float
     noise: bool = True
     """Whether anything is imperfect but the bits of converters."""
+    verdict: Verdict | None = None
+    """None in files of others."""
 
     def to_json(self) -> dict[str, Any]:
         """With the first condition's figures at the top."""
         found = self.model_dump(mode="json", by_alias=True)
         first = found["conditions"][0]
-        keys = (*self.order, "programming_s", "wall_s", "noise", *Identity.model_fields)
+        keys = (*self.order, "programming_s", "wall_s", "noise", "verdict", *Identity.model_fields)
         return {
             "schema_version": SCHEMA_VERSION,
             "digital": found["digital"],
@@ -183,6 +239,9 @@ _COMMON = ("instances", "seed", "defects", "overrides", "notes", "calibration")
 
 class DigitalPerplexity(Shape):
     perplexity: float
+    """Behind the program's prefix, where it has one, as on the tiles."""
+    without_prefix: float | None = None
+    """Of the model as it came; None where that is the same."""
 
 
 class Validation(Measured):
@@ -190,7 +249,7 @@ class Validation(Measured):
 
     order = (
         "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
-        "tokens_per_s",
+        "simulation_tokens_per_s", "without_noise",
     )  # fmt: skip
 
     digital: DigitalPerplexity
@@ -204,7 +263,11 @@ class Validation(Measured):
     """
     text: str
     text_sha256: str = ""
-    tokens_per_s: Speeds
+    simulation_tokens_per_s: Speeds
+    without_noise: DigitalPerplexity | None = None
+    """On the target's converters with nothing else imperfect. The fair reference of a model that
+    was trained with converters: measured where it brings input ranges of its own, or where a
+    perplexity on tiles is below the digital one."""
 
     @property
     def digital_perplexity(self) -> float:
@@ -233,7 +296,7 @@ class DigitalAccuracy(Shape):
 class Classification(Measured):
     """A classifier, digital and analog, on the same samples."""
 
-    order = ("samples", *_COMMON, "data", "data_sha256", "samples_per_s")
+    order = ("samples", *_COMMON, "data", "data_sha256", "simulation_samples_per_s")
 
     digital: DigitalAccuracy
     outcomes: tuple[Result, ...] = Field(alias="conditions")
@@ -241,7 +304,7 @@ class Classification(Measured):
     samples: int
     data: str
     data_sha256: str
-    samples_per_s: Speeds
+    simulation_samples_per_s: Speeds
 
     @property
     def digital_accuracy(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import get_args
 
@@ -36,10 +36,20 @@ class Condition:
     probes: int = 0
     """Inputs with which each column's gain and offset were measured just after programming, to be
     corrected digitally. 0: not calibrated."""
+    recalibrated: bool = False
+    """Whether what a program measures on every chip was measured under this condition, and not just
+    after programming."""
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it is that of a chip just after programming."""
+        return self.at_s == 0 and self.temperature_C == ROOM_C
 
     def __str__(self) -> str:
         parts = [format_time(self.at_s), f"{self.temperature_C:g}C", f"comp. {self.compensation}"]
-        return ", ".join([*parts, f"{self.probes} probes"] if self.probes else parts)
+        if self.probes:
+            parts.append(f"{self.probes} probes")
+        return ", ".join([*parts, "recalibrated"] if self.recalibrated else parts)
 
 
 _MOST_PROBES = 1 << 16
@@ -52,8 +62,10 @@ def conditions_of(
     temperature: Sequence[float | str] = (),
     compensation: Sequence[str] = (),
     probes: int = 0,
+    recalibrated: bool = False,
 ) -> tuple[Condition, ...]:
-    """Every combination, without and with calibration when there are probes.
+    """Every combination, without and with calibration when there are probes, and without and with
+    recalibration where that is asked for and something has changed since programming.
 
     What is not given is 0 s, 25 degrees Celsius and the target's own compensation. Raises
     OptionError.
@@ -76,7 +88,11 @@ def conditions_of(
         kinds,
         (0, probes) if probes else (0,),
     )
-    return tuple(dict.fromkeys(Condition(*each) for each in chosen))  # type: ignore[arg-type]
+    found = dict.fromkeys(Condition(*each) for each in chosen)  # type: ignore[arg-type]
+    if not recalibrated:
+        return tuple(found)
+    pairs = ((each, replace(each, recalibrated=not each.is_fresh)) for each in found)
+    return tuple(dict.fromkeys(each for pair in pairs for each in pair))
 
 
 def _time(given: float | str) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from afmc.common.tables import Listing, facts
 from afmc.fit import Lever
+from afmc.hardware.defects import what_is_left
 from afmc.inspect.kinds import kinds, not_analog
-from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
+from afmc.program.recovery_work import RecoverySummary
 from afmc.program.summary import Broken, Popularity, Replicas, Summary
 from afmc.program.trained_for import described
 
@@ -38,6 +40,18 @@ def render(compiled: CompiledProgram) -> RenderableType:
             not_analog(compiled.program),
         ),
     ]
+    if summary.recovery is not None:
+        parts.append(
+            Listing(
+                f"recovery at -O{summary.recovery.level}: what was done, and why not",
+                ("step", "done", "what"),
+                (
+                    (step.name, "yes" if step.applied else "no", step.said)
+                    for step in summary.recovery.steps
+                ),
+                left=("what",),
+            )
+        )
     if summary.levers:
         parts.append(
             Listing(
@@ -96,6 +110,8 @@ def _mapping(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     yield "chips", f"{s.chips_used:,} of {target.chip.tiles} tiles; {_left(s)}"
     if s.defects is not None:
         yield from _broken(s.defects)
+    for sentence in what_is_left(target, program.defects):
+        yield "warning", sentence
 
 
 def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
@@ -109,6 +125,8 @@ def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     yield from _placing(s.placing, program.model.unit)
     yield "cells used", f"{100 * s.utilization:.1f} % of those on the tiles used"
     yield "input ranges", _ranges(program)
+    if s.recovery is not None:
+        yield "recovery", _recovery(s.recovery)
     if s.routing is not None:
         yield "routing", _routing_line(s.routing)
     if s.training is not None:
@@ -120,6 +138,20 @@ def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
         f"in {compiled.measured['wall_s']:.1f} s, at most "
         f"{compiled.measured['peak_rss_mb']:,.0f} MB (measured)",
     )
+
+
+def _recovery(r: RecoverySummary) -> str:
+    """What the recovery takes of every token."""
+    parts = [f"-O{r.level}"]
+    if r.rotation_additions:
+        parts.append(f"{r.rotation_additions:,.0f} additions a token for rotations")
+    if r.correction_macs or r.rotation_macs:
+        parts.append(f"{100 * r.correction_share:.2f} % of the multiply-accumulates again")
+    if r.correction_values:
+        parts.append(
+            f"{r.correction_values:,} numbers for each chip, from {r.reads} reads a matrix"
+        )
+    return ", ".join(parts)
 
 
 def _left(s: Summary) -> str:

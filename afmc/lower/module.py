@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from torch import Tensor, nn
 
 from afmc.errors import ModelError
+from afmc.lower.prepared import preparations
 from afmc.program.model import Matrix, is_bank, names_in_tiles
 from afmc.program.program import Program
 from afmc.simulator.experts import Bank, GroupedExperts, TileBank, banks_of
@@ -22,6 +23,7 @@ from afmc.targets import Target
 def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str, Layer]:
     """A layer of tiles, not yet written, for every copy of every analog matrix."""
     tiles: dict[str, Layer] = {}
+    prepared = preparations(program)
     replicas = {
         name: group.replicas or (1,) * group.copies
         for group in program.groups
@@ -43,6 +45,7 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
                     target,
                     matrix.slice_ranges or matrix.input_range,
                     transposed=matrix.stored == "rows_cols",
+                    preparation=prepared[matrix.name],
                 )
                 for _ in range(count)
             ]
@@ -82,8 +85,7 @@ def grouped(
     digital arithmetic the others. It shares all parameters with the original; `values` gives what a
     bank holds for each expert.
     """
-    shared = [*module.parameters(), *module.buffers()]
-    twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    twin = twin_of(module)
     banks: dict[str, dict[str, nn.Module]] = {}
     for matrix in filter(is_bank, matrices):
         path, _, parameter = matrix.name.rpartition(".")
@@ -96,6 +98,12 @@ def grouped(
         experts = GroupedExperts(twin.get_submodule(path), of_module)
         setattr(twin.get_submodule(parent), name, experts)
     return twin
+
+
+def twin_of(module: nn.Module) -> nn.Module:
+    """A copy of the module that shares all its parameters and buffers."""
+    shared = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
 
 
 def bank_path(matrix: Matrix) -> str:

@@ -21,14 +21,21 @@ from afmc.hardware.conditions import Condition, conditions_of
 from afmc.hardware.defects import Defects
 from afmc.lower.calls import export_calls
 from afmc.lower.graph import lower_graph
-from afmc.lower.module import make_tiles, on_tiles
+from afmc.lower.module import make_tiles, on_tiles, twin_of
 from afmc.lower.operators import bind_tiles
+from afmc.lower.prefix import Kept, Prefix, put_behind
+from afmc.lower.recovered import Recovered
 from afmc.program.folder import with_figures
+from afmc.program.layout import Owner
+from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.simulator.devices.base import device_of
+from afmc.simulator.directions import Directions
 from afmc.simulator.instance import write_instance
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
+
+NOTHING = Recovered()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +62,20 @@ class LoweredGraph:
     """The exported graph of a model with calls of tiles, made once however many targets run it."""
 
     def __init__(
-        self, loaded: Loaded, program: Program, exported: ExportedProgram | None = None
+        self,
+        loaded: Loaded,
+        program: Program,
+        exported: ExportedProgram | None = None,
+        prefix: Prefix | None = None,
     ) -> None:
-        self._loaded, self._program, self._exported = loaded, program, exported
+        self._loaded, self._program, self._prefix = loaded, program, prefix
+        self._exported = exported if prefix is None else None  # that is without it
 
     @cached_property
     def graph(self) -> ExportedProgram:
-        exported = self._exported or export(self._loaded.module)
+        module, prefix = self._loaded.module, self._prefix
+        kept = None if prefix is None else Kept(prefix, module.config)
+        exported = self._exported or export(module, behind=kept)
         self._exported = None  # lowering takes it over
         return lower_graph(exported, self._program)
 
@@ -74,10 +88,17 @@ class OnTiles:
     """
 
     def __init__(
-        self, program: Program, target: Target, loaded: Loaded, lowered: LoweredGraph
+        self,
+        program: Program,
+        target: Target,
+        loaded: Loaded,
+        lowered: LoweredGraph,
+        recovered: Recovered = NOTHING,
     ) -> None:
         self._program, self._target = program, target
         self._loaded, self._lowered = loaded, lowered
+        self._recovered = recovered
+        self._beforehand: dict[Owner, torch.Tensor] = {}
         self._written: Written | None = None
 
     @property
@@ -98,6 +119,18 @@ class OnTiles:
         return self._loaded.module
 
     @property
+    def prefix(self) -> Prefix | None:
+        """What stands before every sequence; None where nothing does."""
+        return self._recovered.prefix
+
+    @cached_property
+    def reference(self) -> nn.Module:
+        """The model in digital arithmetic, behind the prefix where there is one."""
+        if self.prefix is None:
+            return self.digital
+        return put_behind(twin_of(self.digital), self.prefix)
+
+    @property
     def network(self) -> Graph | None:
         """Inputs and structure of a model that is no language model of transformers."""
         return self._loaded.graph
@@ -111,8 +144,10 @@ class OnTiles:
 
     @cached_property
     def analog(self) -> nn.Module:
-        """The original module with its analog layers on tiles; call `write` first."""
-        return on_tiles(self.digital, self._program, self.tiles)
+        """The original module with its analog layers on tiles, behind the prefix where there is
+        one; call `write` first."""
+        module = on_tiles(self.digital, self._program, self.tiles)
+        return module if self.prefix is None else put_behind(module, self.prefix)
 
     def write(
         self,
@@ -141,10 +176,23 @@ class OnTiles:
             instance=instance,
             condition=condition,
             defects=defects,
+            directions=self._directions,
+            reads=0 if self._program.recovery is None else self._program.recovery.reads,
+            beforehand=self._beforehand,
         )
         seconds = time.perf_counter() - start
         self._written = Written(seed, instance, condition, defects, seconds)
         return self._written
+
+    @cached_property
+    def _directions(self) -> dict[str, Directions]:
+        """By name in `tiles`."""
+        of_matrices = self._recovered.of(self._program)
+        return {
+            name: directions
+            for matrix, directions in of_matrices.items()
+            for name in names_in_tiles(self._program.by_name[matrix])
+        }
 
     def on(self, overrides: Mapping[str, object]) -> OnTiles:
         """Puts this mapping on a target with other figures, `{"device.noise": None}`.
@@ -158,12 +206,20 @@ class OnTiles:
                 f"with {', '.join(overrides)} products depend on input ranges, which this compile "
                 f"did without: compile again with these figures."
             )
-        return OnTiles(self._program, target, self._loaded, self._lowered)
+        return self.onto(target)
 
     def without_noise(self) -> OnTiles:
         """Puts this mapping on perfect devices, wires and converters, whose bits stay."""
-        target = self._target.without_noise()
-        return OnTiles(self._program, target, self._loaded, self._lowered)
+        return self.onto(self._target.without_noise())
+
+    def onto(self, target: Target) -> OnTiles:
+        """Puts this mapping on tiles of their own, of a target on which it can be as it is."""
+        return OnTiles(self._program, target, self._loaded, self._lowered, self._recovered)
+
+    @property
+    def fits_again(self) -> bool:
+        """Whether there is memory for as many tiles once more, with what writing them takes."""
+        return available_bytes() > 2 * BYTES * sum(m.weights for m in self._program.analog)
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The exported graph with ``afmc::mvm`` calls (``afmc::grouped_mvm`` for banks of experts),

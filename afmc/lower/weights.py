@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from afmc.frontends.loaded import Loaded
+from afmc.lower.prepared import preparations
 from afmc.program.model import Matrix, is_bank, names_in_tiles
 from afmc.program.program import Program
 
@@ -18,6 +19,7 @@ class IdealWeights(Mapping[str, Tensor]):
 
     def __init__(self, loaded: Loaded, program: Program) -> None:
         self._loaded = loaded
+        self._prepare = preparations(program)
         self._place: dict[str, tuple[Matrix, int]] = {
             name: (matrix, copy)
             for matrix in program.analog
@@ -32,7 +34,8 @@ class IdealWeights(Mapping[str, Tensor]):
         else:
             layer: Any = module.get_submodule(matrix.module)
             weight = self._loaded.value(layer.weight).detach()
-        return weight.T if matrix.stored == "rows_cols" else weight
+        ideal = weight.T if matrix.stored == "rows_cols" else weight
+        return self._prepare[matrix.name].weights(ideal)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)

@@ -12,6 +12,7 @@ is. Outputs of the last matrices leave the system and are not counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,9 +117,28 @@ def _values(matrix: Matrix, program: Program, feeding: tuple[int, ...]) -> float
 def bytes_across(flow: Flow, first: Whole, last: Whole, count: int) -> Real:
     """What a cut costs before each of `count` crossbars in a row, [count + 1].
 
-    `first` and `last` are the crossbars on which each group begins and ends. Whatever is fed from
-    before the cut and read behind it goes across; sums of several groups (the residual stream) go
-    across once, as far as they have come.
+    `first` and `last` are the crossbars on which each group begins and ends.
+    """
+    steps = np.zeros(count + 2)
+    for _, begin, end, width in _sent(flow, first, last):
+        steps[begin + 1] += width
+        steps[end + 1] -= width
+    return np.asarray(np.cumsum(steps)[: count + 1])
+
+
+def bytes_sent(flow: Flow, first: Whole, last: Whole) -> Real:
+    """Bytes of each group times the cuts that they go across, [groups]."""
+    found = np.zeros(len(first))
+    for each, begin, end, width in _sent(flow, first, last):
+        found[each] += width * (end - begin)
+    return found
+
+
+def _sent(flow: Flow, first: Whole, last: Whole) -> Iterator[tuple[int, int, int, float]]:
+    """Group, the crossbars from and to which something of it is sent, and how many bytes.
+
+    Whatever is fed from before a cut and read behind it goes across; sums of several groups (the
+    residual stream) go across once, as far as they have come.
     """
     parts: dict[int, list[tuple[int, float]]] = {}
     for feeding, reading, width in flow.edges:
@@ -128,12 +148,9 @@ def bytes_across(flow: Flow, first: Whole, last: Whole, count: int) -> Real:
             until = end if following is None else min(end, int(first[following]))
             if until > first[each]:
                 parts.setdefault(each, []).append((until, width))
-    steps = np.zeros(count + 2)
     for each, reaches in parts.items():
         widest = 0.0
         for until, width in sorted(reaches, reverse=True):  # the far end first
             if width > widest:
-                steps[int(first[each]) + 1] += width - widest
-                steps[until + 1] -= width - widest
+                yield each, int(first[each]), until, width - widest
                 widest = width
-    return np.asarray(np.cumsum(steps)[: count + 1])

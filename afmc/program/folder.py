@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from afmc.common.files import check_folder, put_back, written_folder
 from afmc.common.manifest import NAME, Made, Manifest, read_manifest
 from afmc.common.shown import shown
-from afmc.common.strict_arrays import NotArrays, read_arrays
+from afmc.common.strict_arrays import NO_LIMIT, NotArrays, read_arrays
 from afmc.common.strict_json import read_object
 from afmc.common.unchanged import difference, difference_within
 from afmc.common.unfinished import is_unfinished
@@ -42,6 +42,8 @@ from afmc.program.program import (
     Replication,
     Table,
 )
+from afmc.program.recovery import Recovery
+from afmc.program.rewriting import Rewriting
 from afmc.program.rules import problems
 from afmc.program.summary import Summary
 from afmc.targets import Target, load_target
@@ -50,9 +52,10 @@ PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
 MEASURED = "compile.json"
+RECOVERY = "recovery.safetensors"
 MODEL_FOLDER = "model"
 GRAPH = "graph.pt2"
-_NAMES = (PROGRAM, TABLES, ROUTING, MEASURED, MODEL_FOLDER, GRAPH)
+_NAMES = (PROGRAM, TABLES, ROUTING, RECOVERY, MEASURED, MODEL_FOLDER, GRAPH)
 _TABLES = {
     "blocks": BLOCK,
     "allocations": ALLOCATION,
@@ -61,6 +64,8 @@ _TABLES = {
     "lines": LINE,
     "defects": DEFECT,
 }
+_MOST_ROWS = dict.fromkeys(("blocks", "allocations", "placements", "orders"), 1 << 24)
+"""Four times as many blocks as a trillion weights have on crossbars of 512 x 512."""
 
 
 def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any]:
@@ -72,6 +77,8 @@ def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any
         "model": asdict(program.model),
         "calibration": asdict(program.calibration) if program.calibration else None,
         "training": asdict(program.training) if program.training else None,
+        "recovery": asdict(program.recovery) if program.recovery else None,
+        "rewriting": asdict(program.rewriting) if program.rewriting else None,
         "routing": program.routing.source if program.routing else None,
         "target": target.model_dump(mode="json", exclude_unset=True),
         "passes": [asdict(step) for step in program.applied],
@@ -185,6 +192,8 @@ def read_program(directory: Path) -> CompiledProgram:
             model=_parse(Model, data["model"]),
             calibration=_parse(Calibration | None, data["calibration"]),
             training=_parse(Training | None, data["training"]),
+            recovery=_parse(Recovery | None, data["recovery"]),
+            rewriting=_parse(Rewriting | None, data["rewriting"]),
             routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
             matrices=_parse(tuple[Matrix, ...], data["matrices"]),
             remainder=_parse(tuple[Remainder, ...], data["remainder"]),
@@ -225,6 +234,8 @@ def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
             f"{directory / NAME} is of {manifest.made}, but {PROGRAM} is {made}; compile again."
         )
     read = [PROGRAM, TABLES, MEASURED, *([ROUTING] if program.routing is not None else [])]
+    if program.recovery is not None and program.recovery.has_tensors:
+        read.append(RECOVERY)
     try:
         reason = difference(directory, manifest, read)
     except OSError as error:
@@ -323,10 +334,12 @@ def _read_routing(path: Path, source: str | None) -> Routing | None:
     return None if source is None else Routing(source, _read_arrays(path))
 
 
-def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+def _read_arrays(
+    path: Path, names: Iterable[str] | None = None, most: Mapping[str, int] = NO_LIMIT
+) -> dict[str, Any]:
     """The arrays of an ``.npz`` file, all of them unless names are given."""
     try:
-        return dict(read_arrays(path, names))
+        return dict(read_arrays(path, names, most))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error
     except NotArrays as error:
@@ -334,7 +347,7 @@ def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, An
 
 
 def _read_tables(path: Path) -> dict[str, Any]:
-    tables = _read_arrays(path, _TABLES)
+    tables = _read_arrays(path, _TABLES, _MOST_ROWS)
     for name, dtype in _TABLES.items():
         if tables[name].dtype != dtype or tables[name].ndim != 1:
             raise ArtifactError(f"{path} is damaged ({name}); compile again.")

@@ -23,6 +23,8 @@ from afmc.fit import Rule
 from afmc.hardware.defects import Defects
 from afmc.program.model import Matrix, Model, Remainder, Work
 from afmc.program.observed import Calibration, Distributions, Routing, Training
+from afmc.program.recovery import Recovery
+from afmc.program.rewriting import Rewriting
 
 SCHEMA_VERSION = 2
 
@@ -232,6 +234,10 @@ class Program:
     """None when every range came with the model, or the target's converters are perfect."""
     training: Training | None = None
     """None where the model does not say what it was trained for."""
+    recovery: Recovery | None = None
+    """None where nothing was asked for, -O0."""
+    rewriting: Rewriting | None = None
+    """None where the weights are those that the model came with."""
     routing: Routing | None = None
     """None where there are no banks of experts, or no text to see them at work on."""
     work: tuple[Work, ...] = ()

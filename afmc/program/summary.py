@@ -24,6 +24,7 @@ from afmc.program.program import (
     Replication,
     SolverStatus,
 )
+from afmc.program.recovery_work import RecoverySummary, recovery_of
 from afmc.program.trained_for import notes
 from afmc.targets import Target
 
@@ -141,6 +142,9 @@ class Summary:
     blocks_moved: int | None = described(
         "Blocks moved since an earlier compile that was kept; null without one."
     )
+    recovery: RecoverySummary | None = described(
+        "What was done to recover accuracy, and what that costs; null for -O0."
+    )
     training: Training | None = described(
         "The hardware that the model was trained for; null where it does not say."
     )
@@ -204,6 +208,7 @@ def summarise(program: Program, target: Target, levers: Sequence[Lever]) -> Summ
         routing=_routing(program),
         defects=_defects(program, target),
         blocks_moved=program.moved,
+        recovery=recovery_of(program),
         training=program.training,
         notes=tuple(notes(program, target)),
         levers=tuple(levers),

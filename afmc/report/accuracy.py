@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from afmc.common.numbers import percent
-from afmc.evaluation.results import Estimate, Outcome, Validation
+from afmc.evaluation.figures import Shown, exact, shown
+from afmc.evaluation.results import Outcome, Validation
 from afmc.hardware.conditions import format_time
 from afmc.report.scale import Axis
 
@@ -68,10 +68,14 @@ class AccuracyView:
     strip: Strip
     lines: tuple[Lines, ...]
     notes: tuple[str, ...]
+    verdict: tuple[str, ...]
+    steps: tuple[tuple[str, str, str], ...]
+    """Of the verdict's probe: effect, perplexity, divergence."""
     headline: str
     """Perplexity under the first condition."""
     interval: str
     digital: str
+    """Perplexity, with that of the converters alone where it was measured."""
     first: str
     errors: dict[str, float]
     """The relative error of the products by matrix, mean over instances; empty where not measured.
@@ -80,13 +84,13 @@ class AccuracyView:
 
 HEADINGS = (
     ("at", "temperature", "compensation", "calibrated"),
-    ("perplexity", "std", "95 % interval", "KL, nats a token", "top-1 agreement"),
+    ("perplexity", "std", "95 % interval, or values", "KL, nats a token", "top-1 agreement"),
 )
 
 
 def view_of(found: Validation) -> AccuracyView:
     first = found.outcomes[0]
-    estimate = first.perplexity
+    perplexity = shown(first.perplexity)
     overrides = ", ".join(f"{key} = {value}" for key, value in found.overrides.items())
     about = (
         f"Measured in simulation on {found.tokens:,} tokens of {found.text} in windows of "
@@ -117,36 +121,48 @@ def view_of(found: Validation) -> AccuracyView:
             if lines is not None
         ),
         notes=found.notes,
-        headline=f"{estimate.mean:,.4g}",
-        digital=f"{found.digital_perplexity:,.4g}",
-        interval=f"95 %: {_interval(estimate)}" if estimate.interval_95 else "one instance",
+        verdict=() if found.verdict is None else found.verdict.lines,
+        steps=tuple(
+            (step.effect, exact(step.figure), exact(step.divergence))
+            for step in (found.verdict.steps if found.verdict else ())
+        ),
+        headline=perplexity.mean,
+        digital=_digital(found),
+        interval=_told(perplexity) or "one instance",
         first=first.text,
         errors={each.name: each.relative_error.mean for each in found.matrices},
     )
 
 
+def _digital(found: Validation) -> str:
+    digital = exact(found.digital_perplexity)
+    if found.without_noise is None:
+        return digital
+    return f"{digital}, with the converters alone {exact(found.without_noise.perplexity)}"
+
+
 def _row(condition: Outcome) -> tuple[tuple[str, str | float], ...]:
-    estimate = condition.perplexity
-    kl, top1 = condition.kl_divergence.mean, condition.top1_agreement.mean
+    estimate, perplexity = condition.perplexity, shown(condition.perplexity)
+    kl, top1 = condition.kl_divergence, condition.top1_agreement
     probes = condition.calibration_probes
     return (
         (format_time(condition.at_s), condition.at_s),
         (condition.temperature, condition.temperature_C),
         (condition.compensation, condition.compensation),
         (f"{probes} probes" if probes else "no", probes),
-        (f"{estimate.mean:,.5g}", estimate.mean),
-        ("", "") if estimate.std is None else (f"{estimate.std:,.3g}", estimate.std),
-        (_interval(estimate), estimate.ends[0]),
-        (f"{kl:.5g}", kl),
-        (percent(top1, 2), top1),
+        (perplexity.mean, estimate.mean),
+        (perplexity.std, "" if estimate.std is None else estimate.std),
+        (perplexity.spread, estimate.ends[0]),
+        (shown(kl).mean, kl.mean),
+        (shown(top1, share=True).mean, top1.mean),
     )
 
 
-def _interval(estimate: Estimate) -> str:
-    if estimate.interval_95 is None:
-        return ""
-    low, high = estimate.interval_95
-    return f"{low:,.4g} to {high:,.4g}"
+def _told(figure: Shown) -> str:
+    """The interval or the values of a figure, with what they are; empty for one instance."""
+    if figure.interval:
+        return f"95 %: {figure.interval}"
+    return f"values {figure.values}" if figure.values else ""
 
 
 def _axis(found: Validation) -> Axis:
@@ -154,7 +170,7 @@ def _axis(found: Validation) -> Axis:
     for condition in found.outcomes:
         estimate = condition.perplexity
         values += [estimate.mean, *estimate.values]
-        values += [end for end in estimate.ends if end > 0]
+        values += estimate.ends
     return Axis(values)
 
 
@@ -169,7 +185,7 @@ def _at(axis: Axis, value: float) -> float:
 def _point(condition: Outcome, label: str, axis: Axis, place: float = 0.0) -> Point:
     estimate = condition.perplexity
     low, high = estimate.ends
-    interval = _interval(estimate)
+    told = _told(perplexity := shown(estimate))
     return Point(
         label=label,
         x=place,
@@ -177,8 +193,7 @@ def _point(condition: Outcome, label: str, axis: Axis, place: float = 0.0) -> Po
         low=_at(axis, low),
         high=_at(axis, high),
         values=tuple(_at(axis, value) for value in estimate.values),
-        text=f"{condition.text}: perplexity {estimate.mean:,.5g}"
-        + (f", 95 % interval {interval}" if interval else ""),
+        text=f"{condition.text}: perplexity {perplexity.mean}" + (f", {told}" if told else ""),
     )
 
 

@@ -16,8 +16,10 @@ from afmc.hardware.defects import Defects
 from afmc.program.layout import Layout, Owner, layout_of
 from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
+from afmc.simulator.beforehand import made_up_for
 from afmc.simulator.correction import Correction
 from afmc.simulator.devices.base import device_of
+from afmc.simulator.directions import Directions
 from afmc.simulator.faults import Faults
 from afmc.simulator.lines import Lines
 from afmc.simulator.replicas import Tiles, replicas_of
@@ -38,13 +40,21 @@ def write_instance(
     instance: int,
     condition: Condition = FRESH,
     defects: Defects | None = None,
+    directions: Mapping[str, Directions] | None = None,
+    reads: int = 0,
+    beforehand: dict[Owner, Tensor] | None = None,
 ) -> None:
     """Programs one manufactured instance and lets time pass: every draw that is made once.
 
     `defects` have come up since the program was made for those that it knows. With probes in the
-    condition, columns are measured just after programming and corrected.
+    condition, columns are measured just after programming and corrected. In `directions` of the
+    inputs, by name in `Tiles`, errors are measured with so many `reads` each and corrected: just
+    after programming, or under the condition where that says `recalibrated`. Where the program
+    makes up for wires, `beforehand` keeps what is written instead, for the next instance.
     """
     writer = _Writer(program_, target, tiles, seed, instance, defects)
+    if program_.recovery is not None and program_.recovery.wires:
+        writer.beforehand = {} if beforehand is None else beforehand
     corrections: dict[tuple[str, int], Correction] = {}
     if condition.probes:
         writer.write(FRESH, {})
@@ -52,7 +62,22 @@ def write_instance(
             for number, replica in enumerate(replicas_of(layer)):
                 draws = writer.generator(name, number, "probes")
                 corrections[name, number] = replica.measure(condition.probes, draws)
-    writer.write(condition, corrections)
+    if not directions:
+        writer.write(condition, corrections)
+        return
+    earlier = not condition.recalibrated and not condition.is_fresh
+    writer.write(FRESH if earlier else condition, corrections)
+    errors = {
+        (name, number): replica.measure_errors(
+            directions[name], reads, writer.generator(name, number, "directions")
+        )
+        for name in directions
+        for number, replica in enumerate(replicas_of(tiles[name]))
+    }
+    if earlier:
+        writer.write(condition, corrections)
+    for (name, number), measured in errors.items():
+        replicas_of(tiles[name])[number].correct(measured)
 
 
 class _Writer:
@@ -71,6 +96,7 @@ class _Writer:
         self.seed, self.instance = seed, instance
         self.device = device_of(target)
         self.faults = faults_of(program_, target, defects)
+        self.beforehand: dict[Owner, Tensor] | None = None
         self.layout = layout_of(program_, target)
         self.pieces = pieces_of(self.layout)
         ideal = {name: layer.ideal for name, layer in tiles.items()}
@@ -112,9 +138,15 @@ class _Writer:
         group, copy_, replica = owner
         names = members_of(self.program, group, copy_)
         layers = [(name, replicas_of(self.tiles[name])[replica]) for name in names]
+        ideal, pieces = side_by_side([layer.ideal for _, layer in layers]), self.pieces[owner]
+        instead = None
+        if self.beforehand is not None:
+            if owner not in self.beforehand:
+                self.beforehand[owner] = made_up_for(ideal, pieces, self.target, self.maxima)
+            instead = self.beforehand[owner]
         written = program(
-            side_by_side([layer.ideal for _, layer in layers]),
-            self.pieces[owner],
+            ideal,
+            pieces,
             self.target,
             self.device,
             seed=self.seed,
@@ -122,6 +154,7 @@ class _Writer:
             condition=condition,
             crossbar_max=self.maxima,
             faults=self.faults,
+            written=instead,
         )
         members = self.program.groups[group].members
         for member, (name, layer) in zip(members, layers, strict=True):

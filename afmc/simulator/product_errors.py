@@ -22,7 +22,7 @@ class Squares:
     """Sum of the squared digital product."""
 
     def add(self, layer: Layer, x: Tensor, y: Tensor) -> None:
-        expected = x @ layer.ideal.T
+        expected = layer.wanted(x)
         self.error += float((y - expected).square().sum())
         self.digital += float(expected.square().sum())
 

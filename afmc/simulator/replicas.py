@@ -33,6 +33,10 @@ class Replicas(nn.Module):
         """[outputs, inputs]: what the tiles of each are to hold."""
         return self.replicas[0].ideal
 
+    def wanted(self, x: Tensor) -> Tensor:
+        """The product in digital arithmetic, without the bias: [..., inputs] to [..., outputs]."""
+        return self.replicas[0].wanted(x)
+
     def multiply(self, x: Tensor) -> Tensor:
         """The tiles' part, without the bias: [..., inputs] to [..., outputs]."""
         tokens = x.reshape(-1, x.shape[-1])

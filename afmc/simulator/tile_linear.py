@@ -15,6 +15,8 @@ from afmc.program.model import largest_over
 from afmc.simulator.converters import codes, digits_of
 from afmc.simulator.correction import Correction, measure
 from afmc.simulator.devices.base import device_of
+from afmc.simulator.directions import Directions, Errors, measure_errors
+from afmc.simulator.prepare import AS_IT_IS, Preparation
 from afmc.simulator.row_slice import Plane, RowSlice, whole
 from afmc.simulator.streams import Address
 from afmc.simulator.tiles import Piece, Programmed, program
@@ -94,11 +96,15 @@ class TileLinear(nn.Module):
         input_range: float | Sequence[float] | None,
         *,
         transposed: bool,
+        preparation: Preparation = AS_IT_IS,
     ) -> TileLinear:
-        """A layer whose tiles `write` fills later; `transposed`: a weight [inputs, outputs]."""
+        """A layer whose tiles `write` fills later; `transposed`: a weight [inputs, outputs].
+
+        Ranges are those of the inputs as `preparation` leaves them.
+        """
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
-        layer._setup(weight, bias, target, input_range, transposed)
+        layer._setup(weight, bias, target, input_range, transposed, preparation)
         return layer
 
     def _setup(
@@ -108,9 +114,13 @@ class TileLinear(nn.Module):
         target: Target,
         input_range: float | Sequence[float] | None,
         transposed: bool,
+        preparation: Preparation = AS_IT_IS,
     ) -> None:
         self.weight = weight
         self.bias = bias
+        self.preparation = preparation
+        self._held: Tensor | None = None
+        self._errors: Errors | None = None
         self._transposed = transposed
         self.out_features, self.in_features = reversed(weight.shape) if transposed else weight.shape
         self.target = target
@@ -131,8 +141,15 @@ class TileLinear(nn.Module):
     @property
     def ideal(self) -> Tensor:
         """[outputs, inputs]: what the tiles are to hold."""
+        if self._held is None:
+            weight = self.weight.detach()
+            self._held = self.preparation.weights(weight.T if self._transposed else weight)
+        return self._held
+
+    def wanted(self, x: Tensor) -> Tensor:
+        """The product in digital arithmetic, without the bias: [..., inputs] to [..., outputs]."""
         weight = self.weight.detach()
-        return weight.T if self._transposed else weight
+        return x @ (weight if self._transposed else weight.T)
 
     def write(
         self,
@@ -153,6 +170,7 @@ class TileLinear(nn.Module):
         self.slices = nn.ModuleList(RowSlice(programmed, i, self.target) for i in range(count))
         offset = None if correction is None else correction.apply_to(self._row_slices)
         self.register_buffer("offset", offset, persistent=False)
+        self._errors = None
 
     def _in_own_ranges(self, programmed: Programmed) -> Programmed:
         """Sets the range of every row; what a slice with a smaller one gives counts for less."""
@@ -162,6 +180,10 @@ class TileLinear(nn.Module):
         sizes = torch.tensor([last - first for first, last in programmed.slices])
         self.register_buffer("row_range", by_slice.repeat_interleave(sizes), persistent=False)
         return replace(programmed, gain=programmed.gain * (by_slice / self._range).unsqueeze(1))
+
+    def set_range(self, input_range: float) -> None:
+        """Sets one range for all rows; what is on the tiles is in units of it, and stays."""
+        self._ranges, self._range, self.input_range = [input_range], input_range, input_range
 
     def measure(self, probes: int, generator: torch.Generator) -> Correction:
         """Gain and offset of every column of every row slice, from so many random inputs."""
@@ -173,6 +195,16 @@ class TileLinear(nn.Module):
             x.mul_(share)
             ideal = ideal * share  # full inputs of a smaller range count for less
         return measure(self.planes(x), self._row_slices, ideal, self._reads)
+
+    def measure_errors(
+        self, directions: Directions, reads: int, generator: torch.Generator
+    ) -> Errors:
+        """What products lack now, measured with so many reads for each direction of the input."""
+        return measure_errors(directions, reads, self.wanted, self._on_tiles, generator)
+
+    def correct(self, errors: Errors) -> None:
+        """Adds what was measured to products from now on, until the tiles are written again."""
+        self._errors = errors
 
     @property
     def _row_slices(self) -> list[RowSlice]:
@@ -201,8 +233,16 @@ class TileLinear(nn.Module):
         ]
 
     def multiply(self, x: Tensor) -> Tensor:
-        """The tiles' part, without the bias: [..., inputs] to [..., outputs]."""
-        planes = self.planes(x)
+        """The product without the bias, digital corrections included: [..., inputs] to
+        [..., outputs]."""
+        y = self._on_tiles(x)
+        if self._errors is not None:
+            self._errors.add_to(y, x)
+        return y
+
+    def _on_tiles(self, x: Tensor) -> Tensor:
+        """What the tiles give."""
+        planes = self.planes(self.preparation.inputs(x))
         total: Tensor | None = None
         for part in self.slices:
             partial: Tensor = part(planes, self._reads)

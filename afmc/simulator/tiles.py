@@ -134,12 +134,15 @@ def program(
     condition: Condition = FRESH,
     crossbar_max: Mapping[Crossbar, float] | None = None,
     faults: Faults | None = None,
+    written: Tensor | None = None,
 ) -> Programmed:
     """Writes a weight, [cols, rows] in nn.Linear's order, onto its pieces, and lets time pass.
 
     `device` is None for perfect devices. `crossbar_max` holds the largest weight of each crossbar
     where the target scales by the tile and tiles are shared; without it each piece is by itself.
     Noise and faults belong to the lines of the crossbar, whatever rows and columns are there.
+    `written` is what is written instead so that `weight` comes out, see
+    `afmc.simulator.beforehand`.
     """
     _check_grid(weight, pieces)
     weight = weight.contiguous()  # noise is drawn in the order of memory
@@ -148,11 +151,8 @@ def program(
     held = _Held(weight, len(slices), target)
     noise = read_noise_of(target, condition.temperature_C)
     for piece in pieces:
-        ideal = piece.of(weight)
-        by_column = ideal.abs().amax(dim=1)
-        largest = (crossbar_max or {}).get(piece.crossbar)
-        by_tile = by_column.amax() if largest is None else by_column.new_tensor(largest)
-        by_tile = by_tile.expand_as(by_column)
+        ideal = piece.of(weight if written is None else written)
+        by_column, by_tile = _maxima(piece, weight, crossbar_max)
         rows = [index[each] for each in piece.slices(target.crossbar.active_rows)]
         cols = slice(piece.col, piece.col + piece.cols)
         held.w_max[rows, cols] = by_column if target.output.range == "column" else by_tile
@@ -166,7 +166,7 @@ def program(
         scale = by_column if target.device.scale == "column" else by_tile
         streams = streams_of(seed, instance, piece.address)
         model = device or Perfect()
-        written = write(
+        held_by = write(
             lines.to_crossbar(ideal),
             lines.columns_to_crossbar(scale),
             target,
@@ -174,31 +174,49 @@ def program(
             streams,
             stuck,
         )
-        now = written.at(target, model, condition, streams)
-        on_wires = _on_wires(now, piece, target, condition.temperature_C)
-        for side in on_wires:
+        now = held_by.at(target, model, condition, streams)
+        left = on_wires(now, piece, target, condition.temperature_C)
+        for side in left:
             _check_numbers(side, model)
-        variances = [_through_wires(*pair) for pair in zip(now, on_wires, strict=True)]
+        variances = [_through_wires(*pair) for pair in zip(now, left, strict=True)]
         # A column of zeros has the digital scale 0: whatever its cells do, nothing comes of it.
         unit = weight_per_state(scale, target).unsqueeze(1)
-        plus, minus = (lines.to_matrix(side) for side in on_wires)
+        plus, minus = (lines.to_matrix(side) for side in left)
         spreads = [None if each is None else lines.to_matrix(each) for each in variances]
         held.set_arrays(rows, cols, piece, plus, minus, spreads, unit, noise)
         if condition.compensation != "none" and (
             condition.at_s > 0 or condition.temperature_C != ROOM_C
         ):
-            before = written.at(target, model, FRESH, streams)
+            before = held_by.at(target, model, FRESH, streams)
             crossbar = Address(*piece.crossbar, 0, 0)
             gain = digital_gain(
                 condition,
                 target,
                 model,
                 streams_of(seed, instance, crossbar),
-                _difference(*_on_wires(before, piece, target, ROOM_C)),
-                _difference(*on_wires),
+                _difference(*on_wires(before, piece, target, ROOM_C)),
+                _difference(*left),
             )
             held.gain[rows, cols] = lines.columns_to_matrix(gain)
     return held.programmed(tuple(slices))
+
+
+def _maxima(
+    piece: Piece, weight: Tensor, crossbar_max: Mapping[Crossbar, float] | None
+) -> tuple[Tensor, Tensor]:
+    """The largest weight of every column of a block, and that of its crossbar, each [cols]."""
+    by_column = piece.of(weight).abs().amax(dim=1)
+    largest = (crossbar_max or {}).get(piece.crossbar)
+    by_tile = by_column.amax() if largest is None else by_column.new_tensor(largest)
+    return by_column, by_tile.expand_as(by_column)
+
+
+def scale_of(
+    piece: Piece, weight: Tensor, target: Target, crossbar_max: Mapping[Crossbar, float] | None
+) -> Tensor:
+    """[cols]: the weight that is full conductance."""
+    by_column, by_tile = _maxima(piece, weight, crossbar_max)
+    return by_column if target.device.scale == "column" else by_tile
 
 
 class _Held:
@@ -293,7 +311,7 @@ def _difference(plus: Tensor, minus: Tensor) -> Tensor:
     return plus - minus
 
 
-def _on_wires(
+def on_wires(
     states: tuple[State, State], piece: Piece, target: Target, temperature_C: float
 ) -> tuple[Tensor, Tensor]:
     plus, minus = states[0].mean, states[1].mean

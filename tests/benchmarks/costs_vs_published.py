@@ -24,7 +24,8 @@ from tables import Table, add_option
 
 import afmc
 from afmc.costs import Workload, estimate_baseline
-from afmc.costs.figures import DEFAULTS
+from afmc.costs.figures import Figures
+from afmc.costs.product import Product
 from afmc.targets import Target, load_target
 from afmc.targets.loader import load_description
 from afmc.targets.schema import Baseline
@@ -81,23 +82,14 @@ def by_default() -> Iterator[Row]:
             continue
         if target.optics is not None:
             continue  # light has neither these drivers nor these converters
-        phases, rows, columns = (
-            target.tile.read_phases,
-            target.crossbar.rows,
-            target.crossbar.columns,
-        )
-        energy = phases * (
-            rows * DEFAULTS["input.row_energy_pJ"][0]
-            + columns * DEFAULTS["output.conversion_energy_pJ"][0]
-        )
-        yield Row(f"{name}, energy of a product", "defaults", energy / 1e3,
+        parts = {"tile.read_energy_nJ": None, "tile.read_latency_ns": None}
+        counted = load_target(target, parts)
+        product = Product(counted, Figures(counted))
+        yield Row(f"{name}, energy of a product", "defaults", product.whole_nJ,
                   target.tile.read_energy_nJ, "nJ")  # fmt: skip
         if target.tile.read_latency_ns is not None:
-            each = target.output.conversion_ns or DEFAULTS["output.conversion_ns"][0]
-            integrated = target.output.integration_ns or DEFAULTS["output.integration_ns"][0]
-            time = phases * (integrated + each * target.output.columns_per_converter)
-            yield Row(f"{name}, time of a product", "defaults", time, target.tile.read_latency_ns,
-                      "ns")  # fmt: skip
+            yield Row(f"{name}, time of a product", "defaults", product.read_ns,
+                      target.tile.read_latency_ns, "ns")  # fmt: skip
 
 
 def held_out() -> Iterator[Row]:

@@ -23,11 +23,10 @@ from tables import Table, add_option
 import afmc
 from afmc.data.text import read_text
 from afmc.data.tokens import tokenise, windows_of
-from afmc.evaluation.perplexity import compare
+from afmc.evaluation.perplexity import score_of
 from afmc.evaluation.results import Validation
 from afmc.frontends.find import resolve
 from afmc.frontends.huggingface.load import load
-from afmc.hardware.conditions import Condition
 
 EXPERTS, TOP_K = 4, 2
 BASIS = "Perplexity: measured, in simulation; mean and standard deviation over instances."
@@ -93,7 +92,7 @@ def main() -> None:
     source = load(resolve("smollm2-135m"))
     text = read_text(options.text, "validation")
     windows = windows_of(tokenise(source.tokenizer, text.content, options.tokens), options.window)
-    score, _ = compare(source.module, source.module, lambda *_: None, windows, 1, [Condition()])
+    score = score_of(source.module, windows)
     print(f"{len(windows)} windows of {options.window} tokens of {text.name}")
     print(f"{'SmolLM2-135M, digital':50} perplexity {score.perplexity:9.3f}", flush=True)
     table = Table("experts", "upcycled", ("model", "perplexity", "instances"), BASIS)
@@ -141,13 +140,14 @@ def _print_routing(model: afmc.CompiledModel) -> None:
 
 
 def _print_line(name: str, result: Validation) -> None:
-    perplexity, speed = result.perplexity, result.to_json()["tokens_per_s"]
+    perplexity, speed = result.perplexity, result.simulation_tokens_per_s
     spread = f" std {perplexity.std:.3f}" if perplexity.std is not None else ""
     print(
         f"{name:50} perplexity {perplexity.mean:9.3f}{spread} "
         f"KL {result.kl_divergence.mean:.4f} top-1 {100 * result.top1_agreement.mean:.1f} % | "
-        f"tokens/s digital {speed['digital']:.0f} on tiles {speed['analog']:.0f} "
-        f"ratio {speed['ratio']:.2f} | programming {result.programming_s:.0f} s an instance",
+        f"tokens/s digital {speed.digital.mean:.0f} on tiles {speed.analog.mean:.0f} "
+        f"ratio {speed.analog.mean / speed.digital.mean:.2f} | "
+        f"programming {result.programming_s:.0f} s an instance",
         flush=True,
     )
 

@@ -78,11 +78,12 @@ def our_time(model: object, case: Case) -> float:
             read_ns=READ,
             after_read_ns=after,
             between_chips_ns=[0.0] * len(mapped.groups),
+            link_ns=[0.0] * len(mapped.groups),
             share=[1.0] * len(mapped.groups),
             work=steps,
             waits={},
             digital={},
-            busy=(),
+            resources={},
         ),
     )
     return found.latency_ns

@@ -176,10 +176,11 @@ def test_perplexities_of_the_folder_that_they_are_of(folders: Path) -> None:
     Draft202012Validator(compare_schema()).validate(data)
     assert (
         data["accuracy"][1]["values"]
-        == [{"mean": 20.0, "std": 1.5, "interval_95": [16.25, 23.75], "instances": 3}] * 2
-    )
+        == [{"mean": 20.0, "std": 1.5, "interval_95": [16.25, 23.75],
+             "values": [18.5, 20.0, 21.5], "instances": 3}] * 2
+    )  # fmt: skip
     text = squeezed(shown(render(found), 300))
-    cell = "20 (95 %: 16.25 to 23.75, 3 instances)"
+    cell = "20.0 (95 %: 16.2 to 23.8, 3 instances)"
     assert f"{first.name} {cell} {cell}" in text
     only = compare(["s", "p"], validations=["p.json"])
     assert [value and value.mean for value in only.accuracy[0].values] == [None, 13.82]
@@ -210,10 +211,10 @@ def test_one_instance_has_no_interval(folders: Path) -> None:
     file = validated(folders / "p", "p.json", instances=1)
     value = json.loads(file.read_text())
     for each in value["conditions"]:
-        each["analog"]["perplexity"] |= {"std": None, "interval_95": None}
+        each["analog"]["perplexity"] |= {"std": None, "interval_95": None, "values": [20.0]}
     file.write_text(json.dumps(value))
     text = shown(render(compare(["p", "s"], validations=[file])), 300)
-    assert "compensation tile 20 (1 instance) -" in " ".join(text.split())
+    assert "compensation tile 20.00 (1 instance) -" in " ".join(text.split())
 
 
 def test_a_validation_of_several_folders(folders: Path) -> None:

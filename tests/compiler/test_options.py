@@ -11,8 +11,8 @@ import pytest
 import afmc
 import afmc.compiler.compile as module
 from afmc.common.described import descriptions_of
+from afmc.compiler.context import Source
 from afmc.compiler.options import Options
-from afmc.compiler.steps import Source
 
 OF_A_SOURCE = {"model", "example_inputs", "tokenizer", "revision", "trust_remote_code"}
 

@@ -16,6 +16,7 @@ from in_process import run
 from torch.export import Dim
 
 import afmc
+from afmc.common.install import install
 from afmc.data.samples import Samples
 from afmc.errors import ModelError, OptionError, SampleError
 from afmc.verifier import verify
@@ -137,7 +138,7 @@ def test_from_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) 
     )
     assert len(found["analog"]["accuracy"]["values"]) == 2
     shown = afmc_says("validate", out, "--data", labelled, "--instances", "1", "--samples", "20")
-    assert "90.00%" in shown and "20 samples of labelled.npz" in shown
+    assert "90.00 %" in shown and "20 samples of labelled.npz" in shown
     costs = afmc_says("costs", out, "--against", "none")
     assert "an inference on hermes-64: batch 1" in costs
     assert afmc_says("costs", out, "--phase", "prefill", status=2).endswith(
@@ -217,5 +218,5 @@ def test_without_the_package_onnx(onnx_file: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ModelError) as error:
         afmc.compile(onnx_file, PERFECT)
     assert str(error.value) == (
-        f"reading {onnx_file} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+        f'reading {onnx_file} needs the package onnx: run "{install("onnx")}".'
     )

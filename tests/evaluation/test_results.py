@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from afmc.evaluation.figures import shown
 from afmc.evaluation.results import (
     AnalogAccuracy,
     AnalogPerplexity,
@@ -16,14 +20,16 @@ from afmc.evaluation.results import (
     Classification,
     DigitalAccuracy,
     DigitalPerplexity,
+    Estimate,
     OfMatrix,
     Outcome,
     Result,
+    Speed,
     Speeds,
     Validation,
 )
 from afmc.evaluation.schema import validation_schema
-from afmc.evaluation.statistics import estimate
+from afmc.evaluation.statistics import estimate, estimate_share
 
 COMMON: dict[str, Any] = {
     "model": "demo", "model_sha256": "0" * 64, "target": "hermes-64", "noise": True,
@@ -33,8 +39,9 @@ COMMON: dict[str, Any] = {
         probes=16, reads=64, tile_time_ns=None, digital_macs=9, digital_operations_per_token=2
     ),
 }  # fmt: skip
+SPEEDS = Speeds(digital=Speed(mean=100.0, std=5.0), analog=Speed(mean=50.0))
 WHEN: dict[str, Any] = {"at_s": 60.0, "temperature_C": 85.0, "compensation": "tile"}
-LAST = ["programming_s", "wall_s", "noise", "model", "model_sha256", "target"]
+LAST = ["programming_s", "wall_s", "noise", "verdict", "model", "model_sha256", "target"]
 MIDDLE = ["instances", "seed", "defects", "overrides", "notes", "calibration"]
 CONDITION = ["at_s", "temperature_C", "compensation", "calibration_probes", "analog"]
 
@@ -44,7 +51,7 @@ def validation() -> Validation:
         **WHEN,
         analog=AnalogPerplexity(perplexity=estimate([4.0, 6.0])),
         kl_divergence=estimate([0.1, 0.2]),
-        top1_agreement=estimate([0.5, 0.75]),
+        top1_agreement=estimate_share([0.5, 0.75]),
     )
     return Validation(
         **COMMON,
@@ -56,15 +63,15 @@ def validation() -> Validation:
         matrices=(OfMatrix(name="q", relative_error=estimate([0.02])),),
         text="text.txt",
         text_sha256="1" * 64,
-        tokens_per_s=Speeds.of(100.0, 50.0),
+        simulation_tokens_per_s=SPEEDS,
     )
 
 
 def classification() -> Classification:
     result = Result(
         **WHEN,
-        analog=AnalogAccuracy(accuracy=estimate([0.5, 0.75])),
-        top1_agreement=estimate([0.5, 1.0]),
+        analog=AnalogAccuracy(accuracy=estimate_share([0.5, 0.75])),
+        top1_agreement=estimate_share([0.5, 1.0]),
     )
     return Classification(
         **COMMON,
@@ -73,7 +80,7 @@ def classification() -> Classification:
         samples=8,
         data="digits.npz",
         data_sha256="2" * 64,
-        samples_per_s=Speeds.of(10.0, 5.0),
+        simulation_samples_per_s=SPEEDS,
     )
 
 
@@ -89,11 +96,11 @@ def test_every_field_is_written_in_the_order_that_readers_know() -> None:
     assert list(validation().to_json()) == [
         "schema_version", "digital", *CONDITION, "kl_divergence", "top1_agreement", "conditions",
         "tokens", "scored_tokens", "window", *MIDDLE, "matrices", "text", "text_sha256",
-        "tokens_per_s", *LAST,
+        "simulation_tokens_per_s", "without_noise", *LAST,
     ]  # fmt: skip
     assert list(classification().to_json()) == [
         "schema_version", "digital", *CONDITION, "top1_agreement", "conditions", "samples",
-        *MIDDLE, "data", "data_sha256", "samples_per_s", *LAST,
+        *MIDDLE, "data", "data_sha256", "simulation_samples_per_s", *LAST,
     ]  # fmt: skip
 
 
@@ -111,11 +118,56 @@ def test_the_schema_is_of_what_is_written(made: Validation | Classification) -> 
 
 
 def test_statistics_are_over_instances() -> None:
+    three = estimate([4.0, 5.0, 6.0])
+    assert three.mean == 5 and three.std == pytest.approx(1)
+    width = math.exp(4.302653 / 3**0.5 / 5)  # Student's factor for three, on the logarithm
+    assert three.interval_95 == pytest.approx((5 / width, 5 * width), rel=1e-6)
+    share = estimate_share([0.4, 0.5, 0.6])
+    half = 4.302653 * 0.1 / 3**0.5 / 0.25  # on the logit
+    assert share.interval_95 == pytest.approx((1 / (1 + math.exp(half)), 1 / (1 + math.exp(-half))))
     two = estimate([4.0, 6.0])
-    assert two.mean == 5 and two.std == pytest.approx(2**0.5)
-    assert two.interval_95 == pytest.approx((5 - 12.7062, 5 + 12.7062), abs=1e-3)
+    assert two.std == pytest.approx(2**0.5) and two.interval_95 is None
     one = estimate([4.0])
     assert one.std is None and one.interval_95 is None and one.ends == (4.0, 4.0)
+    for same in (estimate([0.0] * 3), estimate_share([1.0] * 3)):
+        assert same.interval_95 == (same.mean, same.mean)
+
+
+@given(st.lists(st.floats(0, 1e300), min_size=3, max_size=9))
+def test_an_interval_is_one_that_can_be(values: list[float]) -> None:
+    found = estimate(values)
+    low, high = found.interval_95 or (-1, -1)
+    assert 0 <= low <= found.mean <= high < math.inf
+    shares = estimate_share([value / 1e300 for value in values])
+    low, high = shares.interval_95 or (-1, -1)
+    assert 0 <= low <= shares.mean <= high <= 1
+
+
+def test_an_interval_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValidationError, match="from -18 to 26 cannot be that of a mean of 4"):
+        Estimate(mean=4.0, std=1.0, interval_95=(-18.0, 26.0), values=(3.0, 5.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "mean", "std", "spread"),
+    [
+        ([13.4252], False, "13.43", "", ""),
+        ([13.38, 13.4704], False, "13.43", "", "13.38 and 13.47"),
+        ([13.1, 13.4, 13.9], False, "13.47", "0.40", "12.50 to 14.51"),
+        ([20.0, 5e4, 1.1e7], False, "3,700,000", "6,300,000", "51,000 to 264,400,000"),
+        ([5.0, 5.0, 5.0], False, "5.000", "0.000", "5.000 to 5.000"),
+        ([1e303, 2e303, 2e303], False, "1.7e+303", "5.8e+302", "7.0e+302 to 3.9e+303"),
+        ([0.047, 0.0466, 0.0475], False, "0.0470", "0.00045", "0.0459 to 0.0482"),
+        ([0.9999, 0.5, 0.7], True, "73 %", "25 %", "10 % to 99 %"),
+        ([0.77], True, "77.00 %", "", ""),
+        ([0.0, 0.0, 0.0], True, "0.000 %", "0.000 %", "0.000 % to 0.000 %"),
+    ],
+)
+def test_digits_fit_the_spread(
+    values: list[float], share: bool, mean: str, std: str, spread: str
+) -> None:
+    figure = shown((estimate_share if share else estimate)(values), share=share)
+    assert (figure.mean, figure.std, figure.spread) == (mean, std, spread)
 
 
 def test_results_do_not_change() -> None:

@@ -124,8 +124,8 @@ def validation(folder: Path) -> dict[str, Any]:
         "digital": {"perplexity": 9.0},
         "conditions": [condition],
         "tokens": 64, "scored_tokens": 60, "window": 32, "instances": 1, "seed": 0, "text": "t",
-        "tokens_per_s": {"digital": 2.0, "analog": 1.0, "ratio": 0.5}, "programming_s": 0.1,
-        "wall_s": 1.0,
+        "simulation_tokens_per_s": {"digital": {"mean": 2.0}, "analog": {"mean": 1.0}},
+        "programming_s": 0.1, "wall_s": 1.0,
         "matrices": [
             {"name": name, "relative_error": {**estimate, "mean": value}}
             for name, value in errors.items()

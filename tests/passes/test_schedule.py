@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from profiles import examples
 from programs import compiled, program_of
 
-from afmc.costs.schedule import Duration, Durations, Schedule, schedule
+from afmc.costs.schedule import LINKS, Duration, Durations, Resource, Schedule, schedule
 from afmc.program.model import Matrix, Work
 from afmc.program.program import Program
 from afmc.targets import load_target
@@ -50,11 +50,12 @@ def timed(program: Program, ns: float = 1.0, **more: object) -> Schedule:
         read_ns=READ,
         after_read_ns=[0.0] * len(program.groups),
         between_chips_ns=[0.0] * len(program.groups),
+        link_ns=[0.0] * len(program.groups),
         share=[1.0] * len(program.groups),
         work=[(Duration(f"{w.kind} after {w.after}", "digital", ns),) for w in program.work],
         waits={},
         digital={name: Duration(name, "digital", 100.0) for name in program.digital or {}},
-        busy=(),
+        resources={},
     )
     return schedule(program, replace(durations, **more))  # type: ignore[arg-type]
 
@@ -134,9 +135,12 @@ def test_a_matrix_that_stays_digital_takes_its_own_time() -> None:
 def test_experts_wait_as_long_as_is_known() -> None:
     bank = Matrix("e", 8, 8, "x", copies=4, per_token=2.0, module="experts")
     program = placed(program_of([bank]), tiers=4, tiles=1)
-    assert timed(program).latency_ns == 10.0
-    assert timed(program, waits={"experts": 1.5}).latency_ns == 15.0
-    assert timed(program).interval_ns == 20.0  # two of them, on the one tile
+    assert timed(program).latency_ns == timed(program).interval_ns == 20.0  # two, on the one tile
+    assert timed(program, waits={"experts": 2.5}).latency_ns == 25.0
+    apart = placed(program_of([bank]), tiers=1, tiles=4)
+    assert timed(apart).latency_ns == 10.0
+    assert timed(apart, waits={"experts": 1.5}).latency_ns == 15.0
+    assert timed(apart).interval_ns == 5.0
 
 
 def test_what_few_tokens_read_is_busy_for_few() -> None:
@@ -146,9 +150,41 @@ def test_what_few_tokens_read_is_busy_for_few() -> None:
 
 
 def test_the_busiest_resource_makes_the_interval() -> None:
-    busy = (Duration("links", "link", 3.0), Duration("digital units", "digital", 12.0))
-    found = timed(placed(chain(())), busy=busy)
-    assert (found.interval_ns, found.bottleneck) == (12.0, "digital units")
+    program = replace(placed(chain(())), work=(Work("m0", "norm"), Work("m0", "attention")))
+    work = [
+        (Duration("a norm", "digital", 12.0, "norm", (("units", 12.0),)),),
+        (Duration("attention", "memory", 8.0, "attention", (("units", 3.0), ("memory", 8.0))),),
+    ]
+    shared = {"units": Resource("digital"), "memory": Resource("memory")}
+    found = timed(program, work=work, resources=shared)
+    assert (found.interval_ns, found.bottleneck) == (15.0, "units")
+    assert [(each.name, each.ns) for each in found.busy] == [
+        ("units", 15.0), ("tiles", 10.0), ("memory", 8.0)
+    ]  # fmt: skip
+    two = timed(program, work=work, resources={**shared, "units": Resource("digital", 2)})
+    assert (two.interval_ns, two.bottleneck) == (10.0, "tiles")
+
+
+def test_matrices_that_read_the_same_memory_share_it() -> None:
+    """q, k and v stay digital: each reads its weights after those of the one before."""
+    program = placed(
+        chain((), (), (), (0, 1, 2)), settings={"partition.digital": ("m0", "m1", "m2")}
+    )
+    digital = {
+        name: Duration(name, "memory", 100.0, holds=(("units", 30.0), ("memory", 100.0)))
+        for name in ("m0", "m1", "m2")
+    }
+    shared = {"units": Resource("digital", 2), "memory": Resource("memory")}
+    found = timed(program, digital=digital, resources=shared)
+    assert (found.latency_ns, found.interval_ns, found.bottleneck) == (310.0, 300.0, "memory")
+    assert found.busy[0].matrices_ns == 300.0
+    assert [step.name for step in found.critical_path] == ["m0", "m1", "m2", "m3"]
+    computing = {
+        name: replace(each, ns=100.0, kind="digital", holds=(("units", 100.0), ("memory", 30.0)))
+        for name, each in digital.items()
+    }
+    found = timed(program, digital=computing, resources=shared)
+    assert (found.latency_ns, found.bottleneck) == (210.0, "units")  # two units for the three
 
 
 @st.composite
@@ -259,3 +295,51 @@ def test_replicas_on_tiers_of_one_tile_take_turns() -> None:
     assert program.groups[0].replicas == (2,)
     assert found.interval_ns == pytest.approx(9 * READ)
     assert found.latency_ns == pytest.approx(9 * READ)
+
+
+KINDS = st.sampled_from(["units", "memory", "links"])
+
+
+@settings(max_examples=examples(100))
+@given(st.data(), graphs(), st.integers(1, 3), st.integers(1, 3))
+def test_a_token_never_takes_less_than_the_busiest_resource_needs(
+    data: st.DataObject, case: tuple[Program, list[float]], tiers: int, tiles: int
+) -> None:
+    """Whatever is on tiles, stays digital, is a bank of experts or held several times."""
+    start, times = case
+    matrices = [
+        replace(each, copies=copies, per_token=min(float(copies), 2.0)) if copies > 1 else each
+        for each in start.matrices
+        for copies in [data.draw(st.sampled_from([1, 1, 1, 4]))]
+    ]
+    names = data.draw(st.sets(st.sampled_from(["none", *(m.name for m in matrices[1:])])))
+    program = placed(
+        replace(program_of(matrices), work=start.work),
+        tiers=tiers,
+        tiles=tiles,
+        settings={
+            "partition.digital": tuple(names - {"none"}),
+            "replicate.tiles": data.draw(st.sampled_from([None, 20])),
+        },
+    )
+    counts = st.integers(1, 3)
+    shared = {name: Resource("digital", data.draw(counts)) for name in ("units", "memory", "links")}
+
+    def held(name: str, ns: float) -> Duration:
+        holds = {kind: data.draw(st.floats(0, ns)) for kind in data.draw(st.sets(KINDS))}
+        return Duration(name, "digital", ns, holds=tuple(holds.items()))
+
+    count = len(program.groups)
+    found = timed(
+        program,
+        work=[(held(f"work {i}", ns),) for i, ns in enumerate(times)],
+        digital={name: held(name, data.draw(st.floats(0, 50))) for name in program.digital or {}},
+        between_chips_ns=[9.0] * count,
+        link_ns=[data.draw(st.floats(0, 9))] * count,
+        resources={**shared, LINKS: Resource("link", data.draw(counts))},
+    )
+    assert found.latency_ns >= found.interval_ns * (1 - 1e-12)
+    assert found.interval_ns == found.busy[0].ns == max(each.ns for each in found.busy)
+    path = found.critical_path
+    assert path[0].start_ns == 0 and path[-1].end_ns == found.latency_ns
+    assert all(a.end_ns == b.start_ns for a, b in itertools.pairwise(path))

@@ -18,11 +18,11 @@ from afmc.report.accuracy import view_of
 
 def test_one_condition(by_hand: CompiledProgram) -> None:
     view = view_of(validation_of(by_hand, estimates.validation(by_hand)))
-    assert view.headline == "20" and view.digital == "13.82"
-    assert view.interval == "95 %: 16.25 to 23.75" and view.lines == ()
+    assert view.headline == "20.0" and view.digital == "13.82"
+    assert view.interval == "95 %: 16.2 to 23.8" and view.lines == ()
     [point] = view.strip.points
     assert view.strip.digital < point.low < point.values[0] < point.y < point.high
-    assert view.rows[0][0] == ("0s", 0.0) and view.rows[0][-1] == ("90.00 %", 0.9)
+    assert view.rows[0][0] == ("0s", 0.0) and view.rows[0][-1] == ("90.0 %", 0.9)
 
 
 def test_several_times_and_temperatures(by_hand: CompiledProgram) -> None:

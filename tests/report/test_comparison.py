@@ -57,7 +57,7 @@ def test_perplexities_are_in_a_table() -> None:
     page = comparison_page(compare(["p", "w"], validations=["v.json"]))
     [row] = cells(page, "letters.txt, 1,024 tokens in windows of 512: digital")
     assert row == ("", ["13.82", "-"])  # what was not measured is no difference
-    assert "20 (95 %: 16.25 to 23.75, 3 instances)" in page
+    assert "20.0 (95 %: 16.2 to 23.8, 3 instances)" in page
     assert (
         "No validation was given" not in page and "These are different models: kept, test" in page
     )

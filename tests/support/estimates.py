@@ -7,7 +7,7 @@ from typing import Any
 
 from afmc.costs import Costs, Efficiency, Figure, OfMatrix, Part, Workload
 from afmc.costs.parts import Where
-from afmc.costs.schedule import Kind, Schedule, Step
+from afmc.costs.schedule import Busy, Kind, Schedule, Step
 from afmc.program.compiled import CompiledProgram
 from afmc.program.program import SCHEMA_VERSION
 
@@ -38,7 +38,7 @@ def costs(names: Iterable[str], context: int = 512, steps: int = 8) -> Costs:
             part("chip-to-chip links", "links", None, None),
         ),
         matrices=tuple(OfMatrix(name, 1.0 + index, 2.0) for index, name in enumerate(names)),
-        schedule=Schedule(end, 133.0, "tiles", tuple(path), tuple(path)),
+        schedule=Schedule(end, 133.0, "tiles", (Busy("tiles", 133.0),), tuple(path), tuple(path)),
         latency_ns=end,
         tokens_per_s=1e9 / end if end else 0.0,
         area_mm2=None,
@@ -89,7 +89,7 @@ def validation(artifact: CompiledProgram, conditions: int = 1) -> dict[str, Any]
         ],
         "text": "letters.txt",
         "text_sha256": "0" * 64,
-        "tokens_per_s": {"digital": 100.0, "analog": 50.0, "ratio": 0.5},
+        "simulation_tokens_per_s": {"digital": {"mean": 2.0}, "analog": {"mean": 1.0}},
         "programming_s": 0.1,
         "wall_s": 60.0,
         "noise": True,

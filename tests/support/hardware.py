@@ -20,6 +20,7 @@ names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
 positive = st.floats(1e-3, 1e6) | st.integers(1, 1000)
 not_negative = st.just(0) | positive
 bits = st.integers(2, 16)
+by_bits = st.dictionaries(bits.map(str), positive, min_size=1)
 scopes = st.sampled_from(["column", "tile"])
 bases = st.sampled_from(["measured", "published", "derived", "assumed"])
 origins = st.fixed_dictionaries({"source": texts, "basis": bases}, optional={"note": texts})
@@ -45,17 +46,25 @@ FREE: dict[str, Figures] = {
         "active_rows": st.just(1),
         "selector": st.sampled_from(["none", "transistor"]),
         "sense": st.sampled_from(["one_end", "both_ends"]),
+        "cell_energy_fJ": not_negative,
     },
     "input": {
         "bits": bits,
         "slice_bits": st.just(1),
         "step_ns": positive,
+        "row_energy_pJ": not_negative,
     },
     "output": {
         "gain_std": not_negative,
         "columns_per_converter": counts,
         "conversion_ns": positive,
         "integration_ns": positive,
+        "conversion_by_bits_ns": by_bits,
+        "conversion_energy_by_bits_pJ": by_bits,
+        "conversion_energy_pJ": not_negative,
+        "converter": st.sampled_from(["sar", "ramp"]),
+        "cycle_ns": positive,
+        "walden_fJ_step": not_negative,
     },
     "device": {
         "stuck_off_rate": st.floats(0, 0.5),

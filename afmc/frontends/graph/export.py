@@ -16,18 +16,26 @@ from afmc.frontends.quiet import quiet
 
 _BATCH, SEQUENCE = 2, 17  # of the example; 1 would be taken for a constant, 17 is no model's size
 
+BEHIND = "afmc_prefix"
+"""Name in the graph of what makes the cache behind which sequences stand."""
+
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
 def export(
-    module: torch.nn.Module, *, dynamic: bool = True, tokens: int = SEQUENCE
+    module: torch.nn.Module,
+    *,
+    dynamic: bool = True,
+    tokens: int = SEQUENCE,
+    behind: torch.nn.Module | None = None,
 ) -> ExportedProgram:
     """The graph from ``input_ids`` [batch, sequence] to logits, or else the last hidden state.
 
     Both sizes are dynamic, or else those of an example, which is traced sooner. A module that loops
     over the tokens has a graph of as many as the example's alone: `length_of`. Parameters keep the
-    names that they have in `module` and share its memory. Raises ModelError for a module in
-    training mode or one that cannot be exported.
+    names that they have in `module` and share its memory. `behind` makes, of how many sequences
+    there are, the cache behind which these stand. Raises ModelError for a module in training mode
+    or one that cannot be exported.
     """
     name = type(module).__name__
     if module.training:
@@ -41,12 +49,12 @@ def export(
     device = next((p.device for p in module.parameters()), None)
     example = _example(config, tokens).to(device)
     if not dynamic:
-        return _traced(module, example, ())
+        return _traced(module, example, (), behind)
     try:
-        return _traced(module, example, (0, 1))
+        return _traced(module, example, (0, 1), behind)
     except ModelError as error:
         try:
-            return _traced(module, example, (0,))
+            return _traced(module, example, (0,), behind)
         except ModelError:
             raise error from error.__cause__
 
@@ -58,14 +66,19 @@ def length_of(exported: ExportedProgram) -> int | None:
     return value.shape[1] if isinstance(value.shape[1], int) else None
 
 
-def _traced(module: torch.nn.Module, example: torch.Tensor, free: Sequence[int]) -> ExportedProgram:
+def _traced(
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    free: Sequence[int],
+    behind: torch.nn.Module | None,
+) -> ExportedProgram:
     """With these of both sizes free."""
     sizes = {"input_ids": dict.fromkeys(free, Dim.DYNAMIC)} if free else None
     try:
         # Without gradients the graph has no regions that switch them off.
         with quiet(), torch.no_grad(), _grouped_experts(module):
             return torch.export.export(
-                _Logits(module), (example,), dynamic_shapes=sizes, strict=False
+                _Logits(module, behind), (example,), dynamic_shapes=sizes, strict=False
             )
     except ModelError:
         raise
@@ -119,17 +132,24 @@ class _Logits(torch.nn.Module):
     program is the model's own, without a prefix.
     """
 
-    def __init__(self, module: torch.nn.Module) -> None:
+    def __init__(self, module: torch.nn.Module, behind: torch.nn.Module | None) -> None:
         super().__init__()
         self._parameters = module._parameters
         self._buffers = module._buffers
-        self._modules = module._modules
+        self._modules = dict(module._modules)
+        if behind is not None:
+            self._modules[BEHIND] = behind
         self._non_persistent_buffers_set = module._non_persistent_buffers_set
         self.training = module.training
         self.__dict__["_original"] = module  # not as a child
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         original = self.__dict__["_original"]
+        behind = self._modules.get(BEHIND)
+        if behind is not None:
+            cache = behind(input_ids.shape[0])
+            output = original.forward(input_ids=input_ids, past_key_values=cache, use_cache=True)
+            return first_tensor(output, type(original).__name__)
         accepted = inspect.signature(original.forward).parameters
         if "input_ids" not in accepted:
             output = original.forward(input_ids)
