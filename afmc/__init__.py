@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from afmc.common.imported import import_after
 from afmc.common.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from afmc.targets import load_target as load_target
 
 __version__ = VERSION
+
+import_after("torch", "afmc.lower.operators")  # which graph.pt2 calls
 
 _HOME = {
     "AfmcError": "afmc.errors",

@@ -257,8 +257,9 @@ class CompiledModel:
         `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
         validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
-        first window and under the first condition. Raises TextError, OptionError and TargetError;
-        ModelError for a model that does not predict the next token.
+        first window and under the first condition. The result's `verdict` says what is kept, or,
+        where accuracy collapses, from what and what to try. Raises TextError, OptionError and
+        TargetError; ModelError for a model that does not predict the next token.
         """
         return validate(
             self._tiles("validate"),

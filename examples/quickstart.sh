@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to language models on noisy analog tiles: environment, models, compile, accuracy.
-# Repeated, it neither downloads nor converts again.
+# A second run downloads and converts nothing.
 #
 #   PYTHON   the interpreter to use, 3.11 or newer   [python3.11, or python3]
 #   VENV     where the environment goes              [.venv]
@@ -36,8 +36,22 @@ compile demo-teacher "$beside/demo-teacher.$target" "the model that it was made 
 echo "== accuracy of both on three chips: the analog foundation model was trained to stand noise"
 "$afmc" validate "$beside/demo.$target" --instances 3
 "$afmc" validate "$beside/demo-teacher.$target" --instances 3
-echo "   text:        $afmc run $beside/demo.$target 'It was a truth'"
-[ "${SMOLLM2:-}" != no ] || exit 0
+
+# next DIR: what to do with a compile.
+next() {
+    echo "== what to do next"
+    echo "   look at it:            $afmc report $1    (writes $1/report.html)"
+    echo "   write text with it:    $afmc run $1 'It was a truth'"
+    echo "   energy and time:       $afmc costs $1"
+    echo "   another day, hotter:   $afmc validate $1 --at 1d --temperature 85C"
+    echo "   other hardware:        $afmc targets list, then $afmc compile demo --target NAME"
+    echo "   your own model:        $afmc compile FOLDER_OR_HUB_ID; docs/start/your-model.md"
+}
+
+if [ "${SMOLLM2:-}" = no ]; then
+    next "$beside/demo.$target"
+    exit 0
+fi
 
 get_smollm2 "$venv"
 compile smollm2-135m "$results" SmolLM2-135M
@@ -46,5 +60,4 @@ echo "== accuracy on three chips, on text that comes with Python"
 echo "== results: $results"
 echo "   A model that was not trained for analog hardware loses much there, most of it to 8-bit"
 echo "   converters with static ranges; docs/guide/accuracy.md says where, and what '--digital down_proj' saves."
-echo "   look again:  $afmc inspect $results"
-echo "   text:        $afmc run $results 'The capital of France is' --digital"
+next "$results"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.program.model import fits_tiles, matches, names_of
+from afmc.program.model import Matrix, fits_tiles, matches, names_of
 from afmc.program.program import Program
 from afmc.targets import Target
 
@@ -32,14 +32,7 @@ class Partition:
                     f"its product is part of {kind}, which a tile cannot stand in for"
                 )
         for pattern in self.digital:
-            chosen = [m for m in program.matrices if matches(m, pattern)]
-            if not chosen:
-                known = sorted({name for m in program.matrices for name in names_of(m)})
-                raise OptionError(
-                    f"--digital {pattern!r} matches none of the {len(program.matrices)} matrices "
-                    f"of {program.model.name}.{did_you_mean(pattern, known)}"
-                )
-            for matrix in chosen:
+            for matrix in chosen_by(pattern, program):
                 digital.setdefault(matrix.name, f"kept digital by the pattern {pattern!r}")
         if len(digital) == len(program.matrices):
             raise OptionError(
@@ -50,3 +43,15 @@ class Partition:
 
     def keeping(self, patterns: Sequence[str]) -> Mapping[str, object]:
         return {"digital": (*self.digital, *patterns)}
+
+
+def chosen_by(pattern: str, program: Program) -> list[Matrix]:
+    """The matrices that a pattern is about. Raises OptionError where there is none."""
+    chosen = [matrix for matrix in program.matrices if matches(matrix, pattern)]
+    if not chosen:
+        known = sorted({name for matrix in program.matrices for name in names_of(matrix)})
+        raise OptionError(
+            f"--digital {pattern!r} matches none of the {len(program.matrices)} matrices "
+            f"of {program.model.name}.{did_you_mean(pattern, known)}"
+        )
+    return chosen

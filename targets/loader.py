@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from afmc.errors import TargetError, did_you_mean
 from afmc.targets.modes import in_mode
 from afmc.targets.schema import Baseline, Description, Target
-from afmc.targets.sentences import first_problem, spell
+from afmc.targets.sentences import problems_in, spell
 from afmc.targets.tables import BY_BITS
 
 GROUP = "afmc.targets"
@@ -187,7 +187,7 @@ def _validate(kind: type[D], data: dict[str, Any], label: str) -> D:
         return kind.model_validate(data)
     except ValidationError as error:
         overrides = data.get("overrides", {})
-        raise TargetError(first_problem(error, kind, label, overrides)) from None
+        raise TargetError("\n".join(problems_in(error, kind, label, overrides))) from None
 
 
 def _optional(table: str) -> bool:

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a target, as one sentence for the person who can mend it."""
+"""What pydantic found wrong with a target, in sentences for the person who can mend it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pydantic_core import ErrorDetails
 
 from afmc.errors import did_you_mean
 from afmc.targets.schema import Baseline, Description, Target
+
+_LINE = 300
+"""Characters of a sentence."""
+_MOST = 100
+"""Problems that are listed."""
 
 # By pydantic's type of error: https://docs.pydantic.dev/latest/errors/validation_errors/
 _WISHES = {
@@ -40,20 +45,26 @@ _PATTERNS = {
 }
 
 
-def first_problem(
+def problems_in(
     error: ValidationError, kind: type[Description], file: str, overrides: Mapping[str, object]
-) -> str:
-    """The first problem, where it is, and how many more there are.
+) -> list[str]:
+    """A sentence for each problem, cut to a line.
 
-    An unknown key comes before a missing one: it is often the missing one, misspelt.
+    Unknown keys come before missing ones: they are often the missing ones, misspelt.
     """
     problems = [each for each in error.errors() if each["loc"][:1] != ("overrides",)]
     problems.sort(key=lambda each: each["type"] != "extra_forbidden")
-    sentence = _sentence(problems[0], kind, file, overrides)
-    if len(problems) == 1:
-        return sentence
-    more = len(problems) - 1
-    return f"{sentence} (And {more} more {'problem' if more == 1 else 'problems'}.)"
+    sentences = [_line(_sentence(each, kind, file, overrides)) for each in problems[:_MOST]]
+    more = len(problems) - _MOST
+    return sentences if more <= 0 else [*sentences, f"{file} has {more:,} more problems."]
+
+
+def _line(sentence: str) -> str:
+    """Cut where it is long, with control characters escaped."""
+    cut = sentence if len(sentence) <= _LINE else f"{sentence[: _LINE - 3]}..."
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in cut
+    )
 
 
 def _sentence(

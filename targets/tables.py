@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -49,10 +50,25 @@ Bits = Annotated[int, Field(ge=2, le=16)]
 BitsKey = Annotated[str, Field(pattern=r"^([2-9]|1[0-6])$")]
 LARGEST = 1e36
 """No figure is larger: beyond it the simulator's single precision is at its end."""
-Positive = Annotated[float, Field(gt=0, le=LARGEST)]
-NotNegative = Annotated[float, Field(ge=0, le=LARGEST)]
+SMALLEST = 1e-12
+"""No figure but 0 is smaller: nothing is, in the units of the format, and what follows from it
+stays finite."""
+
+
+def _not_tiny(value: float) -> float:
+    if 0 < value < SMALLEST:
+        raise PydanticCustomError(
+            "sentence",
+            "must be at least {least}, but is {value}: is the unit right?",
+            {"least": f"{SMALLEST:g}", "value": f"{value:g}"},
+        )
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST), AfterValidator(_not_tiny)]
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST), AfterValidator(_not_tiny)]
 Rate = Annotated[float, Field(ge=0, le=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1), AfterValidator(_not_tiny)]
 Scalar = Annotated[Value, BeforeValidator(_scalar)]
 Whole = BeforeValidator(_whole)
 

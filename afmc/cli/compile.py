@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import complete, output, schemas
 from afmc.cli.options import DataFile, Force, Json, TextFile, Trust
-from afmc.errors import CapacityError
+from afmc.cli.progress import expected, progress
 
 
 def compile(
@@ -18,6 +18,7 @@ def compile(
         str,
         typer.Argument(
             metavar="MODEL",
+            autocompletion=complete.models,
             help="demo, demo-teacher, smollm2-135m, a Hugging Face folder or id (also of "
             "AIHWKIT-Lightning), or a .gguf, .onnx or .pt2 file; with --shapes-only also a .json "
             "configuration.",
@@ -25,7 +26,13 @@ def compile(
     ],
     target: Annotated[
         str,
-        typer.Option("--target", "-t", metavar="T", help="A name ('afmc targets list') or .toml."),
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="T",
+            help="A name ('afmc targets list') or .toml.",
+            autocompletion=complete.targets,
+        ),
     ] = "afm-512-projected",
     directory: Annotated[
         Path | None,
@@ -150,6 +157,7 @@ def compile(
         ),
     ] = "auto",
     force: Force = False,
+    schema: Annotated[bool, schemas.option("compile")] = False,
     json: Json = False,
 ) -> None:
     """Map a model onto tiles and write program, weights and graph to a folder.
@@ -161,16 +169,16 @@ def compile(
     from afmc.compiler.options import Options
     from afmc.compiler.pipeline import load_passes
     from afmc.data.samples import read_samples
-    from afmc.data.text import read_text
     from afmc.frontends.find import resolve
-    from afmc.inspect import inspect_json, misfit_json, render
+    from afmc.inspect import inspect_json, render
+    from afmc.passes import name_of
     from afmc.program.folder import check_writable
 
     # What may be wrong is looked at before anything that takes long.
     checked = Options(
         target=target,
         digital=digital or (),
-        text=None if text is None else read_text(text, "calibration", model),
+        text=text,
         level=level,
         digital_budget=digital_budget,
         calibration=calibration,
@@ -191,19 +199,15 @@ def compile(
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 
-    with output.progress() as progress:
-        progress("import", 0, 0)
+    shares = expected([name_of(step) for step in checked.passes])
+    with progress(shares) as advance:
+        advance("import", 0, 0)
         from afmc.compiler.compile import compile_checked
         from afmc.compiler.context import Source
 
         source = Source(model, samples, revision=revision, trust_remote_code=trust_remote_code)
-        try:
-            result = compile_checked(source, checked, progress)
-        except CapacityError as error:
-            if json and error.report is not None:
-                output.print_json(misfit_json(error))
-            raise
-        progress("save", 0, 0)
+        result = compile_checked(source, checked, advance)
+        advance("save", 0, 0)
         result.save(directory, force=force)
     kept = result.compiled_program
     if json:

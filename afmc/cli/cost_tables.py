@@ -11,6 +11,7 @@ from afmc.cli.workloads import Result
 from afmc.common.files import Kind, begins, check_file, written
 from afmc.common.json_schema import document
 from afmc.common.numbers import UNKNOWN, nanojoules, nanoseconds
+from afmc.common.tables import Listing
 from afmc.costs import BaselineCosts, Costs, trace
 from afmc.costs.estimate import ATTENTION_UNITS, BESIDE, MEMORY, ON_CHIP
 from afmc.costs.parts import SCHEMA_VERSION
@@ -81,7 +82,7 @@ def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    lines = [*_summary(costs), *(f"Left out: {each}." for each in costs.missing)]
+    lines = [*summary(costs), *(f"Left out: {each}." for each in costs.missing)]
     shown: list[RenderableType] = [_parts(costs), *map(Text, lines)]
     if baselines:
         shown += [_compared(costs, baselines), *map(Text, _boundaries(costs, baselines))]
@@ -89,40 +90,37 @@ def render(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
 
 
 def _parts(costs: Costs) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{costs.a_unit} on {costs.target}: {costs.workload.described(costs.unit)}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("part")
-    for heading in ("events", "energy", "share", "critical time"):
-        table.add_column(heading, justify="right")
-    table.add_column("from")
-    table.add_column("basis")
     total = costs.energy_nJ
+    rows = []
     for part in costs.parts:
         known = part.energy_nJ is not None
         if not part.count and not part.latency_ns:
             continue
-        table.add_row(
-            part.name,
-            f"{part.count:,.0f} {part.unit}",
-            nanojoules(part.energy_nJ),
-            f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
-            "" if part.latency_ns is None else nanoseconds(part.latency_ns),
-            "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
-            "" if part.figure is None else part.figure.basis,
+        rows.append(
+            (
+                part.name,
+                f"{part.count:,.0f} {part.unit}",
+                nanojoules(part.energy_nJ),
+                f"{100 * (part.energy_nJ or 0) / total:.1f} %" if known and total else "",
+                "" if part.latency_ns is None else nanoseconds(part.latency_ns),
+                "" if part.figure is None else f"{part.figure.key} = {part.figure.value:g}",
+                "" if part.figure is None else part.figure.basis,
+            )
         )
-    table.add_row("sum", "", nanojoules(total), "100.0 %", nanoseconds(costs.schedule.latency_ns))
-    return table
+    time = nanoseconds(costs.schedule.latency_ns)
+    rows.append(("sum", "", nanojoules(total), "100.0 %", time, "", ""))
+    return Listing(
+        f"{costs.a_unit} on {costs.target}: {costs.workload.described(costs.unit)}",
+        ("part", "events", "energy", "share", "critical time", "from", "basis"),
+        rows,
+        keys=("from", "basis"),
+        below=("from", "basis"),
+        names=True,
+    )
 
 
-def _summary(costs: Costs) -> list[str]:
+def summary(costs: Costs) -> list[str]:
+    """Sentences under the table: energy, time, efficiency and area."""
     plan = costs.schedule
     busy = f"{plan.bottleneck} being busy all the time{_with(plan)}"
     area = UNKNOWN if costs.area_mm2 is None else f"{costs.area_mm2:,.0f} mm²"
@@ -137,11 +135,28 @@ def _summary(costs: Costs) -> list[str]:
         if value is not None
     ]
     return [
+        _energy(costs),
         f"{costs.tokens_per_s:,.0f} {costs.unit}s a second; {costs.a_unit} takes "
         f"{nanoseconds(plan.latency_ns)}, in a stream one every {nanoseconds(plan.interval_ns)}, "
         f"{busy}.",
         f"Efficiency: {', '.join(peaks)}. Area: {area}.",
     ]
+
+
+def _energy(costs: Costs) -> str:
+    """The sum, with what of it is assumed, and without a memory that makes most of it."""
+    total, cache = costs.energy_nJ, costs.cache
+    text = f"{nanojoules(total)} {costs.a_unit}"
+    if total:
+        text += f", of which {100 * costs.assumed_nJ / total:.0f} % rest on assumed figures"
+    if cache is None or cache.basis != "assumed" or costs.cache_nJ <= total / 2:
+        return f"{text}."
+    rest, assumed = total - costs.cache_nJ, costs.assumed_nJ - costs.cache_nJ
+    share = f", {100 * assumed / rest:.0f} % of that on assumed figures" if rest else ""
+    return (
+        f"{text}: {100 * costs.cache_nJ / total:.0f} % are keys and values in a memory that is "
+        f"assumed ({cache.key} = {cache.value:g}). Without them it is {nanojoules(rest)}{share}."
+    )
 
 
 def _with(plan: Schedule) -> str:
@@ -162,25 +177,19 @@ def _with(plan: Schedule) -> str:
 
 
 def _compared(costs: Costs, baselines: Sequence[BaselineCosts]) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("the same workload")
-    headings = (f"energy of {costs.a_unit}", "of ours", "time of a step", f"{costs.unit}s a second")
-    for heading in headings:
-        table.add_column(heading, justify="right")
     every: list[Costs | BaselineCosts] = [costs, *baselines]
-    for each in every:
-        times = each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0
-        table.add_row(
+    rows = [
+        (
             each.target,
             nanojoules(each.energy_nJ),
-            f"{times:,.3g}",
+            f"{each.energy_nJ / costs.energy_nJ if costs.energy_nJ else 0.0:,.3g}",
             nanoseconds(each.latency_ns),
             f"{each.tokens_per_s:,.1f}",
         )
-    return table
+        for each in every
+    ]
+    headings = (f"energy of {costs.a_unit}", "of ours", "time of a step", f"{costs.unit}s a second")
+    return Listing("", ("the same workload", *headings), rows, names=True)
 
 
 def _boundaries(costs: Costs, baselines: Sequence[BaselineCosts]) -> list[str]:

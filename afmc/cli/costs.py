@@ -15,8 +15,12 @@ from afmc.cli.options import Folder, Json
 def costs(
     directory: Folder,
     context: Annotated[
-        str, typer.Option(help="Tokens that a token attends to, or of a prompt: 512 or 512,2048.")
-    ] = "512",
+        str | None,
+        typer.Option(
+            help="Tokens that a token attends to, or of a prompt: 512 or 512,2048; no more than "
+            "the model has positions.  [default: 512, or as many as it has]"
+        ),
+    ] = None,
     batch: Annotated[str, typer.Option(help="Sequences at once: 1 or 1,32.")] = "1",
     phase: Annotated[
         str,
@@ -57,7 +61,7 @@ def costs(
     """
     from afmc.cli import cost_tables
     from afmc.cli.settings import parse_overrides
-    from afmc.cli.workloads import estimates
+    from afmc.cli.workloads import context_of, estimates
     from afmc.export import check_costs, costs_table, export
     from afmc.program.folder import read_program, with_figures
 
@@ -65,7 +69,8 @@ def costs(
     traced = trace is not None and cost_tables.check_trace(trace)
     kept = read_program(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
-    results = estimates(kept.program, target, context, batch, phase, against)
+    contexts = context_of(directory, context)
+    results = estimates(kept.program, target, contexts, batch, phase, against)
     if trace is not None:
         cost_tables.write_trace(trace, [each for each, _ in results])
         print(f"trace written to {trace}{output.replacing(traced)}", file=sys.stderr)

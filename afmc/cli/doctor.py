@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from afmc.cli import output
+from afmc.cli import output, schemas
 from afmc.cli.options import Json
 
 
-def doctor(json: Json = False) -> None:
-    """Versions, what is missing, what to install."""
+def doctor(schema: Annotated[bool, schemas.option("doctor")] = False, json: Json = False) -> None:
+    """Versions, what is missing or was never tested, and what to install."""
     from afmc.cli.diagnosis import diagnose, render
 
     found = diagnose()
@@ -17,5 +19,5 @@ def doctor(json: Json = False) -> None:
         output.print_json(found)
     else:
         output.show(render(found))
-    if found["missing"]:
+    if any(each["required"] for each in found["missing"]):
         raise typer.Exit(1)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import complete, output
 from afmc.cli.options import Force, Json
+from afmc.cli.schemas import with_errors
+from afmc.common.json_schema import record, several, text, whole
 from afmc.errors import OptionError
 
 
@@ -32,6 +34,7 @@ def export(
         typer.Option(
             "--as",
             metavar="NAME",
+            autocompletion=complete.formats,
             help="table: the mapping, a row for each block. huggingface: a folder with the model, "
             "and the mapping of its tensors beside it. model-explorer: graphs to look at, and "
             "utilisation to colour them by. aihwkit: a Python file that configures that simulator. "
@@ -76,7 +79,7 @@ def export(
     from afmc.export.door import schema_of, to_json, write
 
     if schema:
-        output.print_json(schema_of(format))
+        output.print_json(with_errors(schema_of(format), printed=_printed()))
         return
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
@@ -93,3 +96,17 @@ def export(
     print(f"{made.what} written to {made.place} ({made.bytes:,} bytes){beside}{there}")
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+def _printed() -> dict[str, Any]:
+    """JSON Schema of what is printed with --json, besides how many of what were written."""
+    fields = (
+        text("file", "That was written, or the folder."),
+        whole("bytes", "Written in all.", "B"),
+        several("more_files", "Written beside it.", {"type": "string"}),
+        several("notes", "What a reader should know.", {"type": "string"}),
+    )
+    counts = {"type": "integer", "minimum": 0, "description": "How many of what were written."}
+    about = "What afmc export prints with --json, while it writes to PATH."
+    found = {**record(fields, about), "required": ["file", "bytes"]}
+    return {**found, "additionalProperties": counts}

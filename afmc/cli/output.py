@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afmc.cli.verbosity import verbosity
 from afmc.common.shown import escaped, escaped_json, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.progress import TaskID
     from rich.segment import Segment
 
+_HERE = Path(__file__).parents[1]
+_ELSEWHERE = 160
 _LONGEST = 4000
 """Characters of a sentence about an error."""
 
@@ -26,17 +30,41 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def show(renderable: RenderableType) -> None:
+    """Prints a table or a text as wide as the terminal; elsewhere as wide as COLUMNS says, or 160
+    characters, and without blanks at the ends of lines."""
     from rich.console import Console
 
-    # Elsewhere than on a terminal a line is as long as it needs to be.
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(_Escaped(renderable), highlight=False)
+    if sys.stdout.isatty():
+        Console().print(_Escaped(renderable), highlight=False)
+        return
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() and 0 < int(columns) < 10**6 else _ELSEWHERE
+    drawn = Console(file=io.StringIO(), width=width, color_system=None)
+    drawn.print(_Escaped(renderable), highlight=False)
+    for line in drawn.file.getvalue().splitlines():  # type: ignore[attr-defined]
+        print(line.rstrip())
 
 
 def error(sentence: str) -> None:
-    """Prints what is wrong, cut where it is longer than anyone reads."""
+    """Prints what is wrong, cut where it is longer than anyone reads; with -v also where."""
     cut = sentence if len(sentence) <= _LONGEST else f"{sentence[:_LONGEST]}..."
+    if sys.exception() is not None:
+        for line in raised_at(sys.exception()):
+            verbosity.note(line)
     print(f"error: {escaped(cut)}", file=sys.stderr)
+    verbosity.keep(f"error: {cut}")
+
+
+def raised_at(error: BaseException | None) -> Iterator[str]:
+    """Where in afmc an error was raised, innermost last, and what it was raised for."""
+    while error is not None:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        yield f"{type(error).__name__}: {reason}"
+        for frame in traceback.extract_tb(error.__traceback__):
+            path = Path(frame.filename)
+            if path.is_relative_to(_HERE):
+                yield f"  {path.relative_to(_HERE.parent)}:{frame.lineno} {frame.name}"
+        error = error.__cause__
 
 
 @dataclass(frozen=True)
@@ -63,52 +91,3 @@ def some(names: Sequence[str], most: int = 3) -> str:
 def replacing(something: bool) -> str:
     """The end of a sentence that says what was written."""
     return ", in place of an earlier one" if something else ""
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows what is being done and how many tokens of how many are through: a bar on a terminal,
-    a line for each stage elsewhere.
-    """
-    if not sys.stderr.isatty():
-        yield _plain_lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]:>22}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(what: str, tokens: int, of: int) -> None:
-            if what not in tasks:
-                for earlier in tasks.values():
-                    bar.stop_task(earlier)
-                    bar.update(earlier, visible=False)
-                tasks[what] = bar.add_task(escaped(what), total=of or None, count="")
-            done = bar.tasks[tasks[what]].completed + tokens
-            count = f"{done:,.0f} of {of:,} tokens" if of else ""
-            bar.update(tasks[what], advance=tokens, count=count, visible=True)
-
-        yield advance
-
-
-def _plain_lines() -> Callable[[str, int, int], None]:
-    start = time.perf_counter()
-    seen: set[str] = set()
-
-    def advance(what: str, tokens: int, of: int) -> None:
-        if what not in seen:
-            seen.add(what)
-            print(
-                f"[{time.perf_counter() - start:6.1f} s] {escaped(what)}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    return advance

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from afmc.cli import output
 from afmc.cli.options import Folder, Seed, Trust
+from afmc.cli.progress import RUN, progress
 
 
 def run(
@@ -34,12 +34,12 @@ def run(
     require_weights(kept.program, "run")
     kinds = [] if compensation is None else [compensation]
     [condition] = conditions_of(kept.target, [at], [temperature], kinds)
-    with output.progress() as progress:
-        progress("load", 0, 0)
+    with progress(RUN) as advance:
+        advance("load", 0, 0)
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=progress)
-        progress("generate", 0, 0)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=advance)
+        advance("generate", 0, 0)
         answer = model.run(
             prompt,
             max_tokens=max_tokens,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import inspect
+import itertools
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from afmc.cli import output
+from afmc.cli import complete, output, schemas
+from afmc.cli.verbosity import with_verbosity
+from afmc.common.tables import Listing
 from afmc.errors import AfmcError, OptionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from afmc.targets import Baseline, Target
 
@@ -25,8 +31,17 @@ app = typer.Typer(no_args_is_help=True, help="Hardware descriptions.")
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
 
 
+TargetName = Annotated[
+    str,
+    typer.Argument(help="A name from the list, or a .toml file.", autocompletion=complete.targets),
+]
+
+
 @app.command("list")
-def list_(as_json: Json = False) -> None:
+@with_verbosity
+def list_(
+    schema: Annotated[bool, schemas.option("targets list")] = False, as_json: Json = False
+) -> None:
     """List the installed targets."""
     from afmc.targets import list_targets
 
@@ -34,19 +49,20 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "targets": rows})
         return
-    table = _table("target", "crossbar", "in, out", "devices", "chip", "title")
-    for row in rows:
-        _add(table, row["name"], *_cells(row), row.get("error") or row["title"])
-    output.show(table)
+    headings = ("target", "crossbar", "in, out", "devices", "chip", "title")
+    cells = [(row["name"], *_cells(row), row.get("error") or row["title"]) for row in rows]
+    output.show(Listing("", headings, cells, keys=headings[1:], below=("title",), names=True))
 
 
 @app.command()
+@with_verbosity
 def show(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="target.KEY=VALUE", help="Replace a figure, repeatable."),
     ] = None,
+    schema: Annotated[bool, schemas.option("targets show")] = False,
     as_json: Json = False,
 ) -> None:
     """Show every figure of a target with its source."""
@@ -84,8 +100,10 @@ def show(
 
 
 @app.command()
+@with_verbosity
 def check(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
+    schema: Annotated[bool, schemas.option("targets check")] = False,
     as_json: Json = False,
 ) -> None:
     """Compile and simulate a toy model on a target; say what is wrong or suspicious."""
@@ -101,10 +119,8 @@ def check(
     else:
         from rich.text import Text
 
-        table = _table("", target)
-        for finding in findings:
-            _add(table, finding.kind, finding.text)
-        output.show(table)
+        cells = [(finding.kind, finding.text) for finding in findings]
+        output.show(Listing("", ("finding", target), cells, left=(target,)))
         wrong, suspicious = (
             sum(finding.kind == kind for finding in findings) for kind in ("wrong", "suspicious")
         )
@@ -114,6 +130,7 @@ def check(
 
 
 @app.command()
+@with_verbosity
 def new(
     file: Annotated[Path, typer.Argument(help="A new .toml file; its name is the target's.")],
 ) -> None:
@@ -125,8 +142,9 @@ def new(
 
 
 @app.command()
+@with_verbosity
 def page(
-    target: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    target: TargetName,
     file: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="[default: stdout]")
     ] = None,
@@ -151,22 +169,31 @@ def page(
 
 
 @app.command()
-def devices(as_json: Json = False) -> None:
-    """List the installed device models (device.noise) and their options."""
+@with_verbosity
+def devices(
+    schema: Annotated[bool, schemas.option("targets devices")] = False, as_json: Json = False
+) -> None:
+    """List the installed device models (device.noise), and their options with default, unit and
+    meaning."""
     from afmc.simulator.devices.base import list_devices
 
     rows = [_device(name, path) for name, path in sorted(list_devices().items())]
     if as_json:
         output.print_json({"schema_version": SCHEMA_VERSION, "devices": rows})
         return
-    table = _table("device", "class", "options", "about")
+    headings = ("device", "option", "default", "unit", "meaning")
+    cells: list[tuple[str, ...]] = []
     for row in rows:
-        options = "\n".join(map(_option, row.get("options", [])))
-        _add(table, row["name"], row["class"], options, row.get("error") or row["about"])
-    output.show(table)
+        cells.append((row["name"], "", "", "", row.get("error") or row["about"]))
+        for each in row.get("options", []):
+            default = "required" if each["required"] else str(each["default"])
+            cells.append(("", each["name"], default, each["unit"], each["meaning"]))
+    meaning = headings[-1:]
+    output.show(Listing("", headings, cells, left=meaning, keys=("option", "unit"), below=meaning))
 
 
 @app.command()
+@with_verbosity
 def schema() -> None:
     """Write the JSON Schema of target files, for editors."""
     from afmc.targets import target_schema
@@ -218,24 +245,49 @@ def _first_sentence(found: type[Any]) -> str:
 
 
 def _options(found: type[Any]) -> list[dict[str, Any]]:
+    """Fields of a dataclass, with the sentence that follows each in its source."""
+    from afmc.targets.units import unit_of
+
     if not dataclasses.is_dataclass(found):
         return []
-    return [
-        {"name": field.name, "required": True}
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        else {"name": field.name, "required": False, "default": _default(field.default)}
-        for field in dataclasses.fields(found)
-        if field.init
-    ]
+    meanings = _meanings(found)
+    rows: list[dict[str, Any]] = []
+    for field in dataclasses.fields(found):
+        if not field.init:
+            continue
+        missing = dataclasses.MISSING
+        required = field.default is missing and field.default_factory is missing
+        row = {"name": field.name, "required": required}
+        if not required:
+            row["default"] = _default(field.default)
+        meaning = meanings.get(field.name, "")
+        rows.append({**row, "unit": unit_of(field.name), "meaning": meaning})
+    return rows
+
+
+def _meanings(found: type[Any]) -> dict[str, str]:
+    """The string literal behind each field of a class and of those that it derives from."""
+    meanings: dict[str, str] = {}
+    for kind in reversed(found.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        except (OSError, TypeError, SyntaxError):  # without a source, or of C
+            continue
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in itertools.pairwise(statements):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
+                meanings[field.target.id] = " ".join(str(below.value.value).split())
+    return meanings
 
 
 def _default(value: object) -> object:
     """As JSON can have it."""
     return value if isinstance(value, int | float | str | None) else repr(value)
-
-
-def _option(option: dict[str, Any]) -> str:
-    return option["name"] if option["required"] else f"{option['name']} = {option['default']}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -267,38 +319,21 @@ def _devices(noise: str | None) -> str:
     return "perfect" if noise is None else noise.rpartition(":")[2]
 
 
-def _figure_table(target: Target | Baseline) -> Table:
-    table = _table("figure", "value", "basis", "source")
+def _figure_table(target: Target | Baseline) -> RenderableType:
+    rows: list[tuple[str, ...]] = []
     heading, above = "", None
     for figure in _figures(target):
         name, _, key = figure["key"].partition(".")
         if name != heading:
-            _add(table, f"[{name}]")
+            rows.append((f"[{name}]", "", "", ""))
             heading, above = name, None
         source = ". ".join(filter(None, (figure["source"], figure["note"])))
         value = f"{_plain(figure['value'])} {figure['unit']}"
-        _add(table, f"  {key}", value, figure["basis"], '"' if source == above else source)
+        rows.append((f"  {key}", value, figure["basis"], '"' if source == above else source))
         above = source
-    return table
+    headings = ("figure", "value", "basis", "source")
+    return Listing("", headings, rows, left=("value", "source"), keys=("basis",))
 
 
 def _plain(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-def _table(*headings: str) -> Table:
-    """A table that wraps its last column."""
-    from rich.table import Table
-
-    table = Table(*headings, box=None, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        column.no_wrap, column.overflow = False, "fold"
-    table.columns[0].no_wrap = True
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    """A row of plain text: what stands in brackets is no markup."""
-    from rich.text import Text
-
-    table.add_row(*map(Text, cells))

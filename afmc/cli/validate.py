@@ -8,6 +8,7 @@ import typer
 
 from afmc.cli import output, schemas
 from afmc.cli.options import DataFile, Folder, Json, Seed, TextFile, Trust, listed
+from afmc.cli.progress import progress, validation
 from afmc.errors import OptionError
 
 
@@ -95,7 +96,8 @@ def validate(
     non-overlapping windows of a text, or of a classifier the share of labelled samples (--data)
     that it gets right.
 
-    Of several times, temperatures and compensations every combination is measured.
+    Of several times, temperatures and compensations every combination is measured. A verdict
+    follows: what is kept, or what accuracy collapses from and what to try.
     """
     from afmc.cli.settings import parse_overrides
     from afmc.data.samples import read_samples
@@ -118,15 +120,15 @@ def validate(
         "temperature": listed(temperature),
         "compensation": listed(compensation),
     }
-    conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
+    asked_for = conditions_of(load_target(kept.target, overrides), **several, probes=calibrate)
     broken = gather_defects(defects, kept.target)
     source = read_text(text, "validation", kept.program.model.name)
-    with output.progress() as progress:
-        progress("load", 0, 0)
+    with progress(validation(instances, len(asked_for))) as advance:
+        advance("load", 0, 0)
         from afmc.cli.validation_tables import render, render_classification
         from afmc.compiled_model import load
 
-        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=progress)
+        model = load(directory, trust_remote_code=trust_remote_code, kept=kept, progress=advance)
         if overrides:
             model = model.on(overrides)
         if without_noise:
@@ -138,7 +140,7 @@ def validate(
             "calibrate": calibrate,
             "recalibrate": recalibrate,
             "defects": broken,
-            "progress": progress,
+            "progress": advance,
         }
         if labelled is not None:
             counted = model.classify(labelled, samples=samples, **asked)

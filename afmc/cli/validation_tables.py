@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from afmc.common.tables import Listing
 from afmc.evaluation.figures import Shown, exact, shown
 from afmc.evaluation.results import CalibrationCost, Classification, Speeds, Validation
 from afmc.evaluation.statistics import FEWEST
-from afmc.hardware.conditions import Condition, format_time
 from afmc.targets import Target
 
 WORST = 10
 """Matrices that are listed."""
+NO_NOISE = "no noise"
+"""The model on the target's converters with nothing else imperfect."""
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,56 +27,50 @@ def render(result: Validation, target: Target) -> RenderableType:
         f"{result.model} on {result.tokens:,} tokens of {result.text} in windows of "
         f"{result.window} (the first token of a window is not scored); seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_tokens_per_s, "tokens a second", "windows")
+        + _speed(result.simulation_tokens_per_s, "tokens/s")
     )
     more = [_matrices(result)] if result.matrices else []
-    return Group(table, *more, where + _besides(result))
+    return Group(table, *more, *_verdict(result), where + _besides(result))
 
 
 def render_classification(result: Classification, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
     from rich.console import Group
-    from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, {_drawn(result)}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("accuracy", *_spreads(result), "same class"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", exact(result.digital_accuracy, share=True))
+    headings = ("condition", "accuracy", *_spreads(result), "same class")
+    blank = ("",) * (len(headings) - 2)
+    rows = [("digital", exact(result.digital_accuracy, share=True), *blank)]
     for outcome in result.outcomes:
         accuracy = shown(outcome.accuracy, share=True)
-        table.add_row(
-            *_condition(outcome.condition),
-            accuracy.mean,
-            *_spread(accuracy, result),
-            shown(outcome.top1_agreement, share=True).mean,
+        rows.append(
+            (
+                str(outcome.condition),
+                accuracy.mean,
+                *_spread(accuracy, result),
+                shown(outcome.top1_agreement, share=True).mean,
+            )
         )
+    table = Listing(_title(result, target), headings, rows, names=True)
     where = (
         f"{result.model} on {result.samples:,} samples of {result.data}; seed {result.seed}; "
         f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
-        + _speed(result.simulation_samples_per_s, "samples a second", "batches")
+        + _speed(result.simulation_samples_per_s, "samples/s")
     )
-    return Group(table, where + _besides(result))
+    return Group(table, *_verdict(result), where + _besides(result))
 
 
-def _speed(speeds: Speeds, unit: str, parts: str) -> str:
-    """How fast this machine was, in a line."""
-    said = [
+def _verdict(result: Validation | Classification) -> tuple[str, ...]:
+    return () if result.verdict is None else ("\n".join(result.verdict.lines) + "\n",)
+
+
+def _speed(speeds: Speeds, unit: str) -> str:
+    """How fast this machine was, in a line; it says nothing about the hardware."""
+    digital, analog = (
         f"{each.mean:,.0f}" + ("" if each.std is None else f" ± {each.std:,.0f}")
         for each in (speeds.digital, speeds.analog)
-    ]
-    return (
-        f"\nSpeed of this simulation on this machine, not of the hardware: {said[0]} {unit} "
-        f"digital, {said[1]} on tiles (measured after a warm-up; ± standard deviation over "
-        f"{parts})."
     )
+    figures = f"{digital} {unit} digital, {analog} on tiles"
+    return f"\nSpeed of this simulation: {figures} (measured; ± std)."
 
 
 def _besides(result: Validation | Classification) -> str:
@@ -89,33 +85,28 @@ def _besides(result: Validation | Classification) -> str:
     return text
 
 
-def _condition(condition: Condition) -> tuple[str, str, str, str]:
-    return (
-        format_time(condition.at_s),
-        f"{condition.temperature_C:g} C",
-        condition.compensation,
-        f"{condition.probes} probes" if condition.probes else "no",
-    )
+def _title(result: Validation | Classification, target: Target) -> str:
+    return f"{target.name}, {_drawn(result)}, measured in simulation"
 
 
 def _one(result: Validation, target: Target) -> RenderableType:
     """A row for each figure."""
-    from rich import box
-    from rich.table import Table
-
-    condition = result.outcomes[0].condition
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(f"measured in simulation, {condition}")
-    table.add_column("digital", justify="right")
-    for heading in (f"on {target.name}: {_drawn(result)}", *_spreads(result)):
-        table.add_column(heading, justify="right")
+    reference = result.without_noise
+    rows = []
     for name, digital, figure in (
         ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
         ("KL divergence, nats a token", "", shown(result.kl_divergence)),
         ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
     ):
-        table.add_row(name, digital, figure.mean, *_spread(figure, result))
-    return table
+        alone = [exact(reference.perplexity) if name == "perplexity" else ""] if reference else []
+        rows.append((name, digital, *alone, figure.mean, *_spread(figure, result)))
+    alone = [NO_NOISE] if reference else []
+    return Listing(
+        f"{_title(result, target)}; {result.outcomes[0].condition}",
+        ("figure", "digital", *alone, "on tiles", *_spreads(result)),
+        rows,
+        names=True,
+    )
 
 
 def _drawn(result: Validation | Classification) -> str:
@@ -137,49 +128,39 @@ def _spread(figure: Shown, result: Validation | Classification) -> tuple[str, ..
 
 def _several(result: Validation, target: Target) -> RenderableType:
     """A row for each condition."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{target.name}, {_drawn(result)}, measured in simulation",
-        title_justify="left",
-    )
-    for heading in ("at", "temperature", "compensation", "calibrated"):
-        table.add_column(heading)
-    for heading in ("perplexity", *_spreads(result), "KL, nats", "same token"):
-        table.add_column(heading, justify="right")
-    table.add_row("digital", "", "", "", exact(result.digital_perplexity))
+    headings = ("condition", "perplexity", *_spreads(result), "KL, nats", "same token")
+    blank = ("",) * (len(headings) - 2)
+    rows = [("digital", exact(result.digital_perplexity), *blank)]
+    if result.without_noise is not None:
+        rows.append((NO_NOISE, exact(result.without_noise.perplexity), *blank))
     for outcome in result.outcomes:
         perplexity = shown(outcome.perplexity)
-        table.add_row(
-            *_condition(outcome.condition),
-            perplexity.mean,
-            *_spread(perplexity, result),
-            shown(outcome.kl_divergence).mean,
-            shown(outcome.top1_agreement, share=True).mean,
+        rows.append(
+            (
+                str(outcome.condition),
+                perplexity.mean,
+                *_spread(perplexity, result),
+                shown(outcome.kl_divergence).mean,
+                shown(outcome.top1_agreement, share=True).mean,
+            )
         )
-    return table
+    return Listing(_title(result, target), headings, rows, names=True)
 
 
 def _matrices(result: Validation) -> RenderableType:
     """Those whose products are most wrong."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-
     condition = result.outcomes[0].condition
     worst = sorted(result.matrices, key=lambda each: -each.relative_error.mean)
-    title = f"matrices whose products are most wrong, {condition}; all are in --json"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("matrix")
-    for heading in ("relative error of the products", *_spreads(result)):
-        table.add_column(heading, justify="right")
+    rows = []
     for each in worst[:WORST]:
         error = shown(each.relative_error, share=True)
-        table.add_row(each.name, error.mean, *_spread(error, result))
-    return Group(title, table)
+        rows.append((each.name, error.mean, *_spread(error, result)))
+    return Listing(
+        f"matrices whose products are most wrong, {condition}; all are in --json",
+        ("matrix", "relative error of the products", *_spreads(result)),
+        rows,
+        names=True,
+    )
 
 
 def _cost(cost: CalibrationCost) -> str:

@@ -18,6 +18,8 @@ from afmc.common.unfinished import name_beside, repair, unfinished_file, unfinis
 from afmc.errors import AfmcError, OptionError
 
 _HEAD = 1 << 16
+_WITHIN = 512
+"""Bytes that a path of a file in a folder, or beside it while it is written, adds at most."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,11 @@ def check_folder(
     parent = next(each for each in place.parents if os.path.lexists(each))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise refusal(f"{parent} cannot be written to; name another folder with -o.")
+    if len(os.fsencode(place)) + _WITHIN > os.pathconf(parent, "PC_PATH_MAX"):
+        raise refusal(
+            f"-o {shown(str(directory))} leaves no room for names of files in it; name a folder "
+            f"with a shorter path."
+        )
     if not os.path.lexists(place):
         return None
     if not place.is_dir():

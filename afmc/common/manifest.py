@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from afmc.common.progress import announced_after
 from afmc.common.shown import shown
 from afmc.common.strict_json import read_object
 
@@ -21,6 +22,7 @@ MARK = ".afmc_unfinished"
 """A file in a folder that is being written, until its manifest is there."""
 SCHEMA_VERSION = 1
 _LARGEST = 1 << 26
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def write_manifest(folder: Path, made: Made, version: str) -> None:
     """Lists every file that is in the folder now, as made by this `version` of afmc."""
+    tick = announced_after("hashing what was written")
     data: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "afmc_version": version,
@@ -74,7 +77,11 @@ def write_manifest(folder: Path, made: Made, version: str) -> None:
         "model": made.model,
         "target": made.target,
         "files": [
-            {"path": path, "bytes": (folder / path).stat().st_size, "sha256": digest(folder / path)}
+            {
+                "path": path,
+                "bytes": (folder / path).stat().st_size,
+                "sha256": digest(folder / path, tick),
+            }
             for path in sorted(files_in(folder))
             if path not in (NAME, MARK)
         ],
@@ -100,10 +107,14 @@ def files_in(folder: Path) -> Iterable[str]:
             yield Path(place, name).relative_to(folder).as_posix()
 
 
-def digest(file: Path) -> str:
-    """SHA-256, as hexadecimal digits."""
+def digest(file: Path, tick: Callable[[], None] = lambda: None) -> str:
+    """SHA-256, as hexadecimal digits; `tick` is called now and then."""
+    found = hashlib.sha256()
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+            tick()
+    return found.hexdigest()
 
 
 def _line(value: object) -> str:

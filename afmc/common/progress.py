@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,38 @@ with 0 and 0 where a stage begins, and for a line that is worth saying."""
 
 def silent(what: str, tokens: int, of: int) -> None:
     pass
+
+
+_listener: ContextVar[Callable[[str], None]] = ContextVar(
+    "afmc_listener", default=lambda line: None
+)
+
+
+def announce(line: str) -> None:
+    """Says a line where somebody listens: what takes long far below of what was asked for."""
+    _listener.get()(line)
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Within it, `listener` is called with what is announced."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def announced_after(line: str, seconds: float = 1.0) -> Callable[[], None]:
+    """A function to call now and then, which announces a line once so much time has gone by."""
+    due: list[float] = [time.monotonic() + seconds]
+
+    def tick() -> None:
+        if due and time.monotonic() > due[0]:
+            due.clear()
+            announce(line)
+
+    return tick
 
 
 @dataclass

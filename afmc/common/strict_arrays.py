@@ -12,7 +12,7 @@ import tokenize
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,14 +26,18 @@ _ENDING = ".npy"
 _HEADER = 1 << 16
 """Bytes of a header at most; numpy refuses to parse longer ones anyway."""
 _MEMBERS = 100_000
+NO_LIMIT: Mapping[str, int] = {}
 
 
 class NotArrays(ValueError):
     """No archive of plain arrays. Its text is a clause without a full stop."""
 
 
-def read_arrays(file: Path, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name, all of them unless names are given.
+def read_arrays(
+    file: Path, names: Iterable[str] | None = None, most: Mapping[str, int] = NO_LIMIT
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name, all of them unless names are given; some of at most so many
+    numbers or rows.
 
     Raises OSError where the file cannot be read, and NotArrays for anything else.
     """
@@ -49,7 +53,7 @@ def read_arrays(file: Path, names: Iterable[str] | None = None) -> dict[str, NDA
             size = sum(members[name].file_size for name in wanted)
             if size > (free := available_bytes()):
                 raise NotArrays(f"its arrays take {size:,} bytes, and {free:,} of memory are free")
-            return {name: _read(archive, members[name]) for name in wanted}
+            return {name: _read(archive, members[name], most.get(name)) for name in wanted}
     except NotArrays:
         raise
     except (
@@ -77,11 +81,13 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return {each.filename.removesuffix(_ENDING): each for each in found}
 
 
-def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None) -> NDArray[Any]:
     """An array of exactly as many bytes as its header says."""
     name = shown(member.filename.removesuffix(_ENDING))
     with archive.open(member) as stream:
         shape, fortran, dtype, header = _header(stream, name)
+        if most is not None and (rows := math.prod(shape)) > most:
+            raise NotArrays(f"{name} in it has {rows:,} rows, and at most {most:,} are read")
         size = math.prod(shape) * dtype.itemsize
         if header + size != member.file_size:
             raise NotArrays(

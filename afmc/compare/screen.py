@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from afmc.common.tables import Listing
 from afmc.compare import words
 from afmc.compare.comparison import Comparison
 from afmc.compare.rows import Row
 from afmc.compare.words import DIFFERS
-from afmc.inspect.tables import Listing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -49,7 +49,7 @@ class Context:
     seen_tokens: int = 0
 
     def __post_init__(self) -> None:
-        self.observed = Observed(self.loaded, self.checked.options.text, self.samples)
+        self.observed = Observed(self.loaded, self.checked.text, self.samples)
 
     @property
     def shapes_only(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -53,18 +52,14 @@ class Observed:
     """A model, and what it is run on before it is on tiles: a text, or samples."""
 
     loaded: Loaded
-    text: str | Path | Text | None
+    text: Text | None
     samples: Samples | None
     prefix: Prefix | None = None
     """What stands before every window."""
 
     @cached_property
     def source(self) -> Text:
-        return (
-            self.text
-            if isinstance(self.text, Text)
-            else read_text(self.text, "calibration", self.loaded.name)
-        )
+        return self.text or read_text(None, "calibration", self.loaded.name)
 
     def module(self, program: Program) -> nn.Module:
         """The model with its banks of experts as modules of their own, ready to be run."""

@@ -9,7 +9,7 @@ from typing import get_args
 
 from afmc.compiler.calibration import Method
 from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
-from afmc.data.text import Text
+from afmc.data.text import Text, read_text
 from afmc.errors import OptionError, did_you_mean
 from afmc.frontends.door import Weights
 from afmc.hardware.defects import Defects, gather_defects
@@ -103,6 +103,9 @@ class Options:
         if isinstance(routing, str | Path):
             routing = read_routing(routing)
         defects = gather_defects(self.defects, hardware)
+        text = self.text
+        if isinstance(text, str | Path):
+            text = read_text(text, "calibration")
         repair = parse_repair(self.repair)
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
@@ -111,7 +114,7 @@ class Options:
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
         self._check_weights()
-        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept)
+        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept, text)
 
     @property
     def _calibration(self) -> str:
@@ -167,6 +170,8 @@ class Checked:
     defects: Defects | None
     repair: tuple[RepairMethod, ...]
     kept: Kept | None
+    text: Text | None
+    """None where a text of afmc's own calibrates."""
 
 
 def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:

@@ -67,7 +67,7 @@ def with_exact_steps(program: Program, context: Context) -> Program:
         reason = "the model was trained with its own input ranges"
         for name in ("prefix", "rotation", "clipping"):
             recovery = _not(recovery, name, reason)
-        return replace(program, recovery=recovery)
+        return replace(program, recovery=_with_wires(recovery, context))
     if loaded.graph is None:
         context.progress("prefix", 0, 0)
         with context.clock.stage("prefix"):

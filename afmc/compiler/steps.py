@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from torch import nn
 from torch.export import ExportedProgram
 
 from afmc.common.progress import Clock, Progress
 from afmc.compiler.context import Context, Source
+from afmc.compiler.early import check_by_shapes, check_patterns, check_text, patterns_in
 from afmc.compiler.levers import fit_or_explain
 from afmc.compiler.observe import (
     calibrate,
@@ -32,6 +34,7 @@ from afmc.frontends.load import load
 from afmc.frontends.loaded import Loaded
 from afmc.frontends.network import parameters_in
 from afmc.passes import name_of
+from afmc.passes.partition import chosen_by
 from afmc.program.model import Matrix, Model, is_bank
 from afmc.program.program import Program
 from afmc.program.routing import with_routing
@@ -46,6 +49,9 @@ def read_model(source: Source, checked: Checked, clock: Clock, progress: Progres
             "read: leave one of the two out."
         )
     progress("load", 0, 0)
+    if isinstance(source.model, str | Path):
+        found = resolve(str(source.model), shapes_only=options.shapes_only)
+        check_by_shapes(checked.passes, found, source.trust_remote_code)
     samples: Samples | None = None
     with clock.stage("load"):
         if options.shapes_only:
@@ -70,6 +76,9 @@ def read_model(source: Source, checked: Checked, clock: Clock, progress: Progres
             f"{loaded.name} is no language model: its input ranges are calibrated on samples "
             f"(--data FILE.npz), not on a text."
         )
+    if loaded.graph is None:
+        check_patterns(checked.passes, loaded.module, loaded.name)
+        check_text(loaded, checked.text)
     return Context(checked, loaded, samples, clock, progress)
 
 
@@ -122,6 +131,8 @@ def with_structure(program: Program, context: Context) -> Program:
         remainder=remainder,
         work=with_sliding_windows(work, loaded.module),
     )
+    for pattern in patterns_in(context.checked.passes):
+        chosen_by(pattern, program)
     routing = context.checked.routing
     return program if routing is None else with_routing(program, routing)
 

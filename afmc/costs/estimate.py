@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from afmc.costs.figures import Figure, Figures
-from afmc.costs.parts import Costs, Efficiency, OfMatrix, Part, Where
+from afmc.costs.parts import READING, WRITING, Costs, Efficiency, OfMatrix, Part, Where
 from afmc.costs.product import Product
 from afmc.costs.reads import Reads, Real, reads_of
 from afmc.costs.recovery import (
@@ -62,7 +62,7 @@ _NAMES = {
 }
 ON_CHIP, BESIDE = "cache.on_chip_", "cache."
 """Where keys and values are kept: how the keys of the figures begin."""
-ATTENTION, READING, DIGITAL = "products of attention", "reading keys and values", "digital matrices"
+ATTENTION, DIGITAL = "products of attention", "digital matrices"
 WEIGHTS = "reading weights of digital matrices"
 PRODUCTS, ROWS, CONVERTERS = "products on tiles", "row drivers", "converters"
 UNITS, ATTENTION_UNITS = "digital units", "units of attention and digital matrices"
@@ -316,7 +316,7 @@ class _Estimate:
         key = f"{self.cache}energy_pJ_B"
         read = sum(w.cached * self.workload.positions(w.window) for w in self.program.work)
         yield self._part(READING, "memory", read, "bytes", key)
-        yield self._part("writing keys and values", "memory", self.cached, "bytes", key)
+        yield self._part(WRITING, "memory", self.cached, "bytes", key)
         if self.digital:
             weights = sum(_read_once(m) * self._share(m.name) for m in self.digital)
             yield self._part(WEIGHTS, "memory", weights, "bytes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,9 @@ from afmc.costs.workload import Workload
 from afmc.program.model import ONE, Unit
 
 SCHEMA_VERSION = 1
+
+READING, WRITING = "reading keys and values", "writing keys and values"
+CACHE = (READING, WRITING)
 
 Where = Literal["tiles", "digital", "memory", "links", "static"]
 
@@ -95,6 +99,24 @@ class Costs:
         """Energy of a token: the sum of the parts that are known."""
         return sum(part.energy_nJ for part in self.parts if part.energy_nJ is not None)
 
+    @property
+    def assumed_nJ(self) -> float:
+        """Of the energy, what rests on figures that are assumed."""
+        return self._sum(lambda part: part.figure is not None and part.figure.basis == "assumed")
+
+    @property
+    def cache_nJ(self) -> float:
+        """Of the energy, what reading and writing keys and values takes."""
+        return self._sum(lambda part: part.group == "memory" and part.name in CACHE)
+
+    @property
+    def cache(self) -> Figure | None:
+        """The figure of the memory of keys and values; None without any."""
+        return next((p.figure for p in self.parts if p.name in CACHE and p.energy_nJ), None)
+
+    def _sum(self, wanted: Callable[[Part], bool]) -> float:
+        return sum(part.energy_nJ or 0.0 for part in self.parts if wanted(part))
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, as `afmc costs --json` prints it. All for one token, but `latency_ns`."""
         return {
@@ -103,6 +125,8 @@ class Costs:
             "unit": self.unit,
             "workload": asdict(self.workload),
             "energy_nJ": self.energy_nJ,
+            "assumed_nJ": self.assumed_nJ,
+            "cache_nJ": self.cache_nJ,
             "latency_ns": self.latency_ns,
             "token_latency_ns": self.schedule.latency_ns,
             "interval_ns": self.schedule.interval_ns,

@@ -73,6 +73,8 @@ _COSTS = (
     *_COMMON,
     choice("unit", "What everything is of: a token of a language model, or an inference of another "
            "network.", get_args(Unit)),
+    number("assumed_nJ", "Of the energy, what rests on figures that are assumed.", "nJ"),
+    number("cache_nJ", "Of the energy, what reading and writing keys and values takes.", "nJ"),
     number("token_latency_ns", "Of one token, with nothing else on the chips.", "ns"),
     number("interval_ns", "Between tokens of a stream of independent sequences.", "ns"),
     text("bottleneck", "What is busy all the time then."),

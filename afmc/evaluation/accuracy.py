@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from afmc.common.progress import Progress, silent
 from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import ModelError, SampleError
-from afmc.evaluation.asked import Asked
+from afmc.evaluation.asked import Asked, Measurement
 from afmc.evaluation.results import (
     AnalogAccuracy,
     Classification,
@@ -21,6 +22,7 @@ from afmc.evaluation.results import (
 )
 from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
 from afmc.evaluation.statistics import estimate_share
+from afmc.evaluation.verdict import Probe, of_classification
 from afmc.frontends.graph.export import first_tensor
 from afmc.frontends.network import tensors_of
 from afmc.hardware.conditions import Condition
@@ -75,14 +77,15 @@ def classify(
     given = fitted(given, network.inputs, name)
     if samples is not None:
         given = given.first(samples)
+    parts = _parts(given, network.batch)
     digital, analog = side_by_side(
         measurement,
-        [_parts(given, network.batch)],
+        [parts],
         Hits,
         _count,
         lambda what, done: progress(what, done, len(given)),
     )
-    return Classification(
+    found = Classification(
         model=name,
         model_sha256=on_tiles.program.model.sha256,
         target=on_tiles.target.name,
@@ -102,6 +105,25 @@ def classify(
         overrides=dict(on_tiles.target.overrides),
         notes=measurement.notes,
     )
+    assert given.labels is not None
+    chance = float(np.bincount(given.labels).max()) / len(given)
+    progress("verdict", 0, 0)
+    verdict = of_classification(found, chance, _probe(measurement, parts[0]))
+    return found.model_copy(update={"verdict": verdict, "wall_s": measurement.wall_s})
+
+
+def _probe(measurement: Measurement, part: Samples) -> Probe:
+    """What a verdict looks at: some samples, on one instance."""
+
+    def look(on_tiles: OnTiles) -> tuple[float, float]:
+        hits = Hits()
+        with torch.inference_mode():
+            expected = _count(on_tiles.digital, part, Hits(), None)
+            _count(on_tiles.analog, part, hits, expected)
+        return hits.right / hits.count, 1 - hits.agree / hits.count
+
+    what = "the share of samples that change their class"
+    return Probe(measurement, what, look, lambda on_tiles: {})
 
 
 def _parts(samples: Samples, batch: int | None) -> list[Samples]:

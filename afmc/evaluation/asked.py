@@ -13,9 +13,10 @@ from afmc.errors import OptionError
 from afmc.evaluation.preflight import check_conditions, check_defects
 from afmc.evaluation.results import CalibrationCost
 from afmc.hardware.conditions import Condition, conditions_of
-from afmc.hardware.defects import Defects, gather_defects
+from afmc.hardware.defects import Defects, gather_defects, what_is_left
 from afmc.lower.on_tiles import OnTiles, Written
 from afmc.program.trained_for import notes as training_notes
+from afmc.simulator.wire_loss import far_wires
 
 DefectSources = str | Path | Defects | Sequence[str | Path | Defects] | None
 
@@ -73,6 +74,7 @@ class Asked:
             notes += (f"broken is what this was compiled for: {program.defects.name}",)
         if broken is not None:
             notes += (check_defects(program, target, broken),)
+        notes += what_is_left(target, program.defects, broken) + far_wires(target)
         return Measurement(self, on_tiles, conditions, broken, notes)
 
 

@@ -16,7 +16,7 @@ from afmc.common.progress import Progress, silent
 from afmc.data.text import Text, read_text
 from afmc.data.tokens import begin_of, check_known, tokenise, windows_of
 from afmc.errors import ModelError, OptionError
-from afmc.evaluation.asked import Asked
+from afmc.evaluation.asked import Asked, Measurement
 from afmc.evaluation.language import check_length, require_tokenizer
 from afmc.evaluation.results import (
     AnalogPerplexity,
@@ -27,6 +27,7 @@ from afmc.evaluation.results import (
 )
 from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
 from afmc.evaluation.statistics import estimate, estimate_share
+from afmc.evaluation.verdict import PROBED, Probe, of_validation
 from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
@@ -106,7 +107,7 @@ def validate(
     check_known(ids, on_tiles.digital.config)
     begin = begin_of(tokenizer)
     windows = windows_of(ids, window, () if on_tiles.prefix else begin)
-    add = partial(_score, skip=0 if on_tiles.prefix else len(begin))
+    skip = 0 if on_tiles.prefix else len(begin)
     of_matrices: dict[int, dict[str, float]] = {}
 
     def written(index: int, condition: Condition) -> None:
@@ -118,11 +119,11 @@ def validate(
         measurement,
         _chunks(windows, on_tiles.digital),
         Score,
-        add,
+        partial(_score, skip=skip),
         lambda what, done: progress(what, done, len(windows) * window),
         written,
     )
-    return Validation(
+    found = Validation(
         model=model.name,
         model_sha256=model.sha256,
         target=on_tiles.target.name,
@@ -154,6 +155,44 @@ def validate(
             for m in on_tiles.program.analog
             if of_matrices
         ),
+    )
+    progress("verdict", 0, 0)
+    more = {
+        "without_noise": _without_noise(on_tiles, windows, skip, found),
+        "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED], skip)),
+    }
+    return found.model_copy(update={**more, "wall_s": measurement.wall_s})
+
+
+def _without_noise(
+    on_tiles: OnTiles, windows: Sequence[Tensor], skip: int, found: Validation
+) -> DigitalPerplexity | None:
+    """The model with the target's converters alone, where that is the fair reference."""
+    training = on_tiles.program.training
+    learned = training is not None and training.ranges == "static"
+    better = any(each.perplexity.mean < found.digital_perplexity for each in found.outcomes)
+    if on_tiles.target.is_perfect or not (learned or better) or not on_tiles.fits_again:
+        return None
+    twin = on_tiles.without_noise()
+    twin.write()
+    return DigitalPerplexity(perplexity=score_of(twin.analog, windows, skip).perplexity)
+
+
+def _probe(measurement: Measurement, window: Tensor, skip: int) -> Probe:
+    """What a verdict looks at: one window, on one instance."""
+
+    def look(on_tiles: OnTiles) -> tuple[float, float]:
+        score = Score()
+        with torch.inference_mode():
+            expected = _score(on_tiles.reference, window, Score(), None, skip=skip)
+            _score(on_tiles.analog, window, score, expected, skip=skip)
+        return score.perplexity, score.divergence
+
+    return Probe(
+        measurement,
+        "the divergence from the digital model, in nats a token,",
+        look,
+        lambda on_tiles: errors_by_matrix(on_tiles, window),
     )
 
 

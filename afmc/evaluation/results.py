@@ -128,6 +128,37 @@ class OfMatrix(Shape):
     inputs: 0 for perfect hardware, 1 where nothing is left."""
 
 
+class Step(Shape):
+    """The probe of a verdict with one effect more than the step before. Measured in simulation, on
+    one window of one instance."""
+
+    effect: str
+    figure: float
+    """Perplexity, or accuracy."""
+    divergence: float
+    """Of what the digital model says: nats a token, or the share of samples of another class."""
+
+
+class Verdict(Shape):
+    """What the figures come to."""
+
+    collapsed: bool
+    """Whether the model lost most of what it knows."""
+    sentence: str
+    cause: str = ""
+    """The likeliest, with what was measured to find it; empty where nothing collapsed."""
+    tries: tuple[str, ...] = ()
+    """What to try next."""
+    steps: tuple[Step, ...] = ()
+    """Effects of the hardware, one more at a time; empty where nothing collapsed."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """In words."""
+        tries = f"Try {'; or '.join(self.tries)}." if self.tries else ""
+        return tuple(line for line in (self.sentence, self.cause, tries) if line)
+
+
 class CalibrationCost(Shape):
     """What measuring every column of one instance takes. Derived from the mapping."""
 
@@ -186,12 +217,14 @@ class Measured(Identity):
     wall_s: float
     noise: bool = True
     """Whether anything is imperfect but the bits of converters."""
+    verdict: Verdict | None = None
+    """None in files of others."""
 
     def to_json(self) -> dict[str, Any]:
         """With the first condition's figures at the top."""
         found = self.model_dump(mode="json", by_alias=True)
         first = found["conditions"][0]
-        keys = (*self.order, "programming_s", "wall_s", "noise", *Identity.model_fields)
+        keys = (*self.order, "programming_s", "wall_s", "noise", "verdict", *Identity.model_fields)
         return {
             "schema_version": SCHEMA_VERSION,
             "digital": found["digital"],
@@ -216,7 +249,7 @@ class Validation(Measured):
 
     order = (
         "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
-        "simulation_tokens_per_s",
+        "simulation_tokens_per_s", "without_noise",
     )  # fmt: skip
 
     digital: DigitalPerplexity
@@ -231,6 +264,10 @@ class Validation(Measured):
     text: str
     text_sha256: str = ""
     simulation_tokens_per_s: Speeds
+    without_noise: DigitalPerplexity | None = None
+    """On the target's converters with nothing else imperfect. The fair reference of a model that
+    was trained with converters: measured where it brings input ranges of its own, or where a
+    perplexity on tiles is below the digital one."""
 
     @property
     def digital_perplexity(self) -> float:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from afmc.common.plug_ins import plug_ins
 from afmc.errors import OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -51,22 +51,10 @@ def list_exporters() -> dict[str, Exporter]:
 
     Raises OptionError where two packages provide one, or where one is no Exporter.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for entry in entry_points(group=GROUP):
-        owner = entry.dist.name if entry.dist else "unknown"
-        found.setdefault(entry.name, {})[f"{entry.value} of {owner}"] = entry
+    found = plug_ins(GROUP, "exporter")
     exporters: dict[str, Exporter] = {}
     for name in sorted(found, key=lambda name: (name != "table", name)):
-        if len(found[name]) > 1:
-            owners = " and ".join(sorted(found[name]))
-            raise OptionError(
-                f"two packages provide an exporter {name!r}: {owners}; uninstall one."
-            )
-        [(where, entry)] = found[name].items()
-        try:
-            exporter = entry.load()
-        except (Exception, SystemExit) as error:  # whatever a plug-in raises
-            raise OptionError(f"the exporter {name!r} ({where}) failed: {error!r}.") from error
+        where, exporter = found[name]
         if not isinstance(exporter, Exporter):
             raise OptionError(
                 f"the exporter {name!r} ({where}) is no afmc.export.door.Exporter, but "

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from afmc.common.plug_ins import plug_ins
 from afmc.errors import OptionError
 
 if TYPE_CHECKING:
@@ -81,19 +81,13 @@ def list_frontends() -> dict[str, Frontend]:
 
     Raises OptionError where one fails, or where two have a name or a suffix in common.
     """
-    found: dict[str, dict[str, EntryPoint]] = {}
-    for entry in entry_points(group=GROUP):
-        owner = entry.dist.name if entry.dist else "unknown"
-        found.setdefault(entry.name, {})[f"{entry.value} of {owner}"] = entry
+    found = plug_ins(GROUP, "frontend")
     frontends: dict[str, Frontend] = {}
     places: dict[str, str] = {}
     for name in sorted(found, key=lambda name: (name == HUGGINGFACE, name)):
-        if len(found[name]) > 1:
-            owners = " and ".join(sorted(found[name]))
-            raise OptionError(f"two packages provide a frontend {name!r}: {owners}; uninstall one.")
-        [(where, entry)] = found[name].items()
+        where, kind = found[name]
         try:
-            frontends[name] = entry.load()()
+            frontends[name] = kind()
             suffixes = tuple(frontends[name].suffixes)
         except (Exception, SystemExit) as error:  # whatever a plug-in raises
             raise OptionError(f"the frontend {name!r} ({where}) failed: {error!r}.") from error

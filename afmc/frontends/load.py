@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from afmc.data.samples import Samples, fitted, read_samples
 from afmc.errors import OptionError, SampleError
-from afmc.frontends.door import Reading, Source, Weights, list_frontends
+from afmc.frontends.door import HUGGINGFACE, Reading, Source, Weights, list_frontends
 from afmc.frontends.find import check_revision, resolve
 from afmc.frontends.in_memory import from_module
 from afmc.frontends.loaded import Loaded
@@ -21,6 +21,9 @@ from afmc.frontends.programs.modules import from_example, from_program
 
 ExampleInputs = Tensor | Sequence[Tensor] | Samples | str | Path
 """One input, several, samples by name, or an ``.npz`` file."""
+
+_READ_TEXT = (HUGGINGFACE, "gguf")
+"""Frontends of language models alone, of which samples are refused before weights are read."""
 
 
 def load(
@@ -52,17 +55,16 @@ def load(
     elif isinstance(model, nn.Module):
         loaded = from_module(model, tokenizer, log=log)
     else:
-        reading = Reading(revision, trust_remote_code, weights, log)
-        loaded = load_source(resolve(str(model)), reading)
+        source = resolve(str(model))
+        if given is not None and source.frontend in _READ_TEXT:
+            raise _reads_text(source.name)
+        loaded = load_source(source, Reading(revision, trust_remote_code, weights, log))
         if tokenizer is not None:
             loaded = replace(loaded, tokenizer=tokenizer)
     if given is None:
         return loaded, None
     if loaded.graph is None:
-        raise OptionError(
-            f"{loaded.name} is a language model: its input ranges are calibrated on a text "
-            f"(--text), not on samples."
-        )
+        raise _reads_text(loaded.name)
     inputs = loaded.graph.inputs
     if all(key.isdecimal() for key in given.arrays):  # by their places
         if len(given.arrays) != len(inputs):
@@ -82,6 +84,13 @@ def load_source(source: Source, reading: Reading) -> Loaded:
     """
     check_revision(source, reading.revision)
     return list_frontends()[source.frontend].load(source, reading)
+
+
+def _reads_text(name: str) -> OptionError:
+    return OptionError(
+        f"{name} is a language model: its input ranges are calibrated on a text (--text), not on "
+        f"samples."
+    )
 
 
 def _read(example_inputs: ExampleInputs | None) -> Samples | None:

@@ -92,6 +92,26 @@ class Defects:
         return bool(len(self.stuck)) or bool(self.rates and self.rates.cells)
 
 
+def what_is_left(target: Target, *maps: Defects | None) -> tuple[str, ...]:
+    """A sentence on cells that are stuck where so many are that little or nothing is left."""
+    works = max(0.0, 1 - target.device.stuck_off_rate - target.device.stuck_on_rate)
+    for each in maps:
+        if each is not None:
+            works *= _working(each)
+    if works > 0.5:
+        return ()
+    left = "nothing of the weights is" if works < 0.01 else "little of the weights is"
+    return (f"{100 * (1 - works):.3g} % of the devices are stuck: {left} left",)
+
+
+def _working(defects: Defects) -> float:
+    """Share of the devices that are not stuck; of those in a table, if it says so of all."""
+    table = defects.stuck
+    if np.logical_and.reduce([table[key] == ALL for key in COLUMNS[:-1]]).any():
+        return 0.0
+    return 1.0 if defects.rates is None else max(0.0, 1 - defects.rates.cells)
+
+
 def gather_defects(
     given: str | Path | Defects | Sequence[str | Path | Defects] | None, target: Target
 ) -> Defects | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afmc.common.tables import Listing, count, facts, listed
 from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
-from afmc.inspect.tables import Listing, count, facts, listed
 from afmc.program.layout import Layout, sorted_set
 from afmc.program.model import Matrix
 from afmc.program.program import SCHEMA_VERSION, Group, Program, Table

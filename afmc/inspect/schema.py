@@ -6,6 +6,7 @@ from typing import Any
 
 from afmc.common.described import fields_of
 from afmc.common.json_schema import (
+    DIALECT,
     by_name,
     document,
     number,
@@ -47,18 +48,26 @@ _INSPECT = (
 )
 
 
-def inspect_schema() -> dict[str, Any]:
-    """JSON Schema of ``afmc inspect DIR --json``, alone and with each of its questions."""
-    summary = record(
+def compile_schema() -> dict[str, Any]:
+    """JSON Schema of ``afmc compile --json``."""
+    return {"$schema": DIALECT, "title": "afmc compile", **_summary()}
+
+
+def _summary() -> dict[str, Any]:
+    return record(
         _INSPECT,
         "What afmc inspect DIR --json prints, and afmc compile --json of a model that fits. All "
         "but the seconds and megabytes is derived, and equal on every machine.",
     )
+
+
+def inspect_schema() -> dict[str, Any]:
+    """JSON Schema of ``afmc inspect DIR --json``, alone and with each of its questions."""
     return document(
         "afmc inspect",
         "What afmc inspect DIR prints with --json, without a question and with each.",
         {
-            "inspect": summary,
+            "inspect": _summary(),
             "layer": layer_schema(),
             "tile": tile_schema(),
             "why": why_schema(),

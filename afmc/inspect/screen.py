@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from afmc.common.tables import Listing, facts
 from afmc.fit import Lever
+from afmc.hardware.defects import what_is_left
 from afmc.inspect.kinds import kinds, not_analog
-from afmc.inspect.tables import Listing, facts
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
 from afmc.program.recovery_work import RecoverySummary
@@ -109,6 +110,8 @@ def _mapping(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     yield "chips", f"{s.chips_used:,} of {target.chip.tiles} tiles; {_left(s)}"
     if s.defects is not None:
         yield from _broken(s.defects)
+    for sentence in what_is_left(target, program.defects):
+        yield "warning", sentence
 
 
 def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from afmc.common.tables import Listing, count, facts
 from afmc.errors import OptionError
 from afmc.hardware.defect_map import WORKS, Crossbar, DefectMap
 from afmc.inspect.layer import span
 from afmc.inspect.picture import draw, letters
-from afmc.inspect.tables import Listing, count, facts
 from afmc.program.program import SCHEMA_VERSION, Program
 from afmc.targets import Target
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.common.tables import count, facts, listed
 from afmc.fit import Lever
 from afmc.inspect.kinds import kind_of, pieces_of
 from afmc.inspect.selection import select
-from afmc.inspect.tables import count, facts, listed
 from afmc.passes.cutting.cuts import STYLES, cut
 from afmc.program.layout import sorted_set
 from afmc.program.model import ONE, Matrix, matches

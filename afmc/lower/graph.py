@@ -12,6 +12,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 from torch.fx import Node
 
 from afmc.frontends.graph.matrices import find_products
+from afmc.frontends.graph.sources import drop_sources
 from afmc.program.program import Program
 
 
@@ -80,11 +81,14 @@ def _erase_unread(nodes: Iterable[Node]) -> None:
 
 
 def save_graph(graph: ExportedProgram, path: Path) -> None:
-    """Writes a graph for other tools; afmc itself exports anew and never reads it.
+    """Writes a graph for other tools, without paths of this machine.
+
+    afmc itself exports anew and never reads it.
 
     torch.export.load runs code that a prepared archive names, so that a graph is only as
     trustworthy as the folder that it comes from.
     """
+    drop_sources(graph)
     buffer = io.BytesIO()  # torch's own file writer ends the process when a disk is full
     torch.export.save(graph, buffer)
     path.write_bytes(buffer.getbuffer())

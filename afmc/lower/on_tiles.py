@@ -206,12 +206,20 @@ class OnTiles:
                 f"with {', '.join(overrides)} products depend on input ranges, which this compile "
                 f"did without: compile again with these figures."
             )
-        return OnTiles(self._program, target, self._loaded, self._lowered, self._recovered)
+        return self.onto(target)
 
     def without_noise(self) -> OnTiles:
         """Puts this mapping on perfect devices, wires and converters, whose bits stay."""
-        target = self._target.without_noise()
+        return self.onto(self._target.without_noise())
+
+    def onto(self, target: Target) -> OnTiles:
+        """Puts this mapping on tiles of their own, of a target on which it can be as it is."""
         return OnTiles(self._program, target, self._loaded, self._lowered, self._recovered)
+
+    @property
+    def fits_again(self) -> bool:
+        """Whether there is memory for as many tiles once more, with what writing them takes."""
+        return available_bytes() > 2 * BYTES * sum(m.weights for m in self._program.analog)
 
     def graph(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The exported graph with ``afmc::mvm`` calls (``afmc::grouped_mvm`` for banks of experts),

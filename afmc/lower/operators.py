@@ -1,17 +1,20 @@
-"""The operators that stand for products on tiles in an exported graph."""
+"""The operators that stand for products on tiles in an exported graph.
+
+Importing afmc and torch, in either order, registers them, so that `torch.export.load` knows them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from afmc.program.model import expert_name
-from afmc.simulator.experts import by_expert
-from afmc.simulator.replicas import Tiles
+if TYPE_CHECKING:
+    from afmc.simulator.replicas import Tiles
 
 _bound: ContextVar[Tiles | None] = ContextVar("afmc_tiles", default=None)
 
@@ -35,6 +38,9 @@ def grouped_mvm(x: Tensor, ends: Tensor, matrix: str, cols: int) -> Tensor:
     """Multiplies by a bank of experts: rows [rows, inputs] sorted by expert, of which up to row
     ``ends[e]`` are those of the experts up to e, to [rows, cols].
     """
+    from afmc.program.model import expert_name
+    from afmc.simulator.experts import by_expert
+
     tiles = _bound_to("afmc::grouped_mvm")
     return by_expert(x, ends, cols, lambda e, rows: tiles[expert_name(matrix, e)].multiply(rows))
 

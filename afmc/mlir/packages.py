@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from afmc.common.install import install
 from afmc.errors import OptionError
 
 
@@ -18,5 +19,5 @@ def require(module: str, purpose: str) -> None:
             "iree.runtime": "iree-base-runtime",
         }[module]
         raise OptionError(
-            f"{purpose} needs the package {package}: run \"pip install 'afmc[mlir]'\"."
+            f'{purpose} needs the package {package}: run "{install("mlir")}".'
         ) from error

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from afmc.common.files import check_folder, put_back, written_folder
 from afmc.common.manifest import NAME, Made, Manifest, read_manifest
 from afmc.common.shown import shown
-from afmc.common.strict_arrays import NotArrays, read_arrays
+from afmc.common.strict_arrays import NO_LIMIT, NotArrays, read_arrays
 from afmc.common.strict_json import read_object
 from afmc.common.unchanged import difference, difference_within
 from afmc.common.unfinished import is_unfinished
@@ -64,6 +64,8 @@ _TABLES = {
     "lines": LINE,
     "defects": DEFECT,
 }
+_MOST_ROWS = dict.fromkeys(("blocks", "allocations", "placements", "orders"), 1 << 24)
+"""Four times as many blocks as a trillion weights have on crossbars of 512 x 512."""
 
 
 def to_json(program: Program, target: Target, summary: Summary) -> dict[str, Any]:
@@ -332,10 +334,12 @@ def _read_routing(path: Path, source: str | None) -> Routing | None:
     return None if source is None else Routing(source, _read_arrays(path))
 
 
-def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, Any]:
+def _read_arrays(
+    path: Path, names: Iterable[str] | None = None, most: Mapping[str, int] = NO_LIMIT
+) -> dict[str, Any]:
     """The arrays of an ``.npz`` file, all of them unless names are given."""
     try:
-        return dict(read_arrays(path, names))
+        return dict(read_arrays(path, names, most))
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); compile again.") from error
     except NotArrays as error:
@@ -343,7 +347,7 @@ def _read_arrays(path: Path, names: Iterable[str] | None = None) -> dict[str, An
 
 
 def _read_tables(path: Path) -> dict[str, Any]:
-    tables = _read_arrays(path, _TABLES)
+    tables = _read_arrays(path, _TABLES, _MOST_ROWS)
     for name, dtype in _TABLES.items():
         if tables[name].dtype != dtype or tables[name].ndim != 1:
             raise ArtifactError(f"{path} is damaged ({name}); compile again.")

@@ -68,10 +68,14 @@ class AccuracyView:
     strip: Strip
     lines: tuple[Lines, ...]
     notes: tuple[str, ...]
+    verdict: tuple[str, ...]
+    steps: tuple[tuple[str, str, str], ...]
+    """Of the verdict's probe: effect, perplexity, divergence."""
     headline: str
     """Perplexity under the first condition."""
     interval: str
     digital: str
+    """Perplexity, with that of the converters alone where it was measured."""
     first: str
     errors: dict[str, float]
     """The relative error of the products by matrix, mean over instances; empty where not measured.
@@ -117,12 +121,24 @@ def view_of(found: Validation) -> AccuracyView:
             if lines is not None
         ),
         notes=found.notes,
+        verdict=() if found.verdict is None else found.verdict.lines,
+        steps=tuple(
+            (step.effect, exact(step.figure), exact(step.divergence))
+            for step in (found.verdict.steps if found.verdict else ())
+        ),
         headline=perplexity.mean,
-        digital=exact(found.digital_perplexity),
+        digital=_digital(found),
         interval=_told(perplexity) or "one instance",
         first=first.text,
         errors={each.name: each.relative_error.mean for each in found.matrices},
     )
+
+
+def _digital(found: Validation) -> str:
+    digital = exact(found.digital_perplexity)
+    if found.without_noise is None:
+        return digital
+    return f"{digital}, with the converters alone {exact(found.without_noise.perplexity)}"
 
 
 def _row(condition: Outcome) -> tuple[tuple[str, str | float], ...]:

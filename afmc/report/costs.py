@@ -75,6 +75,11 @@ def view_of(costs: Costs) -> CostView:
         title=title,
         facts=(
             (f"energy of {costs.a_unit}", nanojoules(costs.energy_nJ)),
+            ("of that, on assumed figures", _share(costs.assumed_nJ, costs.energy_nJ)),
+            (
+                "energy without keys and values",
+                nanojoules(costs.energy_nJ - costs.cache_nJ),
+            ),
             (
                 "latency of the prompt"
                 if work.phase == "prefill"

@@ -43,7 +43,7 @@ class Directions:
         left = float(self.energy[count:].sum()) / len(self.basis)
         return replace(
             self,
-            basis=self.basis[:, :count],
+            basis=self.basis[:, :count].contiguous(),
             energy=self.energy[:count],
             rest=self.rest + left,
         )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from afmc.compiler.pipeline import load_passes, run_passes
+from afmc.costs.figures import Figures
+from afmc.costs.product import Product
 from afmc.errors import TargetError
 from afmc.hardware.conditions import format_time
 from afmc.lower.module import make_tiles
@@ -21,10 +23,10 @@ from afmc.program.program import Program
 from afmc.simulator.devices.base import Device, device_of
 from afmc.simulator.instance import write_instance
 from afmc.simulator.replicas import Layer
+from afmc.simulator.wire_loss import MEANT_FOR, wire_loss
 from afmc.targets import Baseline, Target, load_description, load_target
 from afmc.targets.starter import FILL_IN
 from afmc.targets.tables import Basis, Table
-from afmc.testing.ir_drop import MEANT_FOR, ir_drop
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def _check(target: Target) -> Iterator[Finding]:
     if not any(each.kind == "wrong" for each in of_device):
         yield from _accuracy(target)
     yield from _wires(target)
+    yield from _converters(target)
     yield from _times_of_a_read(target)
     yield from _without_effect(target)
     yield from _costs(target)
@@ -307,7 +310,7 @@ def _to_fill_in(target: Target | Baseline) -> Iterator[Finding]:
 
 
 def _wires(target: Target) -> Iterator[Finding]:
-    found = ir_drop(target)
+    found = wire_loss(target)
     if found is None:
         return
     loss, error = found
@@ -368,7 +371,41 @@ def _without_effect(target: Target) -> Iterator[Finding]:
         )
 
 
+def _converters(target: Target) -> Iterator[Finding]:
+    """Whether so many columns can share a converter."""
+    shared, columns = target.output.columns_per_converter, target.crossbar.columns
+    if shared > columns:
+        yield Finding(
+            "wrong",
+            f"output.columns_per_converter is {shared:,}, but a crossbar has {columns:,} columns",
+        )
+
+
+REACHED_TOPS_W = {8: 150.0, 2: 1050.0}
+"""By the bits of its converters, the most that a macro reached: IMAGINE (22 nm) with 8 bits, and
+with 2-bit weights and 7-bit inputs a macro at CICC 2021."""
+
+
+def _peak(target: Target) -> Iterator[Finding]:
+    """Whether a tile does more for a joule than any that was made."""
+    whole = Product(target, Figures(target)).whole_nJ
+    if not whole:
+        return
+    reached = 2e-3 * target.crossbar.rows * target.crossbar.columns / whole
+    bits = min(target.input.bits or 8, target.output.bits or 8)
+    most = REACHED_TOPS_W[8 if bits >= 6 else 2]
+    if reached > most:
+        own = target.tile.read_energy_nJ is not None
+        key = "tile.read_energy_nJ" if own else "the energy of rows, cells and converters"
+        yield Finding(
+            "suspicious",
+            f"a tile reaches {reached:,.0f} TOPS/W at its peak ({key}), more than any that was "
+            f"made: {most:,.0f} TOPS/W",
+        )
+
+
 def _costs(target: Target) -> Iterator[Finding]:
+    yield from _peak(target)
     costs = ("read_latency_ns", "read_energy_nJ", "area_mm2")
     yield from _missing({f"tile.{key}": getattr(target.tile, key) for key in costs})
     read, energy = target.tile.read_latency_ns, target.tile.read_energy_nJ

@@ -12,6 +12,7 @@ import numpy as np
 from afmc.verifier.intervals import Flags, key_of, numbered
 from afmc.verifier.mapped import Mapped
 from afmc.verifier.report import Finding, counted, more
+from afmc.verifier.weights import largest
 
 _REQUIRED = (
     "model",
@@ -31,7 +32,7 @@ _REQUIRED = (
     "levers",
 )
 _LEVERS = "levers"
-_PAIRWISE = {"nothing can share", "rows and columns"}
+_PAIRWISE = {"nothing can share", "rows and columns", "dual feasible"}
 """Bounds that follow from which blocks can share a tile."""
 _SEARCHED = ("nothing can share", "dual feasible", "linear master", "set cover")
 _NAMES = {
@@ -197,11 +198,11 @@ def bounds(mapped: Mapped) -> Finding:
             f"allocation.tiles is {proof.tiles:,}, but the blocks are on "
             f"{counted(used, 'crossbar')}."
         )
-    largest = max(proof.bounds.values(), default=0)
-    if proof.lower_bound != largest:
+    highest = max(proof.bounds.values(), default=0)
+    if proof.lower_bound != highest:
         problems.append(
             f"allocation.lower_bound is {proof.lower_bound:,}, but the largest of its bounds is "
-            f"{largest:,}."
+            f"{highest:,}."
         )
     known = known_bounds(mapped)
     unknown = sorted(set(proof.bounds) - {*_NAMES[proof.rule]})
@@ -219,9 +220,9 @@ def bounds(mapped: Mapped) -> Finding:
                 f"the blocks is {known[name]:,}."
             )
     enough = _enough(mapped)
-    if largest > enough and largest <= used:
+    if highest > enough and highest <= used:
         problems.append(
-            f"the bounds say at least {counted(largest, 'tile')}, but {enough:,} are enough, with "
+            f"the bounds say at least {counted(highest, 'tile')}, but {enough:,} are enough, with "
             f"blocks along their diagonals."
         )
     proven = proof.lower_bound == used
@@ -231,13 +232,20 @@ def bounds(mapped: Mapped) -> Finding:
             f"is {proof.lower_bound:,}."
         )
     unproven = [f"{name} ({bound:,})" for name, bound in proof.bounds.items() if name not in known]
-    notes = (
-        (f"not proved again, only held against the tiles used: {', '.join(unproven)}",)
-        if unproven
-        else ()
-    )
+    notes = []
+    if unproven:
+        notes.append(
+            f"not proved independently, only held against the tiles used: {', '.join(unproven)}"
+        )
+    shown = [min(bound, known[name]) for name, bound in proof.bounds.items() if name in known]
+    own = max(shown, default=known["area"])
+    if unproven and proven and own < used:
+        notes.append(
+            f"that {used:,} tiles are OPTIMAL rests on these alone; proved here is that it takes "
+            f"at least {own:,}"
+        )
     counts = {"tiles": used, "lower bound": proof.lower_bound, "by area": known["area"]}
-    return Finding(counts, tuple(problems), notes)
+    return Finding(counts, tuple(problems), tuple(notes))
 
 
 def _enough(mapped: Mapped) -> int:
@@ -293,6 +301,9 @@ def known_bounds(mapped: Mapped) -> Mapping[str, int]:
     if rule == "parallel":
         alone &= ~_beside_their_like(mapped, int(tile[1]))
     known["nothing can share"] = int(alone.sum())
+    if rule == "serial":
+        rest = largest(size[~lonely], times[~lonely], (int(tile[0]), int(tile[1])))
+        known |= {} if rest is None else {"dual feasible": known["nothing can share"] + rest}
     if rule == "parallel":
         columns = _up(int(blocks["cols"][~alone].sum()), int(tile[1]))
         rows = _up(_rows_apart(mapped, ~alone, int(tile[1])), int(tile[0]))

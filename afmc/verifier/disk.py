@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from afmc.errors import ArtifactError
 from afmc.targets import Target
-from afmc.targets.sentences import first_problem
+from afmc.targets.sentences import problems_in
 from afmc.verifier.intervals import Numbers
 from afmc.verifier.report import more
 from afmc.verifier.strict import archive_problem, parse_json
@@ -25,6 +25,9 @@ from afmc.verifier.strict import archive_problem, parse_json
 PROGRAM = "program.json"
 TABLES = "blocks.npz"
 ROUTING = "routing.npz"
+NO_LIMIT: Mapping[str, int] = {}
+_MOST_ROWS = {f"{name}.npy": 1 << 24 for name in ("blocks", "allocations", "placements", "orders")}
+"""More than any mapping has; what is compressed may say anything of its length."""
 READS = 2
 """The schema version that is read."""
 
@@ -238,7 +241,7 @@ def read_target(data: Mapping[str, Any]) -> Target:
     try:
         return Target.model_validate(given)
     except ValidationError as error:
-        raise Damaged(first_problem(error, Target, f"{PROGRAM}: target", {})) from None
+        raise Damaged(problems_in(error, Target, f"{PROGRAM}: target", {})[0]) from None
 
 
 def _matrix(one: _Object) -> Matrix:
@@ -432,7 +435,7 @@ def _spell(value: Any) -> str:
 
 def read_tables(directory: Path) -> tuple[dict[str, Table], Numbers]:
     """The tables by name, each by column, and the lines of orders. Raises Damaged."""
-    with _opened(directory / TABLES) as stored:
+    with _opened(directory / TABLES, _MOST_ROWS) as stored:
         tables = {name: _columns(stored, name) for name in _COLUMNS}
         lines = _lines(stored)
     rows, cols = (tables["blocks"][key] for key in ("rows", "cols"))
@@ -452,10 +455,10 @@ def read_routing(directory: Path) -> dict[str, NDArray[np.generic]]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[np.lib.npyio.NpzFile]:
+def _opened(file: Path, most: Mapping[str, int] = NO_LIMIT) -> Iterator[np.lib.npyio.NpzFile]:
     """An archive of arrays; raises Damaged, also for what is found wrong while reading it."""
     try:
-        if problem := archive_problem(file):
+        if problem := archive_problem(file, most):
             raise Damaged(f"{file.name}: {problem}.")
         with file.open("rb") as stream:
             stored = np.load(stream, allow_pickle=False)

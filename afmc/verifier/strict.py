@@ -7,6 +7,7 @@ import math
 import os
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,9 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def archive_problem(file: Path) -> str | None:
-    """What is wrong with an archive of arrays before anything of it is unpacked, if anything.
+def archive_problem(file: Path, most: Mapping[str, int]) -> str | None:
+    """What is wrong with an archive of arrays before anything of it is unpacked, if anything;
+    with arrays of at most so many rows, by member.
 
     A clause. None as well for what is no archive, which is said when it is read. Raises what
     zipfile and numpy raise.
@@ -76,12 +78,14 @@ def archive_problem(file: Path) -> str | None:
         for each in members:
             if not each.filename.endswith(".npy"):
                 return f"its member {each.filename!r} is no array"
-            if problem := _array_problem(archive, each):
+            if problem := _array_problem(archive, each, most.get(each.filename)):
                 return problem
     return None
 
 
-def _array_problem(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str | None:
+def _array_problem(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None
+) -> str | None:
     with archive.open(member) as stream:
         major, _ = np.lib.format.read_magic(stream)
         if major == 1:
@@ -90,7 +94,10 @@ def _array_problem(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str | N
             shape, _, dtype = np.lib.format.read_array_header_2_0(stream, _HEADER)
         else:
             return f"{member.filename} has a header of version {major}"
-        held, needed = member.file_size - stream.tell(), math.prod(shape) * dtype.itemsize
+        rows = math.prod(shape)
+        held, needed = member.file_size - stream.tell(), rows * dtype.itemsize
+    if most is not None and rows > most:
+        return f"{member.filename} has {rows:,} rows, and at most {most:,} are read"
     if dtype.hasobject or held == needed:
         return None  # objects are refused when they are read
     return f"{member.filename} has {held:,} bytes of numbers, but its shape takes {needed:,}"

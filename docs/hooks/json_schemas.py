@@ -32,7 +32,7 @@ def schemas() -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
     """The schema of each command that has one, by name, with the command that prints it."""
     for command, found in commands(get_command(app), "afmc"):
         if any("--schema" in each.opts for each in found.params):
-            yield command.removeprefix("afmc "), _printed(f"{command} --schema")
+            yield command.removeprefix("afmc ").replace(" ", "-"), _printed(f"{command} --schema")
     yield "export-huggingface", _printed("afmc export --as huggingface --schema")
     yield "target", _printed("afmc targets schema")
 
@@ -63,7 +63,8 @@ def page(found: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[str]:
 
 
 def _properties(schema: dict[str, Any]) -> dict[str, Any]:
-    """The keys of an object, or of the objects of a list."""
+    """The keys of an object, or of the objects of a list; errors are the same everywhere."""
+    schema = {**schema, **schema.get("$defs", {}).get("data", {})}
     inner = schema.get("items", schema) if schema.get("type") == "array" else schema
     found: dict[str, Any] = _followed(inner, schema).get("properties", {})
     return found

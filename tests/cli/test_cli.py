@@ -107,9 +107,9 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     assert "products on tiles" in text and "tile.read_energy_nJ = 13.44 derived" in text
     assert "static power" in text and "not known" in text and "Not like for like." in text
     assert json.loads((workplace / "t.json").read_text())["traceEvents"]
-    data = parsed(afmc("costs", "priced", "--context", "64,128", "--batch", "1,2", "--json"))
+    data = parsed(afmc("costs", "priced", "--context", "32,64", "--batch", "1,2", "--json"))
     asked = [(each["workload"]["context"], each["workload"]["batch"]) for each in data["costs"]]
-    assert asked == [(64, 1), (64, 2), (128, 1), (128, 2)]
+    assert asked == [(32, 1), (32, 2), (64, 1), (64, 2)]
     assert [each["target"] for each in data["baselines"]] == ["h100", "int8-dimc"] * 4
     first = data["costs"][0]
     known = [part["energy_nJ"] for part in first["parts"] if part["energy_nJ"] is not None]
@@ -118,7 +118,7 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     for document in (data, json.loads((workplace / "t.json").read_text())):
         Draft202012Validator(schema).validate(document)
 
-    made = afmc("costs", "priced", "--context", "64,128", "-o", "c.json")
+    made = afmc("costs", "priced", "--context", "32,64", "-o", "c.json")
     rows = json.loads((workplace / "c.json").read_text())
     size = (workplace / "c.json").stat().st_size
     assert made.stdout == f"{len(rows)} parts written to c.json ({size:,} bytes)\n"
@@ -126,8 +126,10 @@ def test_costs(afmc: Run, workplace: Path) -> None:
              each["workload"]["batch"] == 1 for part in each["parts"]]  # fmt: skip
     assert sorted(row["count"] for row in rows) == sorted(part["count"] for part in parts)
     Draft202012Validator(schema).validate(rows)
-    again = afmc("costs", "priced", "--context", "64", "-o", "c.csv", "--json")
+    again = afmc("costs", "priced", "--context", "32", "-o", "c.csv", "--json")
     assert parsed(again)["costs"][0] == first and (workplace / "c.csv").read_text().count("\n") > 9
+    default = parsed(afmc("costs", "priced", "--json"))["costs"]
+    assert [each["workload"]["context"] for each in default] == [64]  # its positions
 
 
 def test_a_closer_look(afmc: Run) -> None:
@@ -338,7 +340,7 @@ def test_a_model_that_does_not_fit_as_json(afmc: Run, workplace: Path) -> None:
     limits = ("--set", "target.chip.tiles=1", "--set", "target.system.chips=5")
     result = afmc("compile", "tiny", "-t", "ideal-512", *limits, "-o", "big", "--json")
     assert result.returncode == 2 and not (workplace / "big").exists()
-    data = json.loads(result.stdout)
+    data = json.loads(result.stdout)["error"]["fit"]
     assert data["fits"] is False and data["limits"][0]["deficit"] == 4
     assert data["proof"]["holds_for"] == "this rule"
     assert data["message"] in result.stderr and data["proof"]["sentence"] in result.stderr
@@ -360,8 +362,8 @@ def test_validate(afmc: Run) -> None:
     assert again["analog"] == data["analog"]
     shown = afmc(*arguments, *options).stdout
     assert figures.exact(data["digital"]["perplexity"]) in shown and "seed 3" in shown
-    assert "Speed of this simulation on this machine, not of the hardware: " in shown
-    assert "tokens a second digital, " in shown and "tokens a second, this machine" not in shown
+    assert "Speed of this simulation: " in shown and " tokens/s digital, " in shown
+    assert "tokens a second" not in shown
     assert figures.shown(Estimate(**data["analog"]["perplexity"])).values in shown
 
 
@@ -502,13 +504,6 @@ def test_a_users_own_target_file(afmc: Run, workplace: Path) -> None:
     assert afmc("targets", "check", "mine.toml").returncode == 0
 
 
-def test_doctor(afmc: Run) -> None:
-    data = parsed(afmc("doctor", "--json"))
-    assert data["missing"] == [] and data["required"]["torch"].startswith("2.")
-    assert "hermes-64" in data["targets"] and data["models"]["demo"] == data["afmc"]
-    assert "torch" in afmc("doctor").stdout
-
-
 def test_version_and_help(afmc: Run) -> None:
     assert afmc("--version").stdout == "afmc 0.1.0\n"
     shown = afmc("--help").stdout
@@ -561,6 +556,8 @@ BAD: list[tuple[tuple[str, ...], str]] = [
      f"{KNOWN}."),
     (("costs", "tiny.afm-512-projected", "--context", "0"), "the context must be at least 1, but "
      "is 0."),
+    (("costs", "tiny.afm-512-projected", "--context", "32,65"), "--context 65: the model in "
+     "tiny.afm-512-projected has 64 positions"),
     (("costs", "tiny.afm-512-projected", "--context", "many"), "--context must be whole numbers "
      "with commas between, but has 'many'."),
     (("costs", "tiny.afm-512-projected", "--phase", "fill"), "the phase must be 'decode' or "
@@ -617,7 +614,7 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("compile", "tiny", "-t", AFM, "-o", "text.txt"), "text.txt is a file; name a folder "
      "with -o."),
     (("compile", "tiny", "-t", "ideal-512", "--digital", "qproj"), "--digital 'qproj' matches none "
-     "of the 15 matrices of tiny. Did you mean 'q_proj'?"),
+     "of the matrices of tiny. Did you mean 'q_proj'?"),
     (("compile", "tiny", "-t", "ideal-512", "--set", "split.style=half"), "--set split.style=half: "
      "input should be 'auto', 'full', 'balanced' or 'halved'."),
     (("compile", "tiny", "-t", "ideal-512", "--passes", "partition,smash"), "there is no pass "

@@ -7,18 +7,24 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import kept
+import numpy as np
 import pytest
 import torch
 from models import tiny_model
+from sealed import seal
 
 import afmc
+from afmc.data.samples import read_samples
 from afmc.data.text import read_text
-from afmc.errors import AfmcError
+from afmc.data.tokens import tokenise
+from afmc.errors import AfmcError, ArtifactError
 from afmc.evaluation.reading import load as read_validation
 from afmc.frontends.find import resolve
 from afmc.frontends.huggingface.shapes import load_shapes
 from afmc.hardware.conditions import conditions_of
 from afmc.hardware.defects import load_defects
+from afmc.program.folder import read_program
 from afmc.targets import load_target
 
 TARGET = load_target("ideal-512")
@@ -61,6 +67,7 @@ CASES: list[tuple[Callable[[Path], object], Callable[[Path], Path], str]] = [
     (lambda f: load_defects(f, TARGET), large, "has 3,221,225,472 bytes, and at most "),
     (lambda f: load_target(f), pipe, "pipe is a pipe or a device; name a file."),
     (lambda f: load_target(f), large, "has 3,221,225,472 bytes, and at most "),
+    (read_samples, pipe, "it is no file"),
     (read_validation, pipe, "it is no file"),
     (read_validation, deep, "it is more than 64 levels deep"),
     (
@@ -89,6 +96,27 @@ def test_one_sentence(
         use(given)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 2000
+
+
+def test_a_compressed_table_of_thirty_million_rows(tmp_path: Path) -> None:
+    folder = kept.write(tmp_path / "out")
+    with np.load(folder / "blocks.npz") as stored:
+        tables = {**stored, "blocks": np.zeros(30_000_000, np.int8)}
+    np.savez_compressed(folder / "blocks.npz", **tables)
+    with pytest.raises(ArtifactError, match="30,000,000 rows, and at most 16,777,216 are read"):
+        read_program(seal(folder))
+
+
+def test_a_long_text_is_not_tokenised_to_its_end() -> None:
+    class Counting:
+        read = 0
+
+        def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
+            Counting.read = len(text)
+            return {"input_ids": [0] * len(text)}
+
+    assert len(tokenise(Counting(), "a" * 10_000_000, 64)) == 64
+    assert Counting.read < 10_000
 
 
 class Strange:

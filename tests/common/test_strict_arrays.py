@@ -118,6 +118,13 @@ def test_more_than_memory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.Mo
         read_arrays(tmp_path / "x.npz")
 
 
+def test_more_rows_than_anything_has_are_not_unpacked(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", a=np.zeros(30_000_000, np.int8), b=np.zeros(2))
+    with pytest.raises(NotArrays, match="a in it has 30,000,000 rows, and at most 1,000 "):
+        read_arrays(tmp_path / "x.npz", most={"a": 1000})
+    assert len(read_arrays(tmp_path / "x.npz", ["b"], most={"a": 1000})["b"]) == 2
+
+
 Change = Callable[[bytes], bytes]
 
 

@@ -16,6 +16,7 @@ from in_process import run
 from torch.export import Dim
 
 import afmc
+from afmc.common.install import install
 from afmc.data.samples import Samples
 from afmc.errors import ModelError, OptionError, SampleError
 from afmc.verifier import verify
@@ -217,5 +218,5 @@ def test_without_the_package_onnx(onnx_file: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ModelError) as error:
         afmc.compile(onnx_file, PERFECT)
     assert str(error.value) == (
-        f"reading {onnx_file} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+        f'reading {onnx_file} needs the package onnx: run "{install("onnx")}".'
     )

@@ -41,7 +41,7 @@ COMMON: dict[str, Any] = {
 }  # fmt: skip
 SPEEDS = Speeds(digital=Speed(mean=100.0, std=5.0), analog=Speed(mean=50.0))
 WHEN: dict[str, Any] = {"at_s": 60.0, "temperature_C": 85.0, "compensation": "tile"}
-LAST = ["programming_s", "wall_s", "noise", "model", "model_sha256", "target"]
+LAST = ["programming_s", "wall_s", "noise", "verdict", "model", "model_sha256", "target"]
 MIDDLE = ["instances", "seed", "defects", "overrides", "notes", "calibration"]
 CONDITION = ["at_s", "temperature_C", "compensation", "calibration_probes", "analog"]
 
@@ -96,7 +96,7 @@ def test_every_field_is_written_in_the_order_that_readers_know() -> None:
     assert list(validation().to_json()) == [
         "schema_version", "digital", *CONDITION, "kl_divergence", "top1_agreement", "conditions",
         "tokens", "scored_tokens", "window", *MIDDLE, "matrices", "text", "text_sha256",
-        "simulation_tokens_per_s", *LAST,
+        "simulation_tokens_per_s", "without_noise", *LAST,
     ]  # fmt: skip
     assert list(classification().to_json()) == [
         "schema_version", "digital", *CONDITION, "top1_agreement", "conditions", "samples",

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.utils import logging
 
+from afmc.common.install import install
 from afmc.errors import ModelError
 from afmc.frontends.door import Source
 from afmc.frontends.find import resolve
@@ -226,7 +227,9 @@ class TestGguf:
         (tmp_path / "m.gguf").write_bytes(b"GGUF")
         with pytest.raises(ModelError) as error:
             load(resolve("m.gguf"))
-        assert str(error.value) == ("Reading m.gguf needs gguf: run pip install 'afmc[gguf]'.")
+        assert str(error.value) == (
+            f'reading m.gguf needs the package gguf: run "{install("gguf")}".'
+        )
 
     def test_cache_that_cannot_be_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

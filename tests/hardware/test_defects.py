@@ -16,6 +16,7 @@ from afmc.hardware.defects import (
     gather_defects,
     load_defects,
     parse_rates,
+    what_is_left,
 )
 from afmc.targets import load_target
 
@@ -163,3 +164,31 @@ def test_a_map_in_memory_is_checked_too() -> None:
     with pytest.raises(OptionError) as caught:
         gather_defects(Defects(np.zeros(2, "<i4"), name="m"), TARGET)
     assert str(caught.value) == "m: the table of a map has the dtype afmc.hardware.defects.DEFECT."
+
+
+@pytest.mark.parametrize(
+    ("figures", "source", "sentence"),
+    [
+        ({}, "cells_off=0.4", ""),
+        ({}, "cells_off=1", "100 % of the devices are stuck: nothing of the weights is left"),
+        ({}, "cells_off=0.6", "60 % of the devices are stuck: little of the weights is left"),
+        (
+            {"device.stuck_off_rate": 0.5, "device.stuck_on_rate": 0.3},
+            "cells_on=0.5",
+            "90 % of the devices are stuck: little of the weights is left",
+        ),
+    ],
+)
+def test_defects_that_leave_nothing_are_said(
+    figures: dict[str, object], source: str, sentence: str
+) -> None:
+    target = load_target("ideal-512", figures)
+    found = what_is_left(target, None, gather_defects(source, target))
+    assert found == ((sentence,) if sentence else ())
+
+
+def test_a_table_of_which_every_cell_is_off_leaves_nothing(tmp_path: Path) -> None:
+    target = load_target("ideal-512")
+    (tmp_path / "map.csv").write_text("state\noff\n")
+    found = what_is_left(target, gather_defects(tmp_path / "map.csv", target))
+    assert found == ("100 % of the devices are stuck: nothing of the weights is left",)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from afmc.simulator import nodal
 from afmc.simulator.ir_drop import behind_wires
+from afmc.simulator.wire_loss import far_wires
 from afmc.simulator.wires import Wires, effective, effective_pair, wire_ohm
 from afmc.targets import load_target
 
@@ -369,3 +370,12 @@ def test_single_precision_is_enough(both_ends: bool, generator: torch.Generator)
     assert got[0].dtype is torch.float32
     for single, double in zip(got, effective_pair(plus, minus, wires), strict=True):
         torch.testing.assert_close(single.double(), double, rtol=0, atol=2e-5)
+
+
+def test_wires_far_outside_the_closed_form_are_said() -> None:
+    assert far_wires(load_target("ideal-512")) == ()
+    assert far_wires(load_target("hermes-64")) == ()
+    bad = load_target("hermes-64", {"crossbar.wire_column_ohm": 50.0})
+    (sentence,) = far_wires(bad)
+    assert "the closed form of IR drop is meant for up to 35 %" in sentence
+    assert "crossbar.wire_column_ohm" in sentence

@@ -33,7 +33,7 @@ _SNIPPET = re.compile(r'^ *--8<-- "([^"]+)" *$')
 _VOLATILE = (
     (re.compile(r"\bin [\d.,]+ s, at most [\d.,]+ MB"), "in ... s, at most ... MB"),
     (re.compile(r"\b[\d.,]+ s\b(?=.*\(measured)"), "... s"),
-    (re.compile(r"(tokens a second, this) .*"), r"\1 ..."),
+    (re.compile(r"(Speed of this simulation:) .*"), r"\1 ..."),
     (re.compile(r"; [\d.,]+ s to program an instance.*"), "; ..."),
 )
 """What no two runs have in common, and what an updated page shows of it."""

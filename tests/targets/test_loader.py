@@ -35,7 +35,33 @@ Write = Callable[[str | bytes], None]
 def sentence(target: str | Path | Target, overrides: dict[str, object] | None = None) -> str:
     with pytest.raises(TargetError) as caught:
         load_target(target, overrides or {})
-    return str(caught.value)
+    return first_of(caught.value)
+
+
+def first_of(error: TargetError) -> str:
+    """The first sentence, and how many there are besides."""
+    first, *more = str(error).split("\n")
+    assert all(each.startswith("my.toml") and each.endswith((".", "?")) for each in more)
+    return f"{first} (and {len(more)} more)" if more else first
+
+
+def test_every_problem_is_listed_on_a_line(write: Write) -> None:
+    rows = "x" * 5000
+    write(changed(GOOD, ("rows = 64\n", f'row = 64\nrows = "{rows}"\n'), ("[tile]\n", "[tle]\n")))
+    with pytest.raises(TargetError) as caught:
+        load_target("my.toml")
+    unknown, other, *missing = str(caught.value).split("\n")
+    assert "crossbar.row is not a known key. Did you mean 'rows'?" in (unknown + other)
+    assert "tle is not a known key. Did you mean 'tile'?" in (unknown + other)
+    assert any(f"rows must be a whole number, but is '{rows[:100]}" in each for each in missing)
+    assert max(map(len, missing)) <= 300 and missing[-1].endswith((".", "..."))
+
+    many = "".join(f"k{number} = 1\n" for number in range(150))
+    write(changed(GOOD, ("[tile]\n", f"[tile]\n{many}")))
+    with pytest.raises(TargetError) as caught:
+        load_target("my.toml")
+    *listed, last = str(caught.value).split("\n")
+    assert len(listed) == 100 and last == "my.toml has 50 more problems."
 
 
 def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
@@ -65,12 +91,12 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
         (
             "rows = 64\n",
             "row = 64\n",
-            "crossbar.row is not a known key. Did you mean 'rows'? (And 1 more problem.)",
+            "crossbar.row is not a known key. Did you mean 'rows'? (and 1 more)",
         ),
         (
             "[chip]",
             "[chips]",
-            "chips is not a known key. Did you mean 'chip'? (And 1 more problem.)",
+            "chips is not a known key. Did you mean 'chip'? (and 1 more)",
         ),
         (
             'source = "stopwatch"',
@@ -155,6 +181,16 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
             "columns = 32\n",
             "columns = 32\nread_voltage_V = 0.0\n",
             "crossbar.read_voltage_V must be greater than 0, but is 0.0.",
+        ),
+        (
+            "columns = 32\n",
+            "columns = 32\nread_voltage_V = 1e-308\n",
+            "crossbar.read_voltage_V must be at least 1e-12, but is 1e-308: is the unit right?",
+        ),
+        (
+            "bound = 12",
+            "bound = 12\ngain_std = 1e-13",
+            "output.gain_std must be at least 1e-12, but is 1e-13: is the unit right?",
         ),
         (
             "bound = 12",
@@ -362,7 +398,7 @@ def test_a_good_file_loads_from_a_string_and_from_a_path(write: Write) -> None:
         (
             "schema_version = 1",
             'schema_version = 1\nkind = "digital"',
-            "crossbar is of analog hardware, but kind is 'digital'. (And 8 more problems.)",
+            "crossbar is of analog hardware, but kind is 'digital'. (and 8 more)",
         ),
         (
             "[tile]\n",
@@ -512,7 +548,7 @@ def test_what_is_just_possible(write: Write, changes: list[tuple[str, str]]) -> 
         (
             "load_ohm = 50.0\n",
             "load_ohms = 50.0\n",
-            "optics.load_ohms is not a known key. Did you mean 'load_ohm'? (And 1 more problem.)",
+            "optics.load_ohms is not a known key. Did you mean 'load_ohm'? (and 1 more)",
         ),
         (
             "power_mW = 0.1\n",
@@ -624,7 +660,7 @@ IN_SLOW = "[modes.slow.tile]\n"
         (
             'title = "Slow"\n',
             'titel = "Slow"\n',
-            ":modes.slow.titel is not a known key. Did you mean 'title'? (And 1 more problem.)",
+            ":modes.slow.titel is not a known key. Did you mean 'title'? (and 1 more)",
         ),
         ('title = "Slow"\n', "title = 3\n", ":modes.slow.title must be a string, but is 3."),
         (
@@ -670,7 +706,7 @@ IN_SLOW = "[modes.slow.tile]\n"
             'source = "stopwatch, again", ',
             'sauce = "", ',
             ":modes.slow.tile.origin.read_latency_ns.sauce is not a known key. "
-            "Did you mean 'source'? (And 1 more problem.)",
+            "Did you mean 'source'? (and 1 more)",
         ),
         (
             IN_SLOW,
@@ -811,7 +847,7 @@ def test_overrides_of_a_target_in_a_mode(write: Write) -> None:
         (
             'kind = "digital"\n',
             "",
-            "compute is of digital hardware, but kind is 'analog'. (And 9 more problems.)",
+            "compute is of digital hardware, but kind is 'analog'. (and 9 more)",
         ),
         (
             'kind = "digital"\n',
@@ -821,7 +857,7 @@ def test_overrides_of_a_target_in_a_mode(write: Write) -> None:
         (
             "[compute]",
             "[compte]",
-            "compte is not a known key. Did you mean 'compute'? (And 1 more problem.)",
+            "compte is not a known key. Did you mean 'compute'? (and 1 more)",
         ),
         (
             "[compute]",
@@ -860,7 +896,7 @@ def test_a_bad_baseline(write: Write, old: str, new: str, expected: str) -> None
     write(changed(DIGITAL, (old, new)))
     with pytest.raises(TargetError) as caught:
         load_description("my.toml")
-    assert str(caught.value) == f"my.toml:{expected}"
+    assert first_of(caught.value) == f"my.toml:{expected}"
     assert sentence("my.toml") == f"my.toml:{expected}"
 
 
@@ -926,7 +962,7 @@ def test_an_unknown_device_model(write: Write, noise: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("", "my.toml:schema_version is missing. (And 10 more problems.)"),
+        ("", "my.toml:schema_version is missing. (and 10 more)"),
         (
             "schema_version = 1\n\nrows == 3",
             "my.toml is not valid TOML: Invalid value (at line 3, column 7).",

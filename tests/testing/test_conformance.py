@@ -13,8 +13,16 @@ SMALL = {"crossbar.rows": 40, "crossbar.columns": 30}
 
 CASES: list[tuple[dict[str, object], Finding]] = [
     (
-        {"output.bound": 1e-36},
-        Finding("wrong", "with perfect devices a product is no finite number"),
+        {"output.columns_per_converter": 300},
+        Finding("wrong", "output.columns_per_converter is 300, but a crossbar has 30 columns"),
+    ),
+    (
+        {"tile.read_energy_nJ": 0.0055, "chip.power_W": None},
+        Finding(
+            "suspicious",
+            "a tile reaches 436 TOPS/W at its peak (tile.read_energy_nJ), more than any that was "
+            "made: 150 TOPS/W",
+        ),
     ),
     (
         {"tile.read_latency_ns": 160.0, "output.conversion_ns": 80.0},

@@ -224,13 +224,21 @@ def test_devices(afmc: Afmc) -> None:
         "name": "gaussian",
         "class": "afmc.simulator.devices.gaussian:GaussianNoise",
         "about": "Normal noise on every weight, whatever its size.",
-        "options": [
-            {"name": "sigma", "required": True},
-            {"name": "g_max_uS", "required": False, "default": 25.0},
-        ],
+        "options": rows["gaussian"]["options"],
     }
+    options = {each["name"]: each for each in rows["gaussian"]["options"]}
+    assert options["sigma"] == {
+        "name": "sigma",
+        "required": True,
+        "unit": "",
+        "meaning": "Standard deviation of what was programmed, a share of what `of` says.",
+    }
+    assert (options["g_max_uS"]["default"], options["g_max_uS"]["unit"]) == (25.0, "uS")
+    assert options["of"]["default"] == "weight" and options["sigma_read"]["default"] == 0.0
     assert all(row["about"] for row in rows.values())
-    assert "g_max_uS = 4.2" in afmc("targets", "devices")[1]
+    assert all(each["meaning"] for row in rows.values() for each in row["options"])
+    shown = " ".join(afmc("targets", "devices")[1].split())
+    assert "g_max_uS 4.2 uS" in shown
 
 
 def test_a_plugin_that_fails_hides_no_other(

@@ -17,6 +17,8 @@ from programs import compiled
 from strategies import SETTINGS, programs, targets
 
 from afmc.inspect import summarise
+from afmc.passes.packing.bounds import best, dual_feasible
+from afmc.passes.packing.demand import Demand
 from afmc.program.folder import write_program
 from afmc.program.program import Program
 from afmc.targets import Target
@@ -106,5 +108,17 @@ def test_bounds_follow_from_every_pair_of_blocks(
         proof = replace(kept.program.proof, rule=rule)
         return replace(kept, blocks=table, program=replace(kept.program, proof=proof))
 
-    assert known_bounds(under("serial")) == {**area, "nothing can share": len(alone("serial"))}
+    lonely = alone("serial")
+    shapes, times = np.unique(
+        np.asarray([b[1:] for i, b in enumerate(blocks) if i not in lonely]).reshape(-1, 2),
+        axis=0,
+        return_counts=True,
+    )
+    # The compiler's own, in exact fractions.
+    weighed = best(dual_feasible(shapes, (16, 12)), Demand(times)) if len(shapes) else 0
+    assert known_bounds(under("serial")) == {
+        **area,
+        "nothing can share": len(lonely),
+        "dual feasible": len(lonely) + weighed,
+    }
     assert known_bounds(under("exclusive")) == {**area, "blocks": len(blocks)}

@@ -64,6 +64,13 @@ def twice_in_zip(folder: Path) -> None:
             archive.writestr("blocks.npy", archive.read("blocks.npy"))
 
 
+def many_rows(folder: Path) -> None:
+    """A table that is small as long as it is compressed."""
+    with np.load(folder / "blocks.npz") as stored:
+        tables = {**stored, "blocks": np.zeros(30_000_000, np.int8)}
+    np.savez_compressed(folder / "blocks.npz", **tables)
+
+
 SEALED: list[tuple[Damage, str, str]] = [
     (bound_by_name("because I say so"), "bounds", "the rule parallel has no bound 'because I say"),
     (bound_by_name("blocks"), "bounds", "the rule parallel has no bound 'blocks'."),
@@ -79,6 +86,7 @@ SEALED: list[tuple[Damage, str, str]] = [
     (defects(None, (9, -1, -1, -1, -1, -1, -1, 2)), "defects", "is of chip 9, which is not there"),
     (defects(None, (0, 0, 0, -2, 0, 0, 0, 1)), "defects", "is of row -2, which is not there."),
     (defects(None, (0, 0, 0, 0, 0, 0, 0, 3)), "defects", "defect 0 has the state 3."),
+    (many_rows, "files", "blocks.npy has 30,000,000 rows, and at most 16,777,216 are read."),
     (twice_in_zip, "files", "blocks.npz: it has two members 'blocks.npy'."),
 ]
 

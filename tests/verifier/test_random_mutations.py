@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from models import tiny_model, tiny_tokenizer
@@ -14,6 +15,7 @@ from mutated import mutate
 from sealed import seal
 
 import afmc
+from afmc.data.text import Text
 from afmc.errors import AfmcError, ArtifactError
 from afmc.program.folder import check_model, read_program, to_json
 from afmc.verifier import verify
@@ -99,6 +101,32 @@ def test_none_is_taken_for_another(original: Path, tmp_path: Path) -> None:
     assert is_same(original, original) and verdict(original) and taken(original)
     counts = check(original, tmp_path / "place", range(60))
     assert counts["refused"] > 90
+
+
+@pytest.fixture(scope="module")
+def with_noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return afmc.compile("demo", "hermes-64").save(tmp_path_factory.mktemp("noise") / "out")
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """What a validation of a folder says, but for what takes time."""
+    text = Text("text", "It was a truth that he had not been in the house before. " * 8)
+    found = afmc.load(folder).validate(text, tokens=32, window=32, instances=1).to_json()
+    times = ("simulation_tokens_per_s", "programming_s", "wall_s")
+    return {key: value for key, value in found.items() if key not in times}
+
+
+def test_what_is_taken_validates_as_the_original(with_noise: Path, tmp_path: Path) -> None:
+    """What the verifier and the reader take, run on its tiles, gives the same figures."""
+    expected, seen = measured(with_noise), 0
+    for seed in range(9000, 9060):
+        folder, how = changed(with_noise, tmp_path / "place", seed)
+        if verdict(folder) and taken(folder):
+            assert measured(folder) == expected, f"seed {seed}: {how}"
+            seen += 1
+        if seen == 3:
+            break
+    assert seen
 
 
 def test_a_thousand_are_not_taken_for_another(original: Path, tmp_path: Path) -> None:

@@ -230,8 +230,19 @@ def test_the_report_as_json(tmp_path: Path) -> None:
         "outcome": "failed",
         "counts": {"tiles": 4, "lower bound": 3, "by area": 3},
         "problems": ["allocation.tiles is 5, but the blocks are on 4 crossbars."],
-        "notes": ["not proved again, only held against the tiles used: set cover (2)"],
+        "notes": ["not proved independently, only held against the tiles used: set cover (2)"],
     }
+
+
+def test_it_is_said_where_optimal_rests_on_a_solver_alone(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out")
+    edit(folder, "allocation", "bounds", to={"area": 3, "set cover": 4})
+    edit(folder, "allocation", "lower_bound", to=4)
+    edit(folder, "allocation", "status", to="OPTIMAL")
+    assert verify(folder)["bounds"].notes == (
+        "not proved independently, only held against the tiles used: set cover (4)",
+        "that 4 tiles are OPTIMAL rests on these alone; proved here is that it takes at least 3",
+    )
 
 
 def test_what_a_failed_check_makes_idle_is_skipped(tmp_path: Path) -> None:

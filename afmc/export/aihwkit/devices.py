@@ -163,14 +163,22 @@ def _static(name: str, meaning: str, program: str, *imports: str) -> NoiseModel:
 
 
 def _gaussian(cells: _Cells) -> NoiseModel:
-    sigma = float(cells.options["sigma"]) * cells.high / 2**0.5
+    share = 1.0 if cells.options.get("of") == "device" else 2**-0.5
+    sigma = float(cells.options["sigma"]) * cells.high * share
     found = _static(
         "AdditiveNoise",
         "The same normal noise on every device, which may make it negative.",
         f"g_target + {sigma!r} * randn_like(g_target)",
         "randn_like",
     )
-    return cells.with_converter(replace(found, expression="AdditiveNoise(pairs)"))
+    notes = ("the read noise (device.options.sigma_read) is left out",)
+    return cells.with_converter(
+        replace(
+            found,
+            expression="AdditiveNoise(pairs)",
+            notes=notes if cells.options.get("sigma_read") else (),
+        )
+    )
 
 
 def _relative(cells: _Cells) -> NoiseModel:

@@ -12,6 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from afmc.common.progress import announced_after
 from afmc.errors import ModelError
 from afmc.frontends.checkpoint.archive import read_archive
 from afmc.frontends.checkpoint.inert import shown
@@ -181,6 +182,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def sha256_of_files(files: Iterable[Path], *, names: bool = True) -> str:
     """Hex digest over the files in the order given; `names` puts name and size before content."""
     digest = hashlib.sha256()
+    tick = announced_after("hashing the model's files")
     for path in files:
         try:
             with path.open("rb") as file:
@@ -188,6 +190,7 @@ def sha256_of_files(files: Iterable[Path], *, names: bool = True) -> str:
                     digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
+                    tick()
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}.") from error
     return digest.hexdigest()

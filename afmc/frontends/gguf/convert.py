@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufCo
 
 from afmc.common.cache import cache_dir
 from afmc.common.files import finish
+from afmc.common.install import install
 from afmc.common.manifest import NAME, Made, read_manifest
 from afmc.common.unchanged import difference_within
 from afmc.common.unfinished import unfinished_folder
@@ -37,7 +38,7 @@ def converted(file: Path, sha256: str, log: Callable[[str], None]) -> Path:
     if folder.is_dir() and broken is None:
         return folder
     if find_spec("gguf") is None:
-        raise ModelError(f"Reading {file.name} needs gguf: run pip install 'afmc[gguf]'.")
+        raise ModelError(f'reading {file.name} needs the package gguf: run "{install("gguf")}".')
     if broken is not None:
         log(f"converting {file.name} again into {folder}, because {broken}")
     else:

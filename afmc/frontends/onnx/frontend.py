@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from afmc.common.install import install
 from afmc.errors import ModelError
 from afmc.frontends.door import Reading, Source
 
@@ -25,7 +26,7 @@ class Onnx:
         assert source.path is not None
         if find_spec("onnx") is None:
             raise ModelError(
-                f"reading {source.name} needs the package onnx: run \"pip install 'afmc[onnx]'\"."
+                f'reading {source.name} needs the package onnx: run "{install("onnx")}".'
             )
         from afmc.frontends.onnx.load import load
 

@@ -26,6 +26,7 @@ from torch.export import ExportedProgram
 
 from afmc.errors import ModelError
 from afmc.frontends.graph import reasons
+from afmc.frontends.graph.sources import drop_sources
 
 Json = Mapping[str, Any]
 
@@ -88,7 +89,9 @@ def read(path: Path) -> Archive:
 
 
 def write(exported: ExportedProgram, path: Path) -> None:
-    """Without its example inputs, which torch would pickle."""
+    """Writes it without its example inputs, which torch would pickle, and without paths of this
+    machine."""
+    drop_sources(exported)
     bare = ExportedProgram(
         root=exported.graph_module,
         graph=exported.graph,

@@ -15,24 +15,45 @@ from afmc.simulator.devices.polynomial import add_noise, require_not_negative, r
 class GaussianNoise(Device):
     """Normal noise on every weight, whatever its size.
 
-    Each side of the differential pair gets sigma / sqrt(2) of g_max. Nothing is clamped: a state
-    may become negative. Time, temperature and reads change nothing. The unit is that of g_max,
-    which for light is 1.
+    `of` says of what it is a share. Of the full scale of a weight, each side of the differential
+    pair gets 1 / sqrt(2) of it: 0.03 of the weight is 0.021 of g_max for each side. Nothing is
+    clamped: a state may become negative. Time and temperature change nothing. The unit is that of
+    g_max, which for light is 1.
 
-    Source: Büchel et al., Analog Foundation Models, NeurIPS 2025, where sigma is 0.02 to 0.05.
+    Source: Büchel et al., Analog Foundation Models, NeurIPS 2025, where sigma is 0.02 to 0.05 of
+    the weight.
     """
 
     sigma: float
-    """Standard deviation of the weight, relative to the largest of its column (or tile)."""
+    """Standard deviation of what was programmed, a share of what `of` says."""
     g_max_uS: float = 25.0
-    """Largest state."""
+    """Largest state of a side."""
+    of: str = "weight"
+    """weight: sigmas are shares of the largest weight of the column (or tile). device: they are
+    shares of g_max, for each side by itself."""
+    sigma_read: float = 0.0
+    """Standard deviation of a read, a share of what `of` says; `device.read_noise` says when it is
+    drawn."""
 
     def __post_init__(self) -> None:
         require_not_negative("sigma", self.sigma)
+        require_not_negative("sigma_read", self.sigma_read)
         require_positive("g_max_uS", self.g_max_uS)
+        if self.of not in ("weight", "device"):
+            raise ValueError(f"of must be 'weight' or 'device', but is {self.of!r}")
+
+    @property
+    def full_scale_uS(self) -> float:
+        """Of what the sigmas are shares, for one side."""
+        return self.g_max_uS if self.of == "device" else self.g_max_uS / 2**0.5
 
     def program(self, g: Tensor, generator: torch.Generator, /) -> Tensor:
-        return add_noise(g, self.sigma * self.g_max_uS / 2**0.5, generator)
+        return add_noise(g, self.sigma * self.full_scale_uS, generator)
+
+    def read_sigma(self, g: Tensor, wanted: Tensor, t_s: float, /) -> Tensor | None:
+        if not self.sigma_read:
+            return None
+        return torch.full_like(g, self.sigma_read * self.full_scale_uS)
 
 
 @dataclass(frozen=True)

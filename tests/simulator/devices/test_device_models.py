@@ -159,6 +159,19 @@ def test_gaussian_is_on_the_weight_not_on_each_side(generator: torch.Generator) 
     assert float(weight.mean()) == pytest.approx(10.0, abs=0.01)
 
 
+def test_gaussian_says_of_what_it_is(generator: torch.Generator) -> None:
+    """0.03 of a weight's full scale is 2.1 % of g_max for a side, or 3 % where it is a device's."""
+    state = torch.full((400_000,), 10.0, dtype=torch.float64)
+    for of, share in (("weight", 0.0212), ("device", 0.03)):
+        device = GaussianNoise(0.03, of=of, sigma_read=0.01)
+        assert float(device.program(state, generator).std()) / 25 == pytest.approx(share, rel=0.01)
+        sigma = device.read_sigma(state, state, 0.0)
+        assert sigma is not None and float(sigma[0]) / 25 == pytest.approx(share / 3, rel=0.01)
+    assert GaussianNoise(0.03).read_sigma(state, state, 0.0) is None
+    with pytest.raises(ValueError, match="of must be 'weight' or 'device', but is 'cell'"):
+        GaussianNoise(0.03, of="cell")
+
+
 def test_relative_gaussian_is_in_proportion(generator: torch.Generator) -> None:
     device = RelativeGaussian(0.1)
     for g in (0.0, 0.5, 20.0):

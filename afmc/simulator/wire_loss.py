@@ -13,7 +13,7 @@ MEANT_FOR = 0.35
 """Loss of a cell up to which the closed form is meant."""
 
 
-def ir_drop(target: Target) -> tuple[float, float] | None:
+def wire_loss(target: Target) -> tuple[float, float] | None:
     """Largest loss of a large cell, and the closed form's error; None without wires.
 
     The array is smaller than the crossbar and its wires have as much more resistance, so that they
@@ -62,3 +62,17 @@ def ir_drop(target: Target) -> tuple[float, float] | None:
 
     error = product(closed) - product(exact)
     return loss, float(error.norm() / product(exact).norm())
+
+
+def far_wires(target: Target) -> tuple[str, ...]:
+    """A sentence on wires that take more than the closed form is meant for."""
+    found = wire_loss(target)
+    if found is None or found[0] <= MEANT_FOR:
+        return ()
+    loss, error = found
+    return (
+        f"wires take up to {100 * loss:.2g} % of a large cell's current, but the closed form of IR "
+        f"drop is meant for up to {100 * MEANT_FOR:g} %: on a small array it is off by "
+        f"{100 * error:.2g} % of a product, so that what is measured here is a guess "
+        f"(crossbar.wire_row_ohm, crossbar.wire_column_ohm)",
+    )
