@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from in_process import run
 
-from afmc.cli import progress as shown
 from afmc.cli.progress import COMPILE, Plan, expected, left, progress, validation
 from afmc.common.manifest import Made, read_manifest, write_manifest
 from afmc.common.progress import announce, announced_after, listening
