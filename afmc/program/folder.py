@@ -204,7 +204,7 @@ def read_program(directory: Path) -> CompiledProgram:
     return CompiledProgram(program, target, levers, measured, version)
 
 
-def _program(data: Mapping[str, Any], tables: dict[str, Table], directory: Path) -> Program:
+def _program(data: Mapping[str, Any], tables: dict[str, Any], directory: Path) -> Program:
     """The program of ``program.json`` and its tables."""
     entries = tables.pop("defects")
     return Program(
