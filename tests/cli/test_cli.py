@@ -105,7 +105,7 @@ def test_costs(afmc: Run, workplace: Path) -> None:
     shown = afmc("costs", "priced", "--context", "64", "--trace", "t.json")
     text = " ".join(shown.stdout.split())
     assert "a token on hermes-64: decode, context 64, batch 1" in text
-    assert "products on tiles" in text and "tile.read_energy_nJ = 13.44 derived" in text
+    assert "products on tiles" in text and "tile.read_energy_nJ = 13.44, derived" in text
     assert "static power" in text and "not known" in text and "Not like for like." in text
     assert json.loads((workplace / "t.json").read_text())["traceEvents"]
     data = parsed(afmc("costs", "priced", "--context", "32,64", "--batch", "1,2", "--json"))
@@ -387,7 +387,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     assert any("lines of map.csv are about cells" in note for note in data["notes"])
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
     shown = afmc(*arguments, "--instances", "1", *fewer).stdout
-    assert "30d" in shown and "25 C" in shown and "16 probes" in shown and "map.csv" in shown
+    assert "30d" in shown and "25C" in shown and "16 probes" in shown and "map.csv" in shown
     assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
 
