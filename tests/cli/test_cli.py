@@ -559,7 +559,10 @@ ERRORS = sorted((Path(__file__).parent / "errors").glob("*.txt"))
 def test_bad_input_is_one_sentence_and_exit_status_2(
     afmc: Run, workplace: Path, file: Path, golden: Golden
 ) -> None:
-    """Every command of a file, and its sentence, which `--update-golden` writes anew."""
+    """Every command of a file, and its sentence, which `--update-golden` writes anew.
+
+    A description of hardware has a line for each of its problems.
+    """
     if not (workplace / "typo.toml").exists():
         prepare_bad_files(workplace)
     before = sorted(path.name for path in workplace.iterdir())
