@@ -214,7 +214,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_without_the_package_onnx(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afmc.frontends.load.find_spec", lambda name: None)
+    monkeypatch.setattr("afmc.frontends.onnx.frontend.find_spec", lambda name: None)
     with pytest.raises(ModelError) as error:
         afmc.compile(onnx_file, PERFECT)
     assert str(error.value) == (

@@ -43,7 +43,14 @@ SPEEDS = Speeds(digital=Speed(mean=100.0, std=5.0), analog=Speed(mean=50.0))
 WHEN: dict[str, Any] = {"at_s": 60.0, "temperature_C": 85.0, "compensation": "tile"}
 LAST = ["programming_s", "wall_s", "noise", "verdict", "model", "model_sha256", "target"]
 MIDDLE = ["instances", "seed", "defects", "overrides", "notes", "calibration"]
-CONDITION = ["at_s", "temperature_C", "compensation", "calibration_probes", "analog"]
+CONDITION = [
+    "at_s",
+    "temperature_C",
+    "compensation",
+    "calibration_probes",
+    "recalibrated",
+    "analog",
+]
 
 
 def validation() -> Validation:
