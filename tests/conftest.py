@@ -11,6 +11,7 @@ import torch
 from array_shapes import check_calls
 from compiled_once import Shared
 from filelock import FileLock
+from golden import Golden
 from groups import mark_slow
 from hypothesis import settings
 
@@ -98,6 +99,12 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 
     with FileLock(tmp_path_factory.getbasetemp().parent / "smollm2.lock"):
         return load(resolve("smollm2-135m"))
+
+
+@pytest.fixture
+def golden(pytestconfig: pytest.Config) -> Golden:
+    """Holds texts against files, or writes these anew with ``--update-golden``."""
+    return Golden(pytestconfig.getoption("--update-golden"))
 
 
 @pytest.fixture

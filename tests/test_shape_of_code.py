@@ -33,6 +33,7 @@ MANY = {
     "afmc/compiled_model.py:validate": "the options of the command, in Python",
     "afmc/compiler/compile.py:compile": "the options of the command, in Python",
     "afmc/frontends/onnx/structure.py:_matrix": "the facts that make a Matrix",
+    "afmc/simulator/instance.py:write_instance": "an instance, when it is read, what corrects it",
     "afmc/simulator/tiles.py:program": "what a tile is programmed with: weight, place, chip",
     "afmc/simulator/tiles.py:set_arrays": "the tensors of both polarities of a block",
 }

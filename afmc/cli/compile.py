@@ -199,7 +199,7 @@ def compile(
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 
-    shares = expected([name_of(step) for step in checked.passes])
+    shares = expected([name_of(step) for step in checked.passes], level)
     with progress(shares) as advance:
         advance("import", 0, 0)
         from afmc.compiler.compile import compile_checked

@@ -23,11 +23,21 @@ COMPILE = {
 shares of the time that is left, not promises."""
 
 
-def expected(passes: Sequence[str]) -> dict[str, float]:
-    """Steps of a compile with these passes."""
+_BEGUN = ("own text", "prefix", "clipping", "activations", "ranges")
+"""Steps of recovery before those of the mapping."""
+_RECOVERY_S = 5.0
+"""For each step of recovery (assumed)."""
+
+
+def expected(passes: Sequence[str], level: int = 0) -> dict[str, float]:
+    """Steps of a compile with these passes, and with those of recovery above level 0."""
     names = list(COMPILE)
     before, after = names[: names.index("partition")], names[names.index("place") + 1 :]
-    return {name: COMPILE.get(name, 1.0) for name in (*before, *passes, *after)}
+    if level:
+        before = [*before, *_BEGUN]
+        after = [*after[:-1], "correction", after[-1]]
+    recovery = dict.fromkeys((*_BEGUN, "correction"), _RECOVERY_S)
+    return {name: (COMPILE | recovery).get(name, 1.0) for name in (*before, *passes, *after)}
 
 
 RUN = {"load": 6.0, "generate": 6.0}
@@ -36,7 +46,8 @@ _INSTANCE = 5.0
 
 def validation(instances: int, conditions: int) -> dict[str, float]:
     """Steps of a validation; those of all instances and conditions are one."""
-    return {"load": 6.0, "digital": 3.0, "instance": _INSTANCE * instances * conditions}
+    through = _INSTANCE * instances * conditions
+    return {"load": 6.0, "digital": 3.0, "instance": through, "verdict": _INSTANCE}
 
 
 @dataclass

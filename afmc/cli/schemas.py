@@ -23,6 +23,7 @@ from afmc.common.json_schema import (
     whole,
 )
 from afmc.fit import Lever
+from afmc.program.program import SCHEMA_VERSION as PROGRAM_VERSION
 
 _MADE_BY = {
     "compare": "afmc.compare:compare_schema",
@@ -52,7 +53,7 @@ _LIMIT = (
     whole("deficit", "What is missing."),
 )
 _FIT = (
-    version(SCHEMA_VERSION),
+    version(PROGRAM_VERSION),
     truth("fits", "Always false."),
     text("message", "What is missing."),
     text("model", "Of the compile."),

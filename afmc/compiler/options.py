@@ -93,6 +93,7 @@ class Options:
         Raises OptionError, TargetError or ArtifactError, in one sentence.
         """
         self._check_recovery()
+        self._check_weights()
         method = Method.parse(self._calibration)
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
@@ -113,7 +114,6 @@ class Options:
             passes = with_digital(passes, tuple(self.digital))
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
-        self._check_weights()
         return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept, text)
 
     @property

@@ -8,15 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from afmc.data.bounded import bounded
 from afmc.errors import ModelError, TextError
 
 
 def tokenise(tokenizer: Any, text: str, tokens: int) -> Tensor:
-    """The first `tokens` token numbers of a text, nothing added; fewer if it is shorter."""
+    """The first `tokens` token numbers of a text, nothing added; fewer if it is shorter.
+
+    Raises ModelError for a tokenizer that fails, or that takes too long or too much memory.
+    """
     # Far more characters than that many tokens have, so that a long text is not read to its end.
     excerpt = text[: 64 * tokens]
-    ids = tokenizer(excerpt, add_special_tokens=False, verbose=False)["input_ids"]
-    return torch.tensor(ids[:tokens], dtype=torch.long)
+
+    def first() -> list[int]:
+        found = tokenizer(excerpt, add_special_tokens=False, verbose=False)["input_ids"]
+        return list(found[:tokens])
+
+    return torch.tensor(bounded(first, len(excerpt)), dtype=torch.long)
 
 
 def check_known(ids: Tensor, config: Any) -> None:

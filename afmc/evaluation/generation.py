@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from afmc.data.bounded import bounded
 from afmc.data.tokens import check_known
 from afmc.errors import OptionError, TextError
 from afmc.evaluation.language import check_length, require_tokenizer
@@ -38,6 +39,7 @@ def generate(
     if not digital:
         on_tiles.write(seed=seed, instance=instance, condition=condition)
         model = on_tiles.analog
+    bounded(lambda: list(tokenizer(prompt)["input_ids"]), len(prompt))
     ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
     check_known(ids.flatten(), on_tiles.digital.config)
     if not ids.numel():

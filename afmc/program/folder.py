@@ -166,16 +166,7 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 def read_program(directory: Path) -> CompiledProgram:
     """A program that `write` finished. Raises ArtifactError in one sentence for anything else."""
     put_back(directory)
-    if not directory.exists():
-        raise ArtifactError(
-            f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
-        )
-    for name in (PROGRAM, NAME):
-        if not (directory / name).is_file() or is_unfinished(directory):
-            raise ArtifactError(
-                f"{directory} is not a finished afmc compile: it has no {name}; "
-                f"run 'afmc compile MODEL -o {directory}'."
-            )
+    _check_finished(directory)
     data, measured = _read_json(directory / PROGRAM), _read_json(directory / MEASURED)
     _check_measured(directory / MEASURED, measured)
     version = data.get("schema_version")
@@ -185,31 +176,9 @@ def read_program(directory: Path) -> CompiledProgram:
             f"{SCHEMA_VERSION}; compile again."
         )
     tables = _read_tables(directory / TABLES)
-    entries = tables.pop("defects")
     try:
         target = Target.model_validate(data["target"])
-        program = Program(
-            model=_parse(Model, data["model"]),
-            calibration=_parse(Calibration | None, data["calibration"]),
-            training=_parse(Training | None, data["training"]),
-            recovery=_parse(Recovery | None, data["recovery"]),
-            rewriting=_parse(Rewriting | None, data["rewriting"]),
-            routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
-            matrices=_parse(tuple[Matrix, ...], data["matrices"]),
-            remainder=_parse(tuple[Remainder, ...], data["remainder"]),
-            work=_parse(tuple[Work, ...], data["work"]),
-            digital=_parse(dict[str, str] | None, data["digital"]),
-            groups=_parse(tuple[Group, ...], data["groups"]),
-            replication=_parse(Replication | None, data["replication"]),
-            allocation=_parse(Allocation | None, data["allocation"]),
-            placing=_parse(Placing | None, data["placing"]),
-            applied=_parse(tuple[Applied, ...], data["passes"]),
-            moved=_parse(int | None, data["moved"]),
-            repair=_parse(Repair | None, data["repair"]),
-            distributions=_parse(Distributions | None, data["distributions"]),
-            defects=_defects(_parse(dict[str, Any] | None, data["defects"]), entries),
-            **tables,
-        )
+        program = _program(data, tables, directory)
         levers = _parse(tuple[Lever, ...], data["summary"]["levers"])
         version = _parse(str, data["afmc_version"])
     except (KeyError, ValidationError, TypeError) as error:
@@ -224,6 +193,47 @@ def read_program(directory: Path) -> CompiledProgram:
         raise ArtifactError(f"{directory} is damaged: {shown(broken, 400)} Compile again.")
     _check_unchanged(directory, program, target)
     return CompiledProgram(program, target, levers, measured, version)
+
+
+def _check_finished(directory: Path) -> None:
+    """Raises ArtifactError for what is no folder of a compile."""
+    if not directory.exists():
+        raise ArtifactError(
+            f"{directory} does not exist; make it with 'afmc compile MODEL -o DIR'."
+        )
+    for name in (PROGRAM, NAME):
+        if not (directory / name).is_file() or is_unfinished(directory):
+            raise ArtifactError(
+                f"{directory} is not a finished afmc compile: it has no {name}; "
+                f"run 'afmc compile MODEL -o {directory}'."
+            )
+
+
+def _program(data: Mapping[str, Any], tables: dict[str, Any], directory: Path) -> Program:
+    """The program of ``program.json`` and its tables."""
+    entries = tables.pop("defects")
+    return Program(
+        model=_parse(Model, data["model"]),
+        calibration=_parse(Calibration | None, data["calibration"]),
+        training=_parse(Training | None, data["training"]),
+        recovery=_parse(Recovery | None, data["recovery"]),
+        rewriting=_parse(Rewriting | None, data["rewriting"]),
+        routing=_read_routing(directory / ROUTING, _parse(str | None, data["routing"])),
+        matrices=_parse(tuple[Matrix, ...], data["matrices"]),
+        remainder=_parse(tuple[Remainder, ...], data["remainder"]),
+        work=_parse(tuple[Work, ...], data["work"]),
+        digital=_parse(dict[str, str] | None, data["digital"]),
+        groups=_parse(tuple[Group, ...], data["groups"]),
+        replication=_parse(Replication | None, data["replication"]),
+        allocation=_parse(Allocation | None, data["allocation"]),
+        placing=_parse(Placing | None, data["placing"]),
+        applied=_parse(tuple[Applied, ...], data["passes"]),
+        moved=_parse(int | None, data["moved"]),
+        repair=_parse(Repair | None, data["repair"]),
+        distributions=_parse(Distributions | None, data["distributions"]),
+        defects=_defects(_parse(dict[str, Any] | None, data["defects"]), entries),
+        **tables,
+    )
 
 
 def _check_unchanged(directory: Path, program: Program, target: Target) -> None:

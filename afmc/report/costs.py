@@ -124,7 +124,7 @@ def _bars(parts: Sequence[Part], costs: Costs) -> tuple[Bar, ...]:
             if part.latency_ns is None
             else _share(part.latency_ns, costs.schedule.latency_ns),
             latency_width=round(100 * (part.latency_ns or 0.0) / most_latency, 2),
-            count=f"{count(part.count)} {part.unit}",
+            count=f"{part.count:,.0f} {part.unit}",
             value="" if part.figure is None else count(part.figure.value),
         )
         for part in parts

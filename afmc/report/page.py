@@ -149,16 +149,14 @@ def _cards(s: Summary, costs: Sequence[CostView], accuracy: Sequence[AccuracyVie
         ]
     else:
         cards.append(Card("speed and energy", "not estimated", "no costs were given", known=False))
-    if accuracy:
-        first = accuracy[0]
-        cards.append(
-            Card(
-                "perplexity",
-                first.headline,
-                f"{first.interval}; digital {first.digital}; {first.first}",
-            )
-        )
-    else:
-        note = "the weights were not read" if s.shapes_only else "afmc validate DIR --json"
-        cards.append(Card("accuracy", "not validated", note, known=False))
+    cards.insert(1, _accuracy(s, accuracy))  # in the first row, on a phone as well
     return cards
+
+
+def _accuracy(s: Summary, accuracy: Sequence[AccuracyView]) -> Card:
+    if not accuracy:
+        note = "the weights were not read" if s.shapes_only else "afmc validate DIR --json"
+        return Card("accuracy", "not validated", note, known=False)
+    first = accuracy[0]
+    note = f"{first.interval}; digital {first.digital}; {first.first}"
+    return Card("perplexity", first.headline, note)

@@ -50,8 +50,9 @@ class Walk:
     problem: str = ""
 
 
-Through = Callable[[Node, Node, Tensor], Tensor | None]
-"""Operation, operand, labels -> labels of its result, where the walk goes on through it."""
+Through = Callable[[Node, Node, Tensor, bool], Tensor | None]
+"""Operation, operand, its labels, whether no other operand has any -> labels of the result, where
+the walk goes on through the operation."""
 
 
 def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = None) -> Walk:
@@ -66,20 +67,24 @@ def walk(facts: Facts, start: Node, labels: Tensor, through: Through | None = No
         operands = [each for each in node.all_input_nodes if each in at]
         if operation(node) in _SHAPES_ONLY or not (has_values(node) or operation(node) in _MOVES):
             continue
-        result = None
-        if len(operands) == 1:
-            result = _moved(node, operands[0], at, facts)
-            if result is None:
-                result = _computed(node, operands[0], at, facts, found, through)
-        if result is not None:
-            at[node] = result
-            _push(node, ahead, seen, facts)
-            continue
+        alone = len(operands) == 1
         for operand in operands:
-            if isinstance(at[operand], Tensor):
-                found.sinks.append(Sink(node, operand, at[operand]))
-            else:
+            labels = at[operand]
+            result = _moved(node, operand, at, facts) if alone else None
+            if result is None and isinstance(labels, Tensor):
+                bias = _bias(node, operand, labels, facts) if alone else None
+                if bias is not None:
+                    found.biases.append(bias)
+                    result = labels
+                elif through is not None:
+                    result = through(node, operand, labels, alone)
+            if result is not None:
+                at[node] = result
+                _push(node, ahead, seen, facts)
+            elif not isinstance(labels, Tensor):
                 found.problem = f"{operation(node).rpartition('.')[2]} moves its values"
+            elif labels.numel():
+                found.sinks.append(Sink(node, operand, labels))
     if any(user.op == "output" for node in at for user in node.users):
         found.problem = "it is an output of the model"
     return found
@@ -119,25 +124,6 @@ def _moved(node: Node, operand: Node, at: dict[Node, Any], facts: Facts) -> Any:
         return None
     target: Any = node.target
     return target(*args, **node.kwargs)
-
-
-def _computed(
-    node: Node,
-    operand: Node,
-    at: dict[Node, Any],
-    facts: Facts,
-    found: Walk,
-    through: Through | None,
-) -> Tensor | None:
-    """Labels behind the addition of a bias, or behind what the walk may go through."""
-    labels = at[operand]
-    if not isinstance(labels, Tensor):
-        return None
-    bias = _bias(node, operand, labels, facts)
-    if bias is not None:
-        found.biases.append(bias)
-        return labels
-    return None if through is None else through(node, operand, labels)
 
 
 def _constant(node: Node, facts: Facts) -> Any:

@@ -72,12 +72,12 @@ def _alone(layer: Layer, facts: Facts, weights: Weights) -> bool:
     return len(facts.uses(layer.weight)) == 1 and not embedded
 
 
-def _in_proportion(node: Node, operand: Node, labels: Tensor) -> Tensor | None:
+def _in_proportion(node: Node, operand: Node, labels: Tensor, alone: bool) -> Tensor | None:
     """Labels behind an operation whose result grows with each operand's channel alone."""
     shape = shape_with_hints(node) if isinstance(node.meta.get("val"), Tensor) else None
     if shape is None:
         return None
-    if operation(node) in ("aten.mul", "aten.relu") and labels.shape[-1] == shape[-1]:
+    if alone and operation(node) in ("aten.mul", "aten.relu") and labels.shape[-1] == shape[-1]:
         return labels.expand(shape)
     if attends(Sink(node, operand, labels)):
         read = by_head(labels[..., 0, :], shape[:-2])

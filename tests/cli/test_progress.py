@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from in_process import run
 
-from afmc.cli import progress as shown
 from afmc.cli.progress import COMPILE, Plan, expected, left, progress, validation
 from afmc.common.manifest import Made, read_manifest, write_manifest
 from afmc.common.progress import announce, announced_after, listening
@@ -55,8 +54,20 @@ def test_a_validation_goes_through_all_instances_even_in_chunks() -> None:
             plan.advance(step, 0.5 / 6)
             assert plan.fraction > before
             before = plan.fraction
-        assert plan.fraction == pytest.approx(1.0) or chunk == 0
+        if chunk:
+            plan.advance("verdict", 1.0)
+            assert plan.fraction == pytest.approx(1.0)
     assert plan.step_of("hashing 3 GB") is None
+
+
+def test_recovery_and_verdict_are_steps() -> None:
+    steps = list(expected(PIPELINE, level=1))
+    assert steps[4:10] == [
+        *("own text", "prefix", "clipping", "activations", "ranges"),
+        PIPELINE[0],
+    ]
+    assert steps[-2:] == ["correction", "save"] and len(steps) == len(set(steps))
+    assert list(validation(1, 1))[-1] == "verdict"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ def test_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.2)
     text = screen.getvalue()
     assert "the tokenizer is odd" in text
-    assert "instance 2 of 2" in text and "32 of 64, step 3 of 3" in text and " s left" in text
+    assert "instance 2 of 2" in text and "32 of 64, step 3 of 4" in text and " s left" in text
 
 
 def test_lines_elsewhere(tmp_path: Path) -> None:

@@ -56,14 +56,14 @@ costs
      figure                                              p             s
  ─────────────────────────────────────────────────────────────────────────────────
      decode, context 512, batch 1: nJ a token            20.6135       20.6135
- ≠   decode, context 512, batch 1: ns                    220           340
+ ≠   decode, context 512, batch 1: ns                    247.267       353.933
  ≠   decode, context 512, batch 1: ns between tokens     93.3333       253.333
- ≠   decode, context 512, batch 1: tokens a second       4.54545e+06   2.94118e+06
+ ≠   decode, context 512, batch 1: tokens a second       4.04422e+06   2.82539e+06
      decode, context 512, batch 1: mm2                   2.4           2.4
      decode, context 2,048, batch 1: nJ a token          20.6135       20.6135
- ≠   decode, context 2,048, batch 1: ns                  220           340
+ ≠   decode, context 2,048, batch 1: ns                  247.267       353.933
  ≠   decode, context 2,048, batch 1: ns between tokens   93.3333       253.333
- ≠   decode, context 2,048, batch 1: tokens a second     4.54545e+06   2.94118e+06
+ ≠   decode, context 2,048, batch 1: tokens a second     4.04422e+06   2.82539e+06
      decode, context 2,048, batch 1: mm2                 2.4           2.4
 
 figures of the target that differ; -: not set

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import estimates
@@ -240,6 +241,41 @@ def test_at_a_phones_width_nothing_is_cut_off(
     browser.script("document.getElementById('floor-canvas').focus()")
     browser["floor-canvas"].send_keys(Keys.HOME)
     assert browser["floor-info"].text.startswith("Chip 0")
+
+
+CUT = """return [...document.querySelectorAll('.scroll')]
+    .filter(each => each.offsetParent !== null && each.scrollWidth > each.clientWidth + 1)
+    .map(each => [each.getAttribute('aria-label'), each.scrollWidth, each.clientWidth])"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("page", ["small_page", "large_page"])
+def test_no_table_is_cut_off(
+    browser: Browser, page: str, width: int, request: pytest.FixtureRequest
+) -> None:
+    browser.open(request.getfixturevalue(page), width=width, height=800)
+    for details in browser.all("details"):
+        browser.script("arguments[0].open = true", details)
+    for shown in ("kinds", "all"):
+        Select(browser["matrices-show"]).select_by_value(shown)
+        assert browser.script(CUT) == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_accuracy_is_in_the_first_row_of_cards(
+    browser: Browser, small_page: Path, width: int
+) -> None:
+    browser.open(small_page, width=width, height=800)
+    cards = browser.all("#summary .cards > div")
+    first_row = [each.text for each in cards if each.location["y"] == cards[0].location["y"]]
+    assert any("perplexity" in text or "accuracy" in text for text in first_row)
+
+
+def test_no_figure_has_more_digits_than_anyone_reads(small_page: Path, large_page: Path) -> None:
+    for page in (small_page, large_page):
+        html = re.sub(r"<(script|style)\b.*?</\1>", "", page.read_text(), flags=re.S)
+        text = re.sub(r"<[^>]*>", "\n", html)
+        assert re.findall(r".*\d\.\d{7,}.*", text) == []
 
 
 def test_what_assistive_technology_needs(browser: Browser, small_page: Path) -> None:

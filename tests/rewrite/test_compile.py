@@ -18,7 +18,8 @@ from afmc.rewrite import difference, outputs
 
 def compiled(**options: object) -> afmc.CompiledModel:
     module = tiny_model("llama")
-    return afmc.compile(module, "ideal-512", tokenizer=tiny_tokenizer(), **options)  # type: ignore[arg-type]
+    target = options.pop("target", "ideal-512")
+    return afmc.compile(module, target, tokenizer=tiny_tokenizer(), **options)  # type: ignore[arg-type]
 
 
 def test_a_compile_rewrites_what_it_is_asked_to(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_compile_rewrites_what_it_is_asked_to(tmp_path: Path) -> None:
 
 
 def test_inputs_that_weights_rotate_are_not_rotated_again() -> None:
-    model = compiled(rewrite=NAMES, level=1, shapes_only=False)
+    model = compiled(rewrite=NAMES, level=1, target="afm-512-projected")
     recovery = model.program.recovery
     assert recovery is not None and set(recovery.rotated) == {
         matrix.input for matrix in model.program.matrices if "down_proj" in matrix.name

@@ -281,8 +281,8 @@ MUTATIONS: list[tuple[Rule, Damage, list[str], str]] = [
         huge_array,
         ["files"],
         (
-            "blocks.npz: blocks.npy has 0 bytes of numbers, but its shape takes "
-            "4,611,686,018,427,387,904."
+            "blocks.npz: blocks.npy has 1,152,921,504,606,846,976 rows, and at most 16,777,216 are "
+            "read."
         ),
     ),
     ("parallel", without_a_table, ["files"], "blocks.npz has no table placements."),

@@ -76,8 +76,11 @@ NOT_VERIFIED = {
     "distributions",
     "model.unit",
     "moved",
+    "recovery",
+    "rewriting",
     "summary.blocks_moved",
     "summary.defects",
+    "summary.recovery",
     "summary.replication.gain",
     "summary.replication.replicas_waiting",
 }

@@ -39,5 +39,21 @@ const tables = (() => {
     });
   }
 
-  return { valueOf, compare, headings };
+  // What each cell is, for narrow screens, on which no heading stands above it.
+  function label(table) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    for (const row of table.tBodies[0].rows) {
+      [...row.cells].forEach((cell, column) => {
+        if (column > 0 && names[column]) cell.dataset.label = names[column];
+      });
+    }
+  }
+
+  for (const table of document.querySelectorAll(".scroll table")) {
+    if (table.tHead === null || table.tBodies.length === 0) continue;
+    table.classList.add("records");
+    label(table);
+  }
+
+  return { valueOf, compare, headings, label };
 })();

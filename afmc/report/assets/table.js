@@ -2,7 +2,7 @@
 // The table of all matrices: sorted, filtered, unfolded, and shown some at a time.
 (() => {
   const { data, name, count, percent, si, element } = afmc;
-  const { valueOf, compare, headings } = tables;
+  const { valueOf, compare, headings, label } = tables;
   const { units } = data.matrices;
   const PAGE = 500; // rows of matrices at a time
   const MEMBERS = 200; // of a kind, that are unfolded at most
@@ -112,6 +112,7 @@
       more.textContent = `Show more (${count(Math.max(0, kept.length - shown))} left)`;
     }
     table.tBodies[0].replaceChildren(...rows);
+    label(table);
   }
 
   headings(table, (column, direction) => {
