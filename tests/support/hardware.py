@@ -67,8 +67,8 @@ FREE: dict[str, Figures] = {
         "walden_fJ_step": not_negative,
     },
     "device": {
-        "stuck_off_rate": st.floats(0, 0.5),
-        "stuck_on_rate": st.floats(0, 0.5),
+        "stuck_off_rate": st.just(0.0) | st.floats(1e-9, 0.5),
+        "stuck_on_rate": st.just(0.0) | st.floats(1e-9, 0.5),
         "read_noise": st.sampled_from(["none", "frozen", "each"]),
         "compensation": st.sampled_from(["none", "tile", "column", "reference"]),
     },
@@ -228,10 +228,10 @@ def _device(draw: st.DrawFn, light: bool) -> dict[str, Any]:
             figures["options"] = draw(st.dictionaries(st.sampled_from("abc"), scalars))
     if light:
         figures["transmission_max"] = draw(st.floats(0.5, 1))
-        figures["transmission_min"] = draw(st.floats(0, 0.4))
+        figures["transmission_min"] = draw(st.just(0.0) | st.floats(1e-9, 0.4))
     else:
         figures["g_max_uS"] = draw(st.floats(1, 100))
-        figures["g_min_uS"] = draw(st.floats(0, 0.99))
+        figures["g_min_uS"] = draw(st.just(0.0) | st.floats(1e-9, 0.99))
     encoding = draw(st.sampled_from([None, "differential", "offset"]))
     if encoding is not None:
         figures["encoding"] = encoding
