@@ -386,7 +386,7 @@ def test_validate_under_several_conditions(afmc: Run, workplace: Path) -> None:
     assert data["overrides"]["device.options.drift"] is True and data["defects"] == "map.csv"
     assert any("lines of map.csv are about cells" in note for note in data["notes"])
     fewer = ("--at", "0s,30d", "--calibrate", "16", "--defects", "map.csv", "--window", "32")
-    shown = afmc(*arguments, "--instances", "1", *fewer).stdout
+    shown = " ".join(afmc(*arguments, "--instances", "1", *fewer).stdout.split())
     assert "30d" in shown and "25C" in shown and "16 probes" in shown and "map.csv" in shown
     assert "by its model, AfmScriptPcm is after 30d what it was just programmed" in shown
     assert "digital multiply-accumulates" in shown
