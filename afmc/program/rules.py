@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from afmc.hardware.defect_map import DefectMap
 from afmc.program.observed import Routing
 from afmc.program.program import Placing, Program, Table
+from afmc.program.recovery_rules import recovery_problems
 from afmc.targets import Target
 
 _AT_ONCE = 1 << 20  # blocks that are looked at together, for the memory that this takes
@@ -29,6 +30,7 @@ def problems(program: Program, target: Target, legal: Program | None = None) -> 
     """
     yield from _matrices(program)
     yield from _work(program)
+    yield from recovery_problems(program)
     if program.routing is not None:
         yield from routing_problems(program, program.routing)
     if program.digital is not None:
