@@ -380,6 +380,7 @@ def test_validation_measures_what_it_says() -> None:
     assert seen == {
         "digital/192": [32] * 6,
         **{f"instance {i} of 3/192": [32] * 6 for i in (1, 2, 3)},
+        "verdict/0": [0],
     }
     windows = torch.tensor(tiny_tokenizer()(TEXT.content)["input_ids"][:192]).view(6, 32)
     assert (result.tokens, result.scored_tokens) == (192, 6 * 31)

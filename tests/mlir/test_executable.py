@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from graphs import digits, images
 from lowered import compiled, lowered
 
 import afmc
+from afmc.common.install import install
 from afmc.errors import ModelError, OptionError
 from afmc.mlir import Executable, lower
 
@@ -93,7 +95,7 @@ def test_a_text_that_is_not_in_the_dialects_of_mlir() -> None:
 def test_without_iree_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     text = lowered("llama")
     monkeypatch.setitem(sys.modules, "iree.compiler", None)
-    sentence = r"needs the package iree-base-compiler: run \"pip install 'afmc\[mlir\]'\"\.$"
+    sentence = f'needs the package iree-base-compiler: run "{re.escape(install("mlir"))}"[.]$'
     with pytest.raises(OptionError, match=sentence):
         Executable(text, {}, lambda matrix, x: x)
 

@@ -474,7 +474,13 @@ def test_a_package_brings_a_target_and_a_device(site: Path) -> None:
     known = json.loads(with_acme(site, AFMC, "targets", "devices", "--json"))["devices"]
     [device] = [row for row in known if row["name"] == "acme-rram"]
     assert device["class"] == "acme_chip.rram:AcmeRram"
-    assert device["options"][0] == {"name": "g_max_uS", "required": False, "default": 50.0}
+    assert device["options"][0] == {
+        "name": "g_max_uS",
+        "required": False,
+        "default": 50.0,
+        "unit": "uS",
+        "meaning": "Largest conductance. A target with another one is refused.",
+    }
 
 
 def test_check_of_the_package(site: Path) -> None:
