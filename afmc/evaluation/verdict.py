@@ -31,6 +31,9 @@ NAMED = 3
 PROBED = 512
 """Tokens of the probe: the beginning of the first window, on one instance, for each effect."""
 
+RECOVER = "to recover it: compile with -O2"
+"""What to try first of a model that was not trained for analog hardware and not recovered."""
+
 Look = Callable[[OnTiles], tuple[float, float]]
 """Perplexity or accuracy, and divergence from the digital model, of what is on tiles now."""
 Errors = Callable[[OnTiles], Mapping[str, float]]
@@ -67,6 +70,9 @@ class Probe:
         causes = sorted(worst[: 1 if alone else 2])
         blamed = self._blamed(found[causes[-1]][0])
         tries = [each for index in causes for each in found[index][0].effect.tries]
+        program = self.measurement.on_tiles.program
+        if program.recovery is None and program.training is None:
+            tries.insert(0, RECOVER)
         if blamed:
             tries.append("these matrices digital: compile with --digital NAME")
         return Verdict(
