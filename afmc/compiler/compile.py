@@ -107,14 +107,15 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
         start = steps.with_ranges(program, context)
         program = steps.mapped(start, context)
     else:
-        start = steps.as_kept(program, context)
+        start = recover.as_kept(steps.as_kept(program, context), context)
         program = steps.mapped_as_kept(start, context)
     progress("levers", 0, 0)
     with clock.stage("levers"):
         found = levers(program, start, checked.target, checked.passes)
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
-    program = recover.with_corrections(program, context)
+    if checked.kept is None:
+        program = recover.with_corrections(program, context)
     loaded = None if context.shapes_only else context.loaded
     return CompiledModel(
         program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered

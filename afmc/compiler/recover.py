@@ -13,10 +13,12 @@ from afmc.compiler.context import Context
 from afmc.compiler.observe import Observed, count_of, reader_of, readers_of, to_calibrate
 from afmc.data.tokens import begin_of
 from afmc.demo import MODELS
+from afmc.errors import OptionError
 from afmc.lower.on_tiles import LoweredGraph, OnTiles
 from afmc.lower.prepared import preparations
-from afmc.lower.recovered import Recovered
+from afmc.lower.recovered import Recovered, load_recovered
 from afmc.lower.weights import IdealWeights
+from afmc.program.folder import RECOVERY
 from afmc.program.model import Matrix, is_bank, names_in_tiles
 from afmc.program.observed import Calibration
 from afmc.program.program import Program
@@ -31,7 +33,7 @@ from afmc.recovery.outliers import (
 from afmc.recovery.own_text import own_text
 from afmc.recovery.ranges import range_of
 from afmc.recovery.ranks import Chosen, Reader, choose_ranks
-from afmc.recovery.sensitivity import sensitivities
+from afmc.recovery.sensitivity import NoGradients, by_size, sensitivities
 from afmc.recovery.spectrum import look_at_activations
 from afmc.simulator.beforehand import has_wires
 from afmc.simulator.directions import Directions
@@ -77,6 +79,27 @@ def with_exact_steps(program: Program, context: Context) -> Program:
     with context.clock.stage("clipping"):
         recovery = _with_clips(recovery, program, context)
     return replace(program, recovery=_with_wires(recovery, context))
+
+
+def as_kept(program: Program, context: Context) -> Program:
+    """The program with what an earlier compile recovered, whose chips are corrected alike.
+
+    Raises OptionError where that was at another level.
+    """
+    kept, level = context.checked.kept, context.checked.options.level
+    assert kept is not None
+    recovery = kept.compiled.program.recovery
+    before = 0 if recovery is None else recovery.level
+    if before != level:
+        raise OptionError(
+            f"--keep {kept.folder}: it was compiled with -O{before}, not -O{level}; compile "
+            f"without --keep."
+        )
+    if recovery is not None:
+        context.recovered = load_recovered(kept.folder / RECOVERY, kept.compiled.program)
+        observed = _with_own_text(context)
+        context.observed = replace(observed, prefix=context.recovered.prefix)
+    return replace(program, recovery=recovery)
 
 
 def _with_wires(recovery: Recovery, context: Context) -> Recovery:
@@ -246,7 +269,10 @@ def with_corrections(program: Program, context: Context) -> Program:
         return program
     see_activations(program, context)
     assert context.seen is not None
-    if recovery.level == 1:
+    if recovery.level > 1 and context.loaded.on_disk is not None:
+        reason = "weights stay on disk, and a chip on which directions are chosen needs them all"
+        program = replace(program, recovery=_not(recovery, "directions", reason))
+    if recovery.level == 1 or context.loaded.on_disk is not None:
         return _corrected(program, context, Chosen(_no_directions(program, context), 0.0, 0.0, 0.0))
     context.progress("correction", 0, 0)
     with context.clock.stage("sensitivity"):
@@ -294,7 +320,11 @@ def _macs(program: Program) -> float:
 def _sensitivities(program: Program, context: Context) -> dict[str, Tensor]:
     products = {m.name: reader_of(m) for m in program.analog}
     windows = context.observed.batches(_SENSITIVITY_TOKENS)
-    return sensitivities(context.observed.module(program), products, windows)
+    module = context.observed.module(program)
+    try:
+        return sensitivities(module, products, windows)
+    except NoGradients:
+        return by_size(module, products, windows)
 
 
 def _readers(program: Program, context: Context, minded: Mapping[str, Tensor]) -> Iterator[Reader]:

@@ -15,7 +15,7 @@ from afmc.program.rotation import Rotation, rotation_of
 class RecoveryStep:
     """One thing that was done, or the reason why it was not."""
 
-    name: str = described("prefix, rotation, clipping, wires, ranges or correction.")
+    name: str = described("prefix, rotation, clipping, wires, ranges, directions or correction.")
     applied: bool = described("Whether it was done.")
     said: str = described("What was done, or why not, in a sentence.")
     figures: Mapping[str, Any] = described("What it was done with, and what was measured.")

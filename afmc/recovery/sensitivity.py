@@ -20,6 +20,10 @@ from afmc.frontends.graph.export import first_tensor
 from afmc.lower.watch import Given
 
 
+class NoGradients(Exception):
+    """The module's operators cannot be differentiated, as those of ONNX."""
+
+
 def sensitivities(
     module: nn.Module,
     products: Mapping[str, str],
@@ -29,7 +33,10 @@ def sensitivities(
     seed: int = 0,
 ) -> dict[str, Tensor]:
     """F of every output, [cols], per use of each matrix; `products` has the path of the module
-    that computes its product. The module returns logits, [..., classes]."""
+    that computes its product. The module returns logits, [..., classes].
+
+    Raises NoGradients.
+    """
     generator = torch.Generator().manual_seed(seed)
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = dict.fromkeys(products, 0)
@@ -43,6 +50,8 @@ def sensitivities(
             with torch.enable_grad():
                 logits = first_tensor(module(*inputs), type(module).__name__)
                 log_p = functional.log_softmax(logits.reshape(-1, logits.shape[-1]).float(), dim=-1)
+                if not log_p.requires_grad:
+                    raise NoGradients
                 drawn = torch.multinomial(log_p.detach().exp(), 1, generator=generator)
                 torch.autograd.backward(-log_p.gather(1, drawn).sum())
             observe(inputs[0].numel())
@@ -50,6 +59,40 @@ def sensitivities(
         for handle in handles:
             handle.remove()
     return {name: total / max(1, counts[name]) for name, total in sums.items()}
+
+
+def by_size(
+    module: nn.Module, products: Mapping[str, str], windows: Sequence[Given]
+) -> dict[str, Tensor]:
+    """In the place of `sensitivities` where there are no gradients: every matrix minds a relative
+    error of its products alike, F = 2 / (sum over its outputs of the mean square)."""
+    squares: dict[str, float] = dict.fromkeys(products, 0.0)
+    shapes: dict[str, tuple[int, int]] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def look(_: nn.Module, args: Any, output: Tensor) -> None:
+            squares[name] += float(output.square().sum(dtype=torch.float64))
+            rows = shapes.get(name, (0, 0))[0] + output.numel() // output.shape[-1]
+            shapes[name] = (rows, output.shape[-1])
+
+        return look
+
+    handles = [
+        module.get_submodule(path).register_forward_hook(hook(name))
+        for name, path in products.items()
+    ]
+    try:
+        with torch.inference_mode():
+            for window in windows:
+                module(*(window if isinstance(window, tuple) else (window,)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        name: torch.full((cols,), 2 * rows / squares[name])
+        for name, (rows, cols) in shapes.items()
+        if squares[name]
+    }
 
 
 def _hook(name: str, sums: dict[str, Tensor], counts: dict[str, int]) -> Callable[..., None]:

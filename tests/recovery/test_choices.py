@@ -13,7 +13,7 @@ from torch.nn import functional
 from afmc.program.rotation import rotation_of
 from afmc.recovery.clipping import LIMITS, clip_of
 from afmc.recovery.ranges import range_of
-from afmc.recovery.sensitivity import sensitivities
+from afmc.recovery.sensitivity import NoGradients, by_size, sensitivities
 from afmc.simulator.beforehand import made_up_for
 from afmc.simulator.prepare import AS_IT_IS, Rotate
 from afmc.simulator.tile_linear import TileLinear, pieces_of
@@ -136,3 +136,21 @@ def test_sensitivities_leave_the_module_as_it_was() -> None:
     assert torch.equal(module(x), before)
     assert not any(each._forward_hooks for each in module.modules())
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+class Detached(Small):
+    """What computes without gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+def test_without_gradients_a_relative_error_counts_alike() -> None:
+    module, x = Detached(), drawn(100, 12)
+    with pytest.raises(NoGradients):
+        sensitivities(module, {"first": "first"}, [x])
+    found = by_size(module, {"first": "first", "last": "last"}, list(torch.split(x, 40)))
+    products = {"first": module.first(x), "last": module.last(torch.tanh(module.first(x)))}
+    for name, product in products.items():
+        wrong = 0.1 * product  # a tenth of every product
+        assert 0.5 * float((wrong.square() @ found[name]).mean()) == pytest.approx(0.01)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from graphs import digits, images
 from in_process import run
 from models import tiny_model, tiny_tokenizer
+from torch.export import Dim
 
 import afmc
 from afmc.compiled_model import CompiledModel
@@ -194,3 +198,54 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "recovery at -O1: what was done, and why not" in shown.stdout
     wrong = run(tmp_path, "compile", "demo-teacher", "-O7")
     assert wrong.returncode == 2 and "less than or equal to 2" in wrong.stderr
+
+
+def test_a_kept_mapping_keeps_what_was_recovered(folder: Path, tmp_path: Path) -> None:
+    kept = afmc.load(folder)
+    broken = "tiles=0.05,seed=1"
+    model = afmc.compile("demo-teacher", TARGET, level=2, keep=folder, defects=broken)
+    assert model.program.recovery == kept.program.recovery
+    model.save(tmp_path / "again")
+    close = divergence(afmc.load(tmp_path / "again"))
+    assert close == pytest.approx(divergence(kept), rel=0.3)
+    with pytest.raises(OptionError, match=r"it was compiled with -O2, not -O1; compile without"):
+        afmc.compile("demo-teacher", TARGET, level=1, keep=folder, defects=broken)
+
+
+def test_weights_on_disk_are_corrected_in_the_mean() -> None:
+    model = afmc.compile("demo-teacher", TARGET, level=2, weights="disk")
+    recovery = model.program.recovery
+    assert recovery is not None and set(recovery.ranks.values()) == {0}
+    [why] = [step for step in recovery.steps if step.name == "directions"]
+    assert not why.applied and why.said.startswith("weights stay on disk")
+    in_memory = afmc.compile("demo-teacher", TARGET, level=1).program.recovery
+    assert in_memory is not None and in_memory.clips == recovery.clips
+
+
+@pytest.mark.parametrize("kind", ["module", "onnx"])
+def test_networks_that_are_no_language_models(kind: str, tmp_path: Path) -> None:
+    """Convolutions and linear layers; operators of ONNX have no gradients."""
+    x = images(300, seed=1)
+    with torch.no_grad():
+        labels = digits()(x).argmax(dim=1)
+    np.savez(tmp_path / "data.npz", inputs=x.numpy(), labels=labels.numpy())
+    source: Any = digits()
+    if kind == "onnx":
+        source = tmp_path / "digits.onnx"
+        with pytest.warns(Warning):  # the exporter's own
+            torch.onnx.export(
+                digits(),
+                (x[:2],),
+                source,
+                dynamo=True,
+                dynamic_shapes=({0: Dim("images")},),
+                verbose=False,
+            )
+    found = []
+    for level in (0, 2):
+        model = afmc.compile(source, TARGET, example_inputs=tmp_path / "data.npz", level=level)
+        outcome = model.classify(tmp_path / "data.npz", instances=2).outcomes[0]
+        found.append(outcome.accuracy.mean)
+    assert found[1] > found[0] + 0.02
+    recovery = model.program.recovery
+    assert recovery is not None and sum(recovery.ranks.values()) > 0
