@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-import_after("torch", "afmc.lower.operators")  # which graph.pt2 calls
+import_after("torch", "afmc.lower.operators")  # which an exported graph calls
 
 _HOME = {
     "AfmcError": "afmc.errors",

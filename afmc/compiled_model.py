@@ -31,12 +31,10 @@ from afmc.frontends.loaded import Loaded
 from afmc.hardware.conditions import Condition
 from afmc.hardware.defects import Defects
 from afmc.inspect import inspect_json
-from afmc.lower.graph import save_graph
 from afmc.lower.on_tiles import NOTHING, LoweredGraph, OnTiles, check_memory
 from afmc.lower.recovered import Recovered, load_recovered
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import (
-    GRAPH,
     MODEL_FOLDER,
     RECOVERY,
     check_model,
@@ -346,8 +344,7 @@ class CompiledModel:
     # on disk
 
     def save(self, directory: str | Path, *, force: bool = False) -> Path:
-        """Writes program, tables, model and graph, or without weights the first two; whole or not
-        at all. There is no graph as long as the weights are left on disk.
+        """Writes program, tables and model, or without weights the first two; whole or not at all.
 
         An earlier compile of this model for this target is replaced, with `force` any other one,
         too; files that afmc did not write stay. Raises ArtifactError.
@@ -361,8 +358,6 @@ class CompiledModel:
             if loaded is not None:
                 with self._clock.stage("save"):
                     loaded.save(folder / MODEL_FOLDER)
-                    if loaded.graph is None and loaded.on_disk is None:
-                        save_graph(self._on_tiles.digital_graph(), folder / GRAPH)
 
         write_program(
             directory,

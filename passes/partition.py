@@ -31,6 +31,10 @@ class Partition:
                 digital[matrix.name] = (
                     f"its product is part of {kind}, which a tile cannot stand in for"
                 )
+        if program.recovery is not None:
+            for name in program.recovery.digital:
+                cost = program.recovery.divergences[name]
+                digital[name] = f"chosen by -O3: on tiles it costs {cost:.2g} nats a token"
         for pattern in self.digital:
             for matrix in chosen_by(pattern, program):
                 digital.setdefault(matrix.name, f"kept digital by the pattern {pattern!r}")

@@ -5,7 +5,8 @@ on the number of layers. A group that may take `T` turns needs ceil(n / T) repli
 is used `n` times. For throughput the least `T` for all groups is found by bisection. For latency
 each group has a `T` of its own, and their sum is a multiple-choice knapsack over classes: a greedy
 choice along the convex hull comes first, with the bound of the linear relaxation, and is the hint
-for CP-SAT.
+for CP-SAT. For accuracy every product is the mean of all replicas, which leaves 1 / r of the square
+of errors that differ from one to the next: `afmc.passes.averaging`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from ortools.sat.python import cp_model
 
 from afmc.errors import OptionError
 from afmc.passes import Alternative
+from afmc.passes.averaging import averaged, stamp
 from afmc.program.limits import alive
-from afmc.program.program import Group, Pace, Program, Replication, Table
+from afmc.program.program import Pace, Program, Replication
 from afmc.targets import Target
 
 Ints = NDArray[np.int64]
@@ -39,7 +41,8 @@ class Replicate:
     tiles (``allocate.rule``) they take fewer tiles than that."""
     objective: Pace = "throughput"
     """``throughput``: the group that takes most turns takes as few as can be, with as few crossbars
-    as that takes. ``latency``: all groups together do, one after the other."""
+    as that takes. ``latency``: all groups together do, one after the other. ``accuracy``: products
+    are the mean of all replicas, by what -O3 measured of each matrix."""
     tokens: int = 1
     """Tokens that run through at once, in a prompt or a batch. With one, a matrix that is used once
     a token gains nothing."""
@@ -56,6 +59,8 @@ class Replicate:
                 f"replicate.tiles is {self.tiles:,}, but one copy of everything takes "
                 f"{len(program.blocks):,} crossbars: give at least as many."
             )
+        if self.objective == "accuracy":
+            return averaged(program, self.tiles)
         classes = _classes(program, self.tokens)
         if self.objective == "throughput":
             turns = bound = _fewest_turns(classes, self.tiles)
@@ -70,7 +75,7 @@ class Replicate:
             for index, of_group in zip(each.groups, of_groups, strict=True):
                 groups[index] = replace(groups[index], replicas=each.replicas(of_group))
         replicated = any(group.replicas for group in groups)
-        blocks = _stamp(program.blocks, groups) if replicated else program.blocks
+        blocks = stamp(program.blocks, groups) if replicated else program.blocks
         return replace(
             program,
             groups=tuple(groups),
@@ -280,13 +285,3 @@ def _solve(
         return list(hint), bound
     found = [np.asarray([solver.value(v) for v in of_class], np.int64) for of_class in variables]
     return (found if _total(choices, found) <= _total(choices, hint) else list(hint)), bound
-
-
-def _stamp(blocks: Table, groups: Sequence[Group]) -> Table:
-    """Every block once for each replica of its copy."""
-    by_group = [group.replicas or (1,) * group.copies for group in groups]
-    first = np.cumsum([0, *map(len, by_group)])
-    times = np.concatenate(by_group)[first[blocks["group"]] + blocks["copy"]]
-    stamped = np.repeat(blocks, times)
-    stamped["replica"] = np.arange(len(stamped)) - np.repeat(np.cumsum(times) - times, times)
-    return stamped[np.lexsort([stamped[key] for key in ("replica", "copy", "group")])]

@@ -52,6 +52,7 @@ def hashes(model: str) -> dict[str, str]:
                 target,
                 shapes_only=not is_name,
                 **options,
+                level=0,
             )
             compiled.save(folder)
             for file in FILES:

@@ -57,33 +57,53 @@ def compile(
     text: TextFile = None,
     data: DataFile = None,
     level: Annotated[
-        int,
+        int | None,
         typer.Option(
             "-O",
             metavar="LEVEL",
             min=0,
-            max=2,
+            max=3,
             help="What is done to recover accuracy: 0, nothing; 1, a constant prefix, rotated "
             "inputs, ranges and limits of weights by error; 2, corrections in principal directions "
-            "as well, within --digital-budget.",
+            "as well, within --digital-budget; 3, a choice by what each matrix costs on tiles, "
+            "which takes minutes: some digital, copies of others on spare crossbars. [default: 2; "
+            "with --keep, that of DIR]",
         ),
-    ] = 0,
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEPS",
+            help="Leave these steps of the recovery out: prefix, rotation, clipping, wires, "
+            "ranges, digital, copies, correction, directions.",
+        ),
+    ] = None,
     digital_budget: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="SHARE",
             min=0,
             max=1,
-            help="Of all multiply-accumulates, for corrections of -O2.",
+            help="Of all multiply-accumulates, for corrections and, with -O3, digital matrices. "
+            "[default: 0.02; 0.05 with -O3]",
         ),
-    ] = 0.02,
+    ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Crossbars that copies may fill with -O3. [default: those of the chips that are "
+            "needed anyway]",
+        ),
+    ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(
             metavar="METHOD",
             help="Input ranges that the model does not bring along, from text or samples: error "
             "(with which products are least wrong), std:K (K standard deviations) or percentile:P "
-            "(of absolute values). [default: std:18 with -O0, error otherwise]",
+            "(of absolute values). [default: error; std:18 with -O0]",
         ),
     ] = None,
     routing: Annotated[
@@ -180,7 +200,9 @@ def compile(
         digital=digital or (),
         text=text,
         level=level,
+        without=[step.strip() for step in without.split(",")] if without else (),
         digital_budget=digital_budget,
+        tiles=tiles,
         calibration=calibration,
         routing=routing,
         objective=objective,
@@ -199,7 +221,7 @@ def compile(
     _, earlier = check_writable(directory, found.name, checked.target, force=force)
     samples = None if data is None else read_samples(data)
 
-    shares = expected([name_of(step) for step in checked.passes], level)
+    shares = expected([name_of(step) for step in checked.passes], checked.level)
     with progress(shares) as advance:
         advance("import", 0, 0)
         from afmc.compiler.compile import compile_checked

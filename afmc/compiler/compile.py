@@ -15,7 +15,9 @@ from afmc.common.described import descriptions_of
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
 from afmc.compiler import recover, steps
+from afmc.compiler.choose import with_choice
 from afmc.compiler.context import Source
+from afmc.compiler.corrections import with_corrections
 from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
 from afmc.compiler.rewriting import rewritten, with_rewriting
@@ -36,8 +38,10 @@ def compile(
     example_inputs: ExampleInputs | None = None,
     digital: Sequence[str] = (),
     text: str | Path | Text | None = None,
-    level: int = 0,
-    digital_budget: float = 0.02,
+    level: int | None = None,
+    without: Sequence[str] = (),
+    digital_budget: float | None = None,
+    tiles: int | None = None,
     rewrite: Sequence[str] = (),
     calibration: str | None = None,
     calibration_tokens: int = 4096,
@@ -104,18 +108,18 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     if checked.kept is None:
         program = steps.with_structure(program, context)
         program = recover.with_exact_steps(program, context)
-        start = steps.with_ranges(program, context)
+        start = with_choice(steps.with_ranges(program, context), context)
         program = steps.mapped(start, context)
     else:
         start = recover.as_kept(steps.as_kept(program, context), context)
         program = steps.mapped_as_kept(start, context)
     progress("levers", 0, 0)
     with clock.stage("levers"):
-        found = levers(program, start, checked.target, checked.passes)
+        found = levers(program, start, checked.target, context.checked.passes)
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
     if checked.kept is None:
-        program = recover.with_corrections(program, context)
+        program = with_corrections(program, context)
     loaded = None if context.shapes_only else context.loaded
     return CompiledModel(
         program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered

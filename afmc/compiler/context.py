@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from afmc.common.progress import Clock, Progress
@@ -16,6 +17,8 @@ from afmc.data.samples import Samples
 from afmc.frontends.load import ExampleInputs
 from afmc.frontends.loaded import Loaded
 from afmc.lower.recovered import Recovered
+from afmc.program.program import Program
+from afmc.recovery.ranks import Reader
 from afmc.recovery.spectrum import Seen
 
 
@@ -47,6 +50,16 @@ class Context:
     seen: Seen | None = None
     """What matrices read, once it was looked at, and on how many tokens, or samples."""
     seen_tokens: int = 0
+    minded: Mapping[str, Tensor] | None = None
+    """How much the model minds errors of each matrix's outputs, once it was looked at."""
+    once: Program | None = None
+    """The program with every matrix once on tiles, on which the choice of -O3 is measured."""
+    readers: tuple[Reader, ...] = ()
+    """What correcting each matrix is worth there."""
+    scales: dict[str, float] = field(default_factory=dict)
+    """By matrix: the measured divergence over the one that `minded` predicts."""
+    measured: int = 0
+    """Matrices that were measured for the choice of -O3."""
 
     def __post_init__(self) -> None:
         self.observed = Observed(self.loaded, self.checked.text, self.samples)

@@ -18,11 +18,15 @@ from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.program.observed import Routing
 from afmc.program.program import RepairMethod
+from afmc.program.recovery import STEPS
 from afmc.program.rewriting import NAMES
 from afmc.program.routing import read_routing
 from afmc.targets import Target, load_target
 
-LEVELS = (0, 1, 2)
+LEVELS = (0, 1, 2, 3)
+DEFAULT_LEVEL = 2
+_BUDGETS = (0.0, 0.0, 0.02, 0.05)
+"""Shares of the multiply-accumulates that may be digital, by level."""
 
 REPAIR: tuple[RepairMethod, ...] = get_args(RepairMethod)
 
@@ -44,19 +48,28 @@ class Options:
     """Calibrates the input ranges that the model does not bring along; without one, that of
     `afmc.data.text.read_text`, and above level 0 the model's own text where it is sampled soon
     enough."""
-    level: int = 0
+    level: int | None = None
     """What is done to recover accuracy, as with ``-O``: 0 nothing; 1 a constant prefix, rotations
     of inputs, ranges and limits of weights by error, and corrections of the mean, which take no
-    multiply-accumulates on each token; 2 corrections in principal directions as well."""
-    digital_budget: float = 0.02
-    """Share of all multiply-accumulates that corrections may take digitally."""
+    multiply-accumulates on each token; 2 corrections in principal directions as well; 3 a choice,
+    by what each matrix costs on tiles, of those that stay digital, and copies of others on spare
+    crossbars. Without one, 2, or with `keep` that of the earlier compile."""
+    without: Sequence[str] = ()
+    """Steps of the recovery that are left out: any of ``prefix``, ``rotation``, ``clipping``,
+    ``wires``, ``ranges``, ``digital``, ``copies``, ``correction`` and ``directions``."""
+    digital_budget: float | None = None
+    """Share of all multiply-accumulates that corrections, and at level 3 matrices, may take
+    digitally; without one 0.02, at level 3 0.05."""
+    tiles: int | None = None
+    """Crossbars that blocks may fill at level 3, with copies whose products are averaged; without
+    one those of the chips that are needed anyway."""
     rewrite: Sequence[str] = ()
     """Exact changes of the digital model's weights before it is mapped, found in its graph: any of
     ``untie``, ``fold_norms``, ``residual`` and ``heads``. What its graph does not allow, or what
     changes a logit, is left out; `CompiledModel.program.rewriting` says why."""
     calibration: str | None = None
-    """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0
-    ``std:18`` without one, else ``error``."""
+    """``error``, ``std:K`` or ``percentile:P``, see `afmc.compiler.calibration.Method`; at level 0,
+    and `without` ranges, ``std:18`` without one, else ``error``."""
     calibration_tokens: int = 4096
     """Tokens, or samples, on which input ranges are calibrated."""
     routing: str | Path | Routing | None = None
@@ -94,7 +107,6 @@ class Options:
         """
         self._check_recovery()
         self._check_weights()
-        method = Method.parse(self._calibration)
         settings = dict(self.settings or {})
         figures = {key: settings.pop(key) for key in list(settings) if key.startswith("target.")}
         hardware = load_target(
@@ -109,26 +121,64 @@ class Options:
             text = read_text(text, "calibration")
         repair = parse_repair(self.repair)
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
+        level = self._level(kept)
+        method = Method.parse(self._calibration(level))
         passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
+        if self.tiles is not None:
+            if level < 3:
+                raise OptionError(
+                    f"--tiles {self.tiles}: copies are chosen by what -O3 measures; compile with "
+                    f"-O3, or set replicate.tiles for throughput."
+                )
+            copies = {"replicate.tiles": self.tiles, "replicate.objective": "accuracy"}
+            passes = configure(passes, copies)
         if self.digital:
             passes = with_digital(passes, tuple(self.digital))
         if self.objective is not None:
             passes = with_objective(passes, self.objective)
-        return Checked(self, hardware, tuple(passes), method, routing, defects, repair, kept, text)
-
-    @property
-    def _calibration(self) -> str:
-        return (
-            ("error" if self.level else "std:18") if self.calibration is None else self.calibration
+        budget = self.digital_budget
+        if budget is None:
+            budget = _BUDGETS[level]
+        return Checked(
+            self,
+            hardware,
+            tuple(passes),
+            level,
+            budget,
+            method,
+            routing,
+            defects,
+            repair,
+            kept,
+            text,
         )
+
+    def _level(self, kept: Kept | None) -> int:
+        if self.level is not None:
+            return self.level
+        if kept is None:
+            return DEFAULT_LEVEL
+        recovery = kept.compiled.program.recovery
+        return 0 if recovery is None else recovery.level
+
+    def _calibration(self, level: int) -> str:
+        if self.calibration is not None:
+            return self.calibration
+        return "error" if level and "ranges" not in self.without else "std:18"
 
     def _check_recovery(self) -> None:
         unknown = next((name for name in self.rewrite if name not in NAMES), None)
         if unknown is not None:
             raise OptionError(f"there is no rewrite {unknown}; there are {', '.join(NAMES)}.")
-        if self.level not in LEVELS:
+        if self.level is not None and self.level not in LEVELS:
             raise OptionError(f"-O takes {LEVELS[0]} to {LEVELS[-1]}, not {self.level}.")
-        if not 0 <= self.digital_budget <= 1:
+        unknown = next((name for name in self.without if name not in STEPS), None)
+        if unknown is not None:
+            raise OptionError(
+                f"--without {unknown}: a recovery has the steps {', '.join(STEPS)}."
+                f"{did_you_mean(unknown, STEPS)}"
+            )
+        if self.digital_budget is not None and not 0 <= self.digital_budget <= 1:
             raise OptionError(
                 f"--digital-budget is a share of all multiply-accumulates, 0 to 1, not "
                 f"{self.digital_budget:g}."
@@ -165,6 +215,9 @@ class Checked:
     options: Options
     target: Target
     passes: tuple[Pass, ...]
+    level: int
+    """Of recovery: that of the options, of what is kept, or the usual one."""
+    digital_budget: float
     method: Method
     routing: Routing | None
     defects: Defects | None
@@ -172,6 +225,11 @@ class Checked:
     kept: Kept | None
     text: Text | None
     """None where a text of afmc's own calibrates."""
+
+    @property
+    def without(self) -> frozenset[str]:
+        """Steps of the recovery that are switched off."""
+        return frozenset(self.options.without)
 
 
 def parse_repair(given: str | Sequence[str]) -> tuple[RepairMethod, ...]:

@@ -24,7 +24,7 @@ class Reads:
     """Columns that are converted."""
     macs: Real
     adds: Real
-    """Additions of two partial sums of a column."""
+    """Additions of two partial sums of a column, or of two replicas' sums."""
     slices: Real
     """Row slices of a column, whose partial sums are added one after the other."""
     inputs: Real
@@ -32,12 +32,12 @@ class Reads:
 
 
 def reads_of(program: Program, share: Real) -> Reads:
-    """One replica serves a token, so only the first of each is counted.
+    """One replica serves a token, so only the first of each is counted, unless all of them do.
 
     `share` is, for each group, of how many tokens it is read at all: [groups].
     """
     groups, blocks = program.groups, program.blocks
-    first = blocks[blocks["replica"] == 0]
+    first = blocks if program.averaged else blocks[blocks["replica"] == 0]
     count = len(groups)
     number = np.ascontiguousarray(first["group"])
     uses = share * [program.matrix(g.members[0]).per_token / g.copies for g in groups]

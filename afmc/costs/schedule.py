@@ -299,7 +299,8 @@ class _Tiles:
         each = (np.asarray(share) * flow.uses)[group] * flow.share(group, blocks["copy"])
         self.busiest = float(np.bincount(tile, reads * each).max(initial=0.0))
         vectors = np.ceil(flow.uses)[group]
-        certain = (copies[group] == 1) & (blocks["replica"] < np.maximum(vectors, 1))
+        read = program.averaged | (blocks["replica"] < np.maximum(vectors, 1))
+        certain = (copies[group] == 1) & read
         whole = np.ceil(vectors * flow.share(group, blocks["copy"]) - 1e-9)
         reads = reads * np.where(certain, np.maximum(whole, each), each)
         order = np.argsort(group, kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -149,11 +150,52 @@ def first_line(error: BaseException) -> str:
 
 
 def save(module: Any, tokenizer: Any | None, folder: Path, **options: Any) -> None:
-    """A Hugging Face folder that `load` reads: configuration, safetensors, tokenizer."""
+    """A Hugging Face folder that `load` reads: configuration, safetensors, tokenizer.
+
+    Weights are written in the narrowest type that holds every one of them: that of the checkpoint.
+    """
+    dtype = narrowest(module.state_dict().values())
+    if dtype is not torch.float32:
+        options["state_dict"] = _in(module.state_dict(), dtype)
     with quiet():
         module.save_pretrained(folder, **options)
+        if dtype is not torch.float32:
+            _say_type(folder / "config.json", dtype)
         if tokenizer is not None:
             tokenizer.save_pretrained(folder)
+
+
+def narrowest(tensors: Iterable[torch.Tensor]) -> torch.dtype:
+    """bfloat16 or float16 where these floating-point values are exact in it, else float32."""
+    possible = [torch.bfloat16, torch.float16]
+    for tensor in tensors:
+        if tensor.is_meta:
+            return torch.float32
+        if tensor.is_floating_point():
+            possible = [each for each in possible if torch.equal(tensor.to(each).float(), tensor)]
+        if not possible:
+            return torch.float32
+    return possible[0]
+
+
+def _in(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Floating-point tensors in another type; those that share memory still do."""
+    cast: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in cast:
+            cast[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        found[name] = cast[key]
+    return found
+
+
+def _say_type(file: Path, dtype: torch.dtype) -> None:
+    """Puts the type of the weights into a configuration, which save_pretrained calls float32."""
+    config = json.loads(file.read_text(encoding="utf-8"))
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"
+    config[key] = str(dtype).removeprefix("torch.")
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 _WINDOW = 1024

@@ -168,6 +168,11 @@ def _left(s: Summary) -> str:
 def _replicas(r: Replicas) -> str:
     """The proof of the replicas, and what they are good for."""
     waiting = f", {r.replicas_waiting:,} of which wait for one" if r.replicas_waiting else ""
+    if r.objective == "accuracy":
+        return (
+            f"{r.replicas:,} blocks{waiting} ({r.crossbars:,} of at most {r.budget:,} crossbars), "
+            f"for accuracy: {r.gain}: {r.status}"
+        )
     return (
         f"{r.replicas:,} blocks{waiting} ({r.crossbars:,} of at most {r.budget:,} "
         f"crossbars), for {r.objective} at replicate.tokens={r.tokens}: {r.gain}; at "

@@ -262,6 +262,11 @@ class _Explainer:
         if claim is None:
             return "none: no budget of crossbars was given (replicate.tiles)."
         most = max(group.replicas, default=1)
+        if self.program.averaged:
+            return (
+                f"{most} of each copy, whose products are averaged, within {claim.budget:,} "
+                f"crossbars."
+            )
         at_once = "one token" if claim.tokens == 1 else f"{claim.tokens:,} tokens at once"
         if most == 1:
             return (

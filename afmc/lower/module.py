@@ -49,7 +49,7 @@ def make_tiles(module: nn.Module, program: Program, target: Target) -> dict[str,
                 )
                 for _ in range(count)
             ]
-            tiles[name] = layers[0] if count == 1 else Replicas(layers)
+            tiles[name] = layers[0] if count == 1 else Replicas(layers, averaged=program.averaged)
     return tiles
 
 

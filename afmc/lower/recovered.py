@@ -56,7 +56,7 @@ class Recovered:
 def load_recovered(file: Path, program: Program) -> Recovered:
     """What `Recovered.save` wrote for this program. Raises ArtifactError for anything else."""
     recovery = program.recovery
-    if recovery is None or not recovery.has_tensors:
+    if recovery is None or not program.has_recovered:
         return Recovered()
     try:
         tensors = load_file(file)

@@ -9,6 +9,7 @@ from afmc.common.files import Kind, begins, check_file, written
 from afmc.compiled_model import load
 from afmc.errors import OptionError
 from afmc.export import Exported
+from afmc.export.recovered import notes_on_recovery
 from afmc.mlir.calls import NAMESPACE
 from afmc.mlir.lowering import Dialect, check_dialect, lower
 from afmc.mlir.packages import require
@@ -41,4 +42,5 @@ def export_mlir(directory: Path | str, file: Path | str, dialect: Dialect = "lin
         "tensors": text.count(f"{NAMESPACE}.tensor = "),
     }
     what = f"{counts['calls']:,} calls of {counts['functions']:,} matrices on tiles"
-    return Exported(file, what, len(text.encode()), counts)
+    notes = notes_on_recovery(kept.program, "MLIR outside of the functions of matrices")
+    return Exported(file, what, len(text.encode()), counts, notes)

@@ -33,7 +33,8 @@ class Flow:
     uses: Real
     """Uses of one copy for one token, [groups]."""
     replicas: Whole
-    """Replicas of each copy of a group, copy after copy and group after group."""
+    """Replicas that share the uses of each copy of a group, copy after copy and group after
+    group."""
     first_copy: Whole
     """Where the copies of each group begin there, [groups]."""
     edges: tuple[tuple[tuple[int, ...], tuple[int, ...], float], ...]
@@ -48,7 +49,10 @@ def flow_of(program: Program) -> Flow:
     stages = _stages(program)
     first = [program.matrix(group.members[0]) for group in program.groups]
     copies = np.asarray([group.copies for group in program.groups], np.int64)
-    replicas = [n for group in program.groups for n in group.replicas or (1,) * group.copies]
+    alone = program.averaged  # every use is one of each replica
+    replicas = [
+        1 if alone else n for group in program.groups for n in group.replicas or (1,) * group.copies
+    ]
     return Flow(
         stage=np.asarray([stages[m.name] for m in first], np.int64),
         uses=np.asarray([m.per_token for m in first], np.float64) / np.maximum(copies, 1),

@@ -54,8 +54,7 @@ ROUTING = "routing.npz"
 MEASURED = "compile.json"
 RECOVERY = "recovery.safetensors"
 MODEL_FOLDER = "model"
-GRAPH = "graph.pt2"
-_NAMES = (PROGRAM, TABLES, ROUTING, RECOVERY, MEASURED, MODEL_FOLDER, GRAPH)
+_NAMES = (PROGRAM, TABLES, ROUTING, RECOVERY, MEASURED, MODEL_FOLDER)
 _TABLES = {
     "blocks": BLOCK,
     "allocations": ALLOCATION,
@@ -244,7 +243,7 @@ def _check_unchanged(directory: Path, program: Program, target: Target) -> None:
             f"{directory / NAME} is of {manifest.made}, but {PROGRAM} is {made}; compile again."
         )
     read = [PROGRAM, TABLES, MEASURED, *([ROUTING] if program.routing is not None else [])]
-    if program.recovery is not None and program.recovery.has_tensors:
+    if program.has_recovered:
         read.append(RECOVERY)
     try:
         reason = difference(directory, manifest, read)

@@ -69,7 +69,7 @@ Table = NDArray[np.void]
 Lines = NDArray[np.int32]
 Objective = Literal["tiles", "latency", "energy", "accuracy"]
 SolverStatus = Literal["OPTIMAL", "FEASIBLE"]
-Pace = Literal["throughput", "latency"]
+Pace = Literal["throughput", "latency", "accuracy"]
 RepairMethod = Literal["permute", "pair"]
 
 
@@ -82,7 +82,14 @@ class Group:
     cols: int
     copies: int = 1
     replicas: tuple[int, ...] = ()
-    """How many times each copy is there, so that tokens can share them; empty: once each."""
+    """How many times each copy is there, so that tokens can share them, or so that products are
+    the mean of all; empty: once each."""
+
+    @property
+    def mean_share(self) -> float:
+        """What the mean over replicas leaves of the square of errors that differ from one to the
+        next, as the mean over copies."""
+        return sum(1 / n for n in self.replicas) / self.copies if self.replicas else 1.0
 
     @property
     def name(self) -> str:
@@ -172,12 +179,14 @@ class Replication:
     """How much copies of weights save, and the proof that nothing within the budget saves more.
 
     A turn is one product of every crossbar that holds a part of a copy of a group. Where `r`
-    replicas share `n` uses, these take `n / r` turns, rounded up.
+    replicas share `n` uses, these take `n / r` turns, rounded up. Where products are the mean of
+    all replicas, no turns are saved: errors that differ from replica to replica are.
     """
 
     objective: Pace = described(
         "What replicas save. throughput: turns of the group that takes most of them. latency: of "
-        "all groups, one after the other; the experts of a bank work at the same time."
+        "all groups, one after the other; the experts of a bank work at the same time. accuracy: "
+        "errors, as every product is the mean of all replicas."
     )
     tokens: int = described("Tokens that run through at once.")
     budget: int = described("Crossbars that may be used, one for each block.")
@@ -188,6 +197,16 @@ class Replication:
     turns_alone: int = described("Turns without replicas.")
     lower_bound: int = described("No choice within the budget takes fewer turns.")
     status: SolverStatus = described("How far the proof came.")
+    divergence: float | None = described(
+        "With accuracy: sum over all groups of the KL divergence that each causes alone, by its "
+        "replicas; as measured without them.",
+        "nats",
+        default=None,
+    )
+    divergence_alone: float | None = described("That sum without replicas.", "nats", default=None)
+    divergence_bound: float | None = described(
+        "No choice within the budget has less.", "nats", default=None
+    )
 
 
 @dataclass(frozen=True)
@@ -277,6 +296,17 @@ class Program:
             found[chip, tile, tier] = self.lines[first:middle], self.lines[middle:last]
             first = last
         return found
+
+    @property
+    def averaged(self) -> bool:
+        """Whether a product is the mean of all replicas, in the place of that of one of them."""
+        return self.replication is not None and self.replication.objective == "accuracy"
+
+    @property
+    def has_recovered(self) -> bool:
+        """Whether tensors of a recovery lie beside it: keys and values, and directions."""
+        r = self.recovery
+        return r is not None and not self.model.shapes_only and bool(r.prefix or r.ranks)
 
     def __post_init__(self) -> None:
         for table in (self.blocks, self.allocations, self.placements):

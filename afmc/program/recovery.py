@@ -10,12 +10,18 @@ from afmc.common.described import described
 from afmc.program.model import Matrix
 from afmc.program.rotation import Rotation, rotation_of
 
+STEPS = (
+    "prefix", "rotation", "clipping", "wires", "ranges", "digital", "copies", "correction",
+    "directions",
+)  # fmt: skip
+"""Steps by name, in the order in which they are taken; each can be left out."""
+
 
 @dataclass(frozen=True)
 class RecoveryStep:
     """One thing that was done, or the reason why it was not."""
 
-    name: str = described("prefix, rotation, clipping, wires, ranges, directions or correction.")
+    name: str = described(f"{', '.join(STEPS[:-1])} or {STEPS[-1]}.")
     applied: bool = described("Whether it was done.")
     said: str = described("What was done, or why not, in a sentence.")
     figures: Mapping[str, Any] = described("What it was done with, and what was measured.")
@@ -46,17 +52,21 @@ class Recovery:
     wires: bool = described(
         "Whether weights are written so that they come out behind the wires.", default=False
     )
+    digital: tuple[str, ...] = described(
+        "Matrices that the measured choice keeps digital.", default=()
+    )
+    divergences: Mapping[str, float] = described(
+        "By matrix: KL divergence from the digital model where it alone is on tiles, with the mean "
+        "error of its outputs corrected; measured, or where all such cost little, predicted.",
+        "nats",
+        default_factory=dict,
+    )
     ranks: Mapping[str, int] = described(
         "By matrix: principal directions of its input in which its error is measured on each chip "
         "and taken back digitally.",
         default_factory=dict,
     )
     reads: int = described("Reads of every tile of a matrix for each of its directions.", default=0)
-
-    @property
-    def has_tensors(self) -> bool:
-        """Whether tensors lie beside the program: keys and values, and directions."""
-        return bool(self.prefix or self.ranks)
 
     def rotation_of(self, matrix: Matrix) -> Rotation | None:
         """What its input is rotated by; None where it is not."""

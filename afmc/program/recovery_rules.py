@@ -13,7 +13,12 @@ def recovery_problems(program: Program) -> Iterator[str]:
     recovery = program.recovery
     if recovery is None:
         return
-    for what, names in (("a limit", recovery.clips), ("directions", recovery.ranks)):
+    for what, names in (
+        ("a limit", recovery.clips),
+        ("directions", recovery.ranks),
+        ("the cost", recovery.divergences),
+        ("the choice to be digital", recovery.digital),
+    ):
         for name in names:
             if name not in program.by_name:
                 yield f"the recovery has {what} of {name}, which is no matrix."
@@ -24,6 +29,13 @@ def recovery_problems(program: Program) -> Iterator[str]:
     for name, limit in recovery.clips.items():
         if not 0 < limit < inf:
             yield f"weights of {name} are cut at {limit} root mean squares."
+    for name, cost in recovery.divergences.items():
+        if not 0 <= cost < inf:
+            yield f"{name} costs {cost} nats on tiles."
+    if program.digital is not None:
+        for name in recovery.digital:
+            if name in program.by_name and name not in program.digital:
+                yield f"{name} is to be digital by the recovery, but is on tiles."
     rows = {matrix.input: matrix.rows for matrix in program.matrices}
     for activation in recovery.rotated:
         if activation not in rows:

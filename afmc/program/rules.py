@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from afmc.hardware.defect_map import DefectMap
 from afmc.program.observed import Routing
-from afmc.program.program import Placing, Program, Table
+from afmc.program.program import Placing, Program, Replication, Table
 from afmc.program.recovery_rules import recovery_problems
 from afmc.targets import Target
 
@@ -149,6 +149,8 @@ def _replicas(program: Program) -> Iterator[str]:
     turns = []
     for group in program.groups:
         uses, replicas = program.uses_of(group), group.replicas or (1,) * group.copies
+        if program.averaged:
+            replicas = (1,) * group.copies
         shared = set(zip(uses, replicas, strict=True))
         turns.append(max(max(1, ceil(claim.tokens * n / r)) for n, r in shared))
     found = max(turns) if claim.objective == "throughput" else sum(turns)
@@ -160,8 +162,32 @@ def _replicas(program: Program) -> Iterator[str]:
         yield f"the replication takes {claim.crossbars} crossbars of {claim.budget}."
     if claim.lower_bound > claim.turns:
         yield f"the bound of {claim.lower_bound} turns is above the {claim.turns} that are needed."
-    if (claim.status == "OPTIMAL") != (claim.lower_bound == claim.turns):
+    if claim.objective == "accuracy":
+        yield from _averages(program, claim)
+    elif (claim.status == "OPTIMAL") != (claim.lower_bound == claim.turns):
         yield f"status {claim.status} with {claim.turns} turns and bound {claim.lower_bound}."
+
+
+def _averages(program: Program, claim: Replication) -> Iterator[str]:
+    """What the mean over replicas leaves of errors, as measured without them."""
+    known = {} if program.recovery is None else program.recovery.divergences
+    value, alone, bound = claim.divergence, claim.divergence_alone, claim.divergence_bound
+    missing = [m.name for m in program.analog if m.name not in known]
+    if missing or value is None or alone is None or bound is None:
+        yield "replicas are for accuracy, but not all that they save was measured."
+        return
+    found = {True: 0.0, False: 0.0}
+    for group in program.groups:
+        mine = sum(known[name] for name in group.members)
+        found[False] += mine
+        found[True] += mine * group.mean_share
+    for what, claimed, is_ in (("with", value, found[True]), ("without", alone, found[False])):
+        if abs(claimed - is_) > 1e-6 * max(1e-9, abs(is_)):
+            yield f"the replication says {claimed:g} nats {what} replicas, but it is {is_:g}."
+    if bound > value * (1 + 1e-9):
+        yield f"the bound of {bound:g} nats is above the {value:g} of the replicas."
+    if (claim.status == "OPTIMAL") != (bound >= value * (1 - 1e-9)):
+        yield f"status {claim.status} with {value:g} nats and bound {bound:g}."
 
 
 def _cover(program: Program, target: Target) -> Iterator[str]:
@@ -442,7 +468,9 @@ def _placing(program: Program, said: Placing) -> Iterator[str]:
         yield f"the placement says {said.chips} chips, but its table uses {chips}."
     width = int(placed["tile"].max()) + 1
     of_copy = [
-        program.matrix(group.members[0]).per_token / group.copies / replicas
+        program.matrix(group.members[0]).per_token
+        / group.copies
+        / (1 if program.averaged else replicas)
         for group in program.groups
         for replicas in group.replicas or (1,) * group.copies
     ]

@@ -50,7 +50,7 @@ class Left:
     left: int = described("How much of the supply is left.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Replicas(Replication):
     """What replicas save, and how many blocks they are."""
 
@@ -251,6 +251,12 @@ def _gain(program: Program) -> str:
     """What replicas are good for, in words."""
     claim = program.replication
     assert claim is not None
+    if claim.objective == "accuracy":
+        return (
+            f"products are the mean of replicas, which leaves {claim.divergence:.3g} of "
+            f"{claim.divergence_alone:.3g} nats, summed over matrices; no choice leaves less than "
+            f"{claim.divergence_bound:.3g}"
+        )
     if claim.turns < claim.turns_alone:
         return f"{claim.turns_alone:,} turns become {claim.turns:,}"
     if claim.turns_alone == (1 if claim.objective == "throughput" else len(program.groups)):

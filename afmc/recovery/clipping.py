@@ -6,7 +6,8 @@ smaller as the largest weight is; what is cut off is an error too. Both are meas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from afmc.targets import Target
 
 LIMITS = (None, 4.0, 3.5, 3.0, 2.75, 2.5, 2.25, 2.0)
 """Limits that are tried, in root mean squares of a column; None: nothing is cut."""
+_USUAL = 2.75
+"""Where the search begins."""
 
 _COLUMNS = 96
 """Columns of a matrix, evenly spread, on which the error is measured."""
@@ -41,9 +44,10 @@ def clip_of(
         return None, {}
     pieces = pieces_of(some.shape[1], len(some), target, "full")
     device = device_of(target)
-    errors: dict[float | None, float] = {}
-    for limit in LIMITS:
-        held = Preparation(rotate, limit).weights(some)
+
+    @cache
+    def error(number: int) -> float:
+        held = Preparation(rotate, LIMITS[number]).weights(some)
         written = program(
             held,
             pieces,
@@ -53,5 +57,21 @@ def clip_of(
             instance=DESIGN_CHIP,
             written=made_up_for(held, pieces, target),
         )
-        errors[limit] = (float((written.weight - wanted).square().sum()) / whole) ** 0.5
+        return float((float((written.weight - wanted).square().sum()) / whole) ** 0.5)
+
+    tried = {0, *_down(error, LIMITS.index(_USUAL), len(LIMITS))}
+    errors = {LIMITS[number]: error(number) for number in sorted(tried)}
     return min(errors, key=lambda each: errors[each]), errors
+
+
+def _down(error: Callable[[int], float], start: int, count: int) -> set[int]:
+    """Numbers that were tried on the way from `start` to where no neighbour's error is less: noise
+    falls and what is cut off rises with a limit, so there is one such place."""
+    tried, at = {start}, start
+    for step in (1, -1):
+        while 0 <= at + step < count:
+            tried.add(at + step)
+            if error(at + step) >= error(at):
+                break
+            at += step
+    return tried

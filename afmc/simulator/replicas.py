@@ -13,11 +13,13 @@ class Replicas(nn.Module):
     """Layers that hold the same weight, each on tiles of its own, with errors of its own.
 
     Token `t` of a call, counted over all dimensions but the last, is served by replica
-    `t % replicas`, so that each has as many as another, or one more.
+    `t % replicas`, so that each has as many as another, or one more; or, `averaged`, every product
+    is the mean of all replicas'.
     """
 
-    def __init__(self, layers: Sequence[TileLinear]) -> None:
+    def __init__(self, layers: Sequence[TileLinear], *, averaged: bool = False) -> None:
         super().__init__()
+        self.averaged = averaged
         self.layers = nn.ModuleList(layers)
         self.weight = layers[0].weight
         self.bias = layers[0].bias
@@ -39,17 +41,22 @@ class Replicas(nn.Module):
 
     def multiply(self, x: Tensor) -> Tensor:
         """The tiles' part, without the bias: [..., inputs] to [..., outputs]."""
-        tokens = x.reshape(-1, x.shape[-1])
         layers = self.replicas
+        if self.averaged:
+            total = layers[0].multiply(x)
+            for layer in layers[1:]:
+                total.add_(layer.multiply(x))
+            return total.div_(len(layers))
+        tokens = x.reshape(-1, x.shape[-1])
         stride = len(layers)
-        total: Tensor | None = None
+        shared: Tensor | None = None
         for first, layer in enumerate(layers[: len(tokens)]):
             part = layer.multiply(tokens[first::stride])
-            if total is None:
-                total = part.new_empty(len(tokens), part.shape[-1])
-            total[first::stride] = part
-        assert total is not None
-        return total.view(*x.shape[:-1], -1)
+            if shared is None:
+                shared = part.new_empty(len(tokens), part.shape[-1])
+            shared[first::stride] = part
+        assert shared is not None
+        return shared.view(*x.shape[:-1], -1)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.multiply(x)

@@ -137,14 +137,15 @@ def _read(folder: Path) -> dict[str, Shape]:
         raise Damaged(f"{MODEL} has no .safetensors file.")
     tensors: dict[str, Shape] = {}
     for file in files:
-        for name, shape in _read_header(file, f"{MODEL}/{file.name}").items():
+        for name, shape in read_header(file, f"{MODEL}/{file.name}").items():
             if name in tensors:
                 raise Damaged(f"{MODEL}/{file.name} holds {name}, which another file holds too.")
             tensors[name] = shape
     return tensors
 
 
-def _read_header(file: Path, where: str) -> dict[str, Shape]:
+def read_header(file: Path, where: str) -> dict[str, Shape]:
+    """The shape of every tensor of a safetensors file. Raises Damaged."""
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from afmc.targets import Target, load_target
-from afmc.verifier import blocks, broken, checkpoint, claims, layout, matrices, use
+from afmc.verifier import blocks, broken, checkpoint, claims, layout, matrices, recovery, use
 from afmc.verifier.disk import (
     PROGRAM,
     ROUTING,
@@ -121,6 +121,12 @@ RULES = (
         ("once",),
     ),
     _Rule(
+        "recovery",
+        "what was recovered is possible, its tensors have their shapes, its costs follow",
+        recovery.recovery,
+        ("sides",),
+    ),
+    _Rule(
         "model folder",
         "the weights on disk have the matrices' shapes",
         checkpoint.weights_on_disk,
@@ -187,7 +193,7 @@ def _read(
     """What is on disk, unless a file is damaged; the check of the files; and where a target that
     the user gave is not the program's own."""
     problems, program, own, tables, lines, routing = [], None, None, None, None, None
-    known = [PROGRAM, TABLES, MANIFEST, checkpoint.MODEL]
+    known = [PROGRAM, TABLES, MANIFEST, checkpoint.MODEL, recovery.FILE]
     try:
         program = read_program(data)
         own = read_target(data)

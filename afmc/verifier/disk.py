@@ -120,8 +120,26 @@ class Replication:
     turns_alone: int
     lower_bound: int
     status: str
+    divergence: float
+    divergence_alone: float
+    divergence_bound: float
+    """0 where replicas are not for accuracy."""
     said: Mapping[str, Any]
     """All of it, as it stands there."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What the program says was done to recover accuracy."""
+
+    level: int
+    prefix: tuple[int, ...]
+    rotated: tuple[str, ...]
+    clips: Mapping[str, float]
+    digital: tuple[str, ...]
+    divergences: Mapping[str, float]
+    ranks: Mapping[str, int]
+    reads: int
 
 
 @dataclass(frozen=True)
@@ -160,6 +178,7 @@ class Program:
     """Weights of the operations that no matrix covers, and whether they are lowered."""
     proof: Proof
     replication: Replication | None
+    recovery: Recovery | None
     placing: Placing | None
     routing: str | None
     """Where the sample of tokens in `routing.npz` is from."""
@@ -224,6 +243,7 @@ def read_program(data: Mapping[str, Any]) -> Program:
         ),
         proof=_proof(program.object("allocation")),
         replication=_replication(program),
+        recovery=_recovery(program),
         placing=_placing(program),
         routing=program.text("routing") if program.has("routing") else None,
         methods=program.object("repair").texts("methods") if program.has("repair") else (),
@@ -299,7 +319,7 @@ def _replication(program: _Object) -> Replication | None:
         return None
     one = program.object("replication")
     return Replication(
-        objective=one.word("objective", ("throughput", "latency")),
+        objective=one.word("objective", ("throughput", "latency", "accuracy")),
         tokens=one.whole("tokens"),
         budget=one.whole("budget"),
         crossbars=one.whole("crossbars"),
@@ -307,7 +327,27 @@ def _replication(program: _Object) -> Replication | None:
         turns_alone=one.whole("turns_alone", most=None),
         lower_bound=one.whole("lower_bound", most=None),
         status=one.word("status", STATUSES),
+        divergence=one.number("divergence") if one.has("divergence") else 0.0,
+        divergence_alone=one.number("divergence_alone") if one.has("divergence_alone") else 0.0,
+        divergence_bound=one.number("divergence_bound") if one.has("divergence_bound") else 0.0,
         said=one.values,
+    )
+
+
+def _recovery(program: _Object) -> Recovery | None:
+    if not program.has("recovery"):
+        return None
+    one = program.object("recovery")
+    clips, costs, ranks = (one.object(key) for key in ("clips", "divergences", "ranks"))
+    return Recovery(
+        level=one.whole("level"),
+        prefix=one.wholes("prefix"),
+        rotated=one.texts("rotated"),
+        clips={name: clips.number(name) for name in clips.values},
+        digital=one.texts("digital"),
+        divergences={name: costs.number(name) for name in costs.values},
+        ranks={name: ranks.whole(name) for name in ranks.values},
+        reads=one.whole("reads"),
     )
 
 

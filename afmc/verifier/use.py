@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from afmc.verifier.averaging import averaging
 from afmc.verifier.disk import Group, Replication
 from afmc.verifier.intervals import numbered
 from afmc.verifier.mapped import Mapped
@@ -79,6 +80,8 @@ def replication(mapped: Mapped) -> Finding:
     uses = [_uses(mapped, group) for group in groups]
     once = [tuple(1 for _ in each) for each in uses]
     ours = [group.replicas or ones for group, ones in zip(groups, once, strict=True)]
+    if said.objective == "accuracy":
+        ours = once  # all of them at every use
     blocks = len(mapped.areas)
     problems = [
         f"replication.{key} is {claimed:,}, but {follows:,} is what follows."
@@ -98,7 +101,8 @@ def replication(mapped: Mapped) -> Finding:
         problems.append(
             f"replication.lower_bound is {said.lower_bound:,}, above the {said.turns:,} turns."
         )
-    if (said.status == "OPTIMAL") != (said.lower_bound == said.turns):
+    proven = said.lower_bound == said.turns
+    if (said.status == "OPTIMAL") != proven and said.objective != "accuracy":
         problems.append(
             f"replication.status is {said.status}, but it takes {counted(said.turns, 'turn')} and "
             f"the lower bound is {said.lower_bound:,}."
@@ -108,6 +112,9 @@ def replication(mapped: Mapped) -> Finding:
     )
     if said.objective == "throughput":
         problems += _not_proven(mapped, said, uses)
+        notes = ()
+    elif said.objective == "accuracy":
+        problems += averaging(mapped, said)
         notes = ()
     replicas = int((mapped.blocks["replica"] > 0).sum())
     counts = {"blocks of replicas": replicas, "turns": said.turns, "without": said.turns_alone}
@@ -185,6 +192,9 @@ def _load(mapped: Mapped) -> float:
     ]
     holders = mapped.holders
     of_copy = np.repeat(np.asarray(shares), holders.copies)
-    reads = np.repeat(of_copy / holders.replicas, holders.replicas)[mapped.holder]
+    said = mapped.program.replication
+    all_at_once = said is not None and said.objective == "accuracy"
+    of_replica = of_copy if all_at_once else of_copy / holders.replicas
+    reads = np.repeat(of_replica, holders.replicas)[mapped.holder]
     tile, _ = numbered(mapped.placed["chip"], mapped.placed["tile"])
     return float(np.bincount(tile, weights=reads).max(initial=0.0))

@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     source = load(resolve("smollm2-135m"))
     model = afmc.compile(
-        source.module, options.target, tokenizer=source.tokenizer, digital=options.digital
+        source.module, options.target, tokenizer=source.tokenizer, digital=options.digital, level=0
     )
     text = read_text(None, "calibration")
     windows = list(windows_of(tokenise(source.tokenizer, text.content, 1024), 1024))

@@ -104,6 +104,7 @@ def main() -> None:
         tokenizer=source.tokenizer,
         calibration_tokens=1024,
         settings=PROGRAMMING_ALONE,
+        level=0,
     )
     found = model.inspect()
     print(

@@ -213,7 +213,7 @@ def against(found: dict[str, Any], baseline: str, write: bool) -> None:
     table.begin()
     for run in found["runs"]:
         config = Path(__file__).parents[2] / "examples" / "configs" / f"{run['model']}.json"
-        program = afmc.compile(config, "ideal-512", shapes_only=True).program
+        program = afmc.compile(config, "ideal-512", shapes_only=True, level=0).program
         costs = estimate_baseline(program, hardware, Workload(context=run["context"]))
         ms, mJ = costs.latency_ns / 1e6, costs.energy_nJ / 1e6
         table.add(

@@ -58,7 +58,7 @@ def main() -> None:
               f"made in {time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip
         start = time.perf_counter()
         afmc = Path(sys.executable).with_name("afmc")
-        command = [afmc, "compile", checkpoint, "-t", options.target]
+        command = [afmc, "compile", "-O0", checkpoint, "-t", options.target]
         subprocess.run(
             [*command, "--weights", "disk", "-o", out], check=True, stdout=subprocess.DEVNULL
         )

@@ -88,6 +88,7 @@ def measured(name: str, target: str, settings: list[str]) -> dict[str, Any]:
         hardware,
         shapes_only=True,
         settings={**overrides, **parse_settings(settings)},
+        level=0,
     )
     compiled = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -48,6 +48,7 @@ def main() -> None:
             tokenizer=source.tokenizer,
             settings=settings,
             digital=options.digital,
+            level=0,
         )
         noisy = model.target.device.noise is not None
         result = model.validate(

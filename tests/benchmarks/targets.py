@@ -80,7 +80,7 @@ def main() -> None:
     table.begin()
     for name in arguments.targets:
         start = time.perf_counter()
-        model = afmc.compile("smollm2-135m", name, digital=arguments.digital)
+        model = afmc.compile("smollm2-135m", name, digital=arguments.digital, level=0)
         options = {"text": arguments.text, "tokens": arguments.tokens}
         clean = model.without_noise().validate(**options, instances=1)
         instances = arguments.instances if model.target.is_random else 1

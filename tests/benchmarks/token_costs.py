@@ -53,7 +53,7 @@ def row(model: str, name: str, contexts: Sequence[int]) -> list[str]:
     hardware = load_description(name)
     # A baseline needs the matrices alone, which no target changes.
     on = "ideal-512" if isinstance(hardware, Baseline) else name
-    program = afmc.compile(CONFIGS / f"{model}.json", on, shapes_only=True).program
+    program = afmc.compile(CONFIGS / f"{model}.json", on, shapes_only=True, level=0).program
     found = []
     for context in contexts:
         workload = Workload(context=context)

@@ -83,7 +83,7 @@ CASES: list[tuple[Callable[[Path], object], Callable[[Path], Path], str]] = [
     (lambda f: conditions_of(TARGET, probes=10**9), deep, "must be at most 65,536 probe inputs"),
     (lambda f: resolve("x" * 10_000_000), deep, "cannot be read (File name too long): give "),
     (lambda f: resolve("a\0b"), deep, "a\\x00b cannot be read (embedded null byte): give "),
-    (lambda f: afmc.compile("demo", text="x" * 300), deep, "File name too long"),
+    (lambda f: afmc.compile("demo", text="x" * 300, level=0), deep, "File name too long"),
 ]
 
 
@@ -133,8 +133,8 @@ def test_a_tokenizer_of_another_model() -> None:
     module = tiny_model("llama")
     sentence = "the tokenizer gives token 1,000,000, but the model has "
     with pytest.raises(AfmcError, match=sentence):
-        afmc.compile(module, "afm-512-projected", tokenizer=Strange())
-    model = afmc.compile(module, "ideal-512", tokenizer=Strange())
+        afmc.compile(module, "afm-512-projected", tokenizer=Strange(), level=0)
+    model = afmc.compile(module, "ideal-512", tokenizer=Strange(), level=0)
     with pytest.raises(AfmcError, match=sentence):
         model.validate(tokens=64)
     with pytest.raises(AfmcError, match=sentence):

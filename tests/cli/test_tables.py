@@ -61,7 +61,7 @@ def test_four_forms() -> None:
 @pytest.fixture(scope="module")
 def compiled(shared: Shared) -> Path:
     def make(folder: Path) -> None:
-        afmc.compile("demo", "hermes-64").save(folder / "demo")
+        afmc.compile("demo", "hermes-64", level=0).save(folder / "demo")
 
     return shared("tables", make=make) / "demo"
 

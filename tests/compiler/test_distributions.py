@@ -34,6 +34,7 @@ def compiled(architecture: str = "llama", target: str = "afm-512-projected") -> 
         text=TEXT,
         calibration_tokens=256,
         calibration="std:2",
+        level=0,
     )
 
 
@@ -115,7 +116,7 @@ def test_without_ranges_inputs_are_not_seen() -> None:
     known = compiled("llama", "ideal-512").program.distributions
     assert known is not None and (known.text, known.tokens) == ("", 0)
     assert all(each.clipped is None for each in known.matrices.values())
-    shapes = afmc.compile(tiny_model("llama"), "ideal-512", shapes_only=True)
+    shapes = afmc.compile(tiny_model("llama"), "ideal-512", shapes_only=True, level=0)
     assert shapes.program.distributions is None
 
 

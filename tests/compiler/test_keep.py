@@ -42,7 +42,7 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
         "settings": {f"target.{key}": value for key, value in SMALL.items()},
     }
     target = "afm-512-projected"
-    first = afmc.compile(tiny_model("llama"), target, defects=STUCK, **options)
+    first = afmc.compile(tiny_model("llama"), target, defects=STUCK, **options, level=0)
     first.save(tmp_path / "first")
     placed = first.program.placements
     victim = placed[placed["block"] == 17][0]
@@ -50,7 +50,12 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
         np.array([(victim["chip"], victim["tile"], *[ALL] * 5, DEAD)], DEFECT), name="map.csv"
     )
     again = afmc.compile(
-        tiny_model("llama"), target, defects=[STUCK, killed], keep=tmp_path / "first", **options
+        tiny_model("llama"),
+        target,
+        defects=[STUCK, killed],
+        keep=tmp_path / "first",
+        **options,
+        level=0,
     )
     on_tile = (placed["chip"] == victim["chip"]) & (placed["tile"] == victim["tile"])
     assert hits(first.program, again.program) == sorted(placed["block"][on_tile].tolist())
@@ -73,7 +78,7 @@ def test_killing_a_tile_moves_the_blocks_of_that_tile(tmp_path: Path) -> None:
     assert kept.summary.blocks_moved == kept.program.moved == on_tile.sum()
     options["settings"] = {**options["settings"], "split.style": "balanced"}
     with pytest.raises(OptionError) as caught:
-        afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options)
+        afmc.compile(tiny_model("llama"), target, keep=tmp_path / "first", **options, level=0)
     assert str(caught.value) == (
         f"--keep {tmp_path / 'first'}: it was compiled with split.style=auto, not balanced; "
         f"compile without --keep."

@@ -410,6 +410,7 @@ def test_it_says_so_before_it_calibrates() -> None:
             load_target("afm-512-projected", {"system.chips": 1, "chip.tiles": 3}),
             tokenizer=tiny_tokenizer(),
             progress=lambda what, done, of: stages.append(what),
+            level=0,
         )
     assert caught.value.report is not None and caught.value.report.limits[0].deficit == 2
     assert "export" in stages and "calibrate" not in stages

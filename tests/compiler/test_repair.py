@@ -57,7 +57,7 @@ def as_it_is(defects: str, **figures: Any) -> CompiledModel:
     """Without any repair."""
     overrides = {key.replace("__", "."): value for key, value in figures.items()}
     target = load_target("ideal-512", {**SMALL, **overrides})
-    return afmc.compile(module(), target, defects=defects or None, repair="none")
+    return afmc.compile(module(), target, defects=defects or None, repair="none", level=0)
 
 
 def compiled(defects: str = STUCK, methods: str = "permute,pair", **figures: Any) -> CompiledModel:
@@ -81,6 +81,7 @@ def llama(methods: str = "permute,pair") -> CompiledModel:
         text=TEXT,
         defects="cells_off=0.1,cells_on=0.1,seed=2",
         repair=methods,
+        level=0,
     )
 
 

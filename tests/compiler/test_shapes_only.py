@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shapes(folder: Path) -> CompiledModel:
-    return afmc.compile(folder, TARGET, shapes_only=True)
+    return afmc.compile(folder, TARGET, shapes_only=True, level=0)
 
 
 def same_mapping(one: Program, other: Program) -> bool:
@@ -45,7 +45,9 @@ def test_the_mapping_is_that_of_the_model_with_its_weights(
     folder: Path, shapes: CompiledModel, tmp_path: Path
 ) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
-    whole = afmc.compile(folder, TARGET, text=tmp_path / "text.txt", calibration_tokens=128)
+    whole = afmc.compile(
+        folder, TARGET, text=tmp_path / "text.txt", calibration_tokens=128, level=0
+    )
     assert same_mapping(shapes.program, whole.program)
     assert shapes.program.matrices == tuple(
         replace(matrix, input_range=None) for matrix in whole.program.matrices
@@ -67,17 +69,19 @@ def test_every_weight_is_counted_once(shapes: CompiledModel) -> None:
 
 def test_no_weight_is_looked_for(folder: Path, shapes: CompiledModel, tmp_path: Path) -> None:
     shutil.copy(folder / "config.json", tmp_path)
-    bare = afmc.compile(tmp_path, TARGET, shapes_only=True)
+    bare = afmc.compile(tmp_path, TARGET, shapes_only=True, level=0)
     assert same_mapping(bare.program, shapes.program)
     assert bare.program.model.sha256 == shapes.program.model.sha256
 
 
 def test_a_module_in_memory(shapes: CompiledModel) -> None:
     module = tiny_model("mixtral")
-    assert same_mapping(afmc.compile(module, TARGET, shapes_only=True).program, shapes.program)
+    assert same_mapping(
+        afmc.compile(module, TARGET, shapes_only=True, level=0).program, shapes.program
+    )
     with torch.device("meta"):
         nowhere = tiny_model("mixtral")
-    model = afmc.compile(nowhere, TARGET, shapes_only=True)
+    model = afmc.compile(nowhere, TARGET, shapes_only=True, level=0)
     assert same_mapping(model.program, shapes.program)
     assert {p.device.type for p in module.parameters()} == {"cpu"}
 
@@ -120,7 +124,7 @@ def test_what_needs_weights_says_so(shapes: CompiledModel, folder: Path) -> None
 
 def test_a_text_is_refused() -> None:
     with pytest.raises(OptionError) as error:
-        afmc.compile(tiny_model("llama"), TARGET, shapes_only=True, text="text.txt")
+        afmc.compile(tiny_model("llama"), TARGET, shapes_only=True, text="text.txt", level=0)
     assert str(error.value) == (
         "a text calibrates input ranges on the weights, which --shapes-only does not read: leave "
         "one of the two out."
@@ -131,7 +135,7 @@ def test_more_blocks_than_can_be_counted(tmp_path: Path) -> None:
     config = {"model_type": "gpt2", "n_embd": 10**7, "n_head": 1, "n_layer": 100}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(OptionError) as error:
-        afmc.compile(tmp_path, TARGET, shapes_only=True)
+        afmc.compile(tmp_path, TARGET, shapes_only=True, level=0)
     assert str(error.value) == (
         f"{tmp_path} is cut into at least 250,001,147,500,000 blocks of 20 x 24, but a program "
         f"counts no more than 2,147,483,647: take a target with larger crossbars."

@@ -31,7 +31,7 @@ ANALOG = [name for name in list_targets() if isinstance(load_description(name), 
 @cache
 def start(model: str) -> Program:
     """Its matrices and its digital work, nothing mapped."""
-    mapped = afmc.compile(CONFIGS / f"{model}.json", "ideal-512", shapes_only=True).program
+    mapped = afmc.compile(CONFIGS / f"{model}.json", "ideal-512", shapes_only=True, level=0).program
     return Program(mapped.model, mapped.matrices, remainder=mapped.remainder, work=mapped.work)
 
 

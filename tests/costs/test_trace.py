@@ -20,7 +20,7 @@ from afmc.errors import AfmcError
 
 
 def test_every_step_is_an_event() -> None:
-    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True)
+    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True, level=0)
     costs = estimate(model.program, model.target)
     data = json.loads(json.dumps(trace(costs), allow_nan=False))
     assert data["displayTimeUnit"] == "ns"
@@ -46,7 +46,11 @@ def names_of(data: dict[str, Any]) -> dict[int, str]:
 def test_steps_at_once_are_side_by_side() -> None:
     """Viewers draw complete events of one row that overlap as if one had called the other."""
     model = afmc.compile(
-        tiny_model("llama"), "hermes-64", shapes_only=True, settings={"merge.enabled": False}
+        tiny_model("llama"),
+        "hermes-64",
+        shapes_only=True,
+        settings={"merge.enabled": False},
+        level=0,
     )
     costs = estimate(model.program, model.target)
     odd = replace(  # times that are no whole nanoseconds
@@ -91,14 +95,14 @@ def test_steps_at_once_are_side_by_side() -> None:
     ],
 )  # fmt: skip
 def test_wrong_options(options: tuple[str, str, str, str], sentence: str) -> None:
-    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True)
+    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True, level=0)
     with pytest.raises(AfmcError) as caught:
         estimates_of(model.program, model.target, *options)
     assert str(caught.value) == sentence
 
 
 def test_a_trace_is_of_one_workload(tmp_path: Path) -> None:
-    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True)
+    model = afmc.compile(tiny_model("llama"), "hermes-64", shapes_only=True, level=0)
     costs = estimate(model.program, model.target)
     for file, several, sentence in (
         (tmp_path / "t.json", [costs, costs], "--trace is of one workload, but these are 2."),

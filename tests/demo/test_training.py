@@ -54,7 +54,7 @@ def test_a_few_steps_make_what_is_shipped(
     assert found == {file for file in wanted if file.suffix not in (".py", ".pyc")}
     card = (made / "analog" / "README.md").read_text(encoding="utf-8")
     assert "help topics;" in card and "`text.txt` (" in card
-    model = afmc.compile(made / "analog", "hermes-64")
+    model = afmc.compile(made / "analog", "hermes-64", level=0)
     result = model.validate(made / "validation.txt", tokens=512, instances=1)
     teacher = load(resolve(str(made / "teacher")))
     assert model.program.calibration is None and teacher.input_ranges == {}
@@ -72,7 +72,7 @@ def test_the_analog_layers_compute_what_afmc_simulates() -> None:
     theirs.eval()
     text = read_text(None, "validation", "demo").content
     (window,) = windows_of(tokenise(loaded.tokenizer, text, 256), 256)
-    ours = afmc.compile("demo", "afm-512-projected").without_noise().write(seed=0)
+    ours = afmc.compile("demo", "afm-512-projected", level=0).without_noise().write(seed=0)
     with torch.inference_mode():
         expected = theirs(input_ids=window).logits
         found = ours(input_ids=window).logits

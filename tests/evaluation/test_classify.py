@@ -54,7 +54,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_onnx_file_computes_on_perfect_tiles_what_onnxruntime_does(onnx_file: Path) -> None:
-    model = afmc.compile(onnx_file, PERFECT)
+    model = afmc.compile(onnx_file, PERFECT, level=0)
     assert [m.name for m in model.program.analog] == [
         "first.weight",
         "second.weight",
@@ -64,7 +64,9 @@ def test_an_onnx_file_computes_on_perfect_tiles_what_onnxruntime_does(onnx_file:
     expected = onnxruntime_says(onnx_file, x=x.numpy())
     found = model.write()(x)
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert not np.array_equal(afmc.compile(onnx_file, NOISY, example_inputs=x).write()(x), found)
+    assert not np.array_equal(
+        afmc.compile(onnx_file, NOISY, example_inputs=x, level=0).write()(x), found
+    )
 
 
 def test_every_way_in_gives_the_same_products() -> None:
@@ -72,8 +74,8 @@ def test_every_way_in_gives_the_same_products() -> None:
     with torch.no_grad():
         exported = torch.export.export(digits(), (x,), dynamic_shapes=({0: Dim("images")},))
         expected = digits()(x)
-    from_module = afmc.compile(digits(), NOISY, example_inputs=x)
-    from_program = afmc.compile(exported, NOISY)
+    from_module = afmc.compile(digits(), NOISY, example_inputs=x, level=0)
+    from_program = afmc.compile(exported, NOISY, level=0)
     torch.testing.assert_close(from_module.write(seed=3)(x), from_program.write(seed=3)(x))
     for model in (from_module, from_program):
         assert model.program.model.unit == "inference"
@@ -85,7 +87,9 @@ def test_every_way_in_gives_the_same_products() -> None:
 def test_accuracy_of_what_is_saved_and_loaded(
     onnx_file: Path, labelled: Path, tmp_path: Path
 ) -> None:
-    model = afmc.compile(onnx_file, NOISY, example_inputs=labelled, calibration="percentile:99.9")
+    model = afmc.compile(
+        onnx_file, NOISY, example_inputs=labelled, calibration="percentile:99.9", level=0
+    )
     calibration = model.program.calibration
     assert calibration is not None
     assert (calibration.text, calibration.tokens) == ("labelled.npz", 200)
@@ -101,7 +105,7 @@ def test_accuracy_of_what_is_saved_and_loaded(
 
 
 def test_accuracy_on_perfect_tiles_is_the_digital_one(labelled: Path) -> None:
-    model = afmc.compile(digits(), PERFECT, example_inputs=images(4))
+    model = afmc.compile(digits(), PERFECT, example_inputs=images(4), level=0)
     found = model.classify(labelled, samples=50, instances=1)
     assert found.digital_accuracy == found.accuracy.mean == 0.9
     assert found.top1_agreement.mean == 1
@@ -110,7 +114,7 @@ def test_accuracy_on_perfect_tiles_is_the_digital_one(labelled: Path) -> None:
 
 def test_a_model_that_takes_a_fixed_number_at_once(labelled: Path) -> None:
     exported = torch.export.export(digits(), (images(3),))
-    model = afmc.compile(exported, PERFECT)
+    model = afmc.compile(exported, PERFECT, level=0)
     found = model.classify(labelled, instances=1)
     assert found.samples == 198  # 66 times 3
 
@@ -125,7 +129,7 @@ def afmc_says(*arguments: str | Path, status: int = 0) -> str:
 def test_from_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = json.loads(
-        afmc_says("compile", onnx_file, "-t", NOISY, "--data", labelled, "-o", out, "--json")
+        afmc_says("compile", "-O0", onnx_file, "-t", NOISY, "--data", labelled, "-o", out, "--json")
     )
     assert (said["matrices_analog"], said["architecture"][:4]) == (3, "ONNX")
     found = json.loads(afmc_says("validate", out, "--data", labelled, "--instances", "2", "--json"))
@@ -152,20 +156,22 @@ def test_from_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) 
 def test_sentences_of_the_command_line(onnx_file: Path, labelled: Path, tmp_path: Path) -> None:
     out, text = tmp_path / "out", tmp_path / "text"
     text.write_text("hello")
-    assert afmc_says("compile", onnx_file, "-t", NOISY, "-o", out, status=2) == (
+    assert afmc_says("compile", "-O0", onnx_file, "-t", NOISY, "-o", out, status=2) == (
         f"error: {onnx_file} has no samples to calibrate its input ranges on: give some with "
         f"--data FILE.npz (example_inputs=...)."
     )
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(onnx_file.read_bytes()[:-5])
-    assert afmc_says("compile", damaged, "-t", PERFECT, "-o", out, status=2) == (
+    assert afmc_says("compile", "-O0", damaged, "-t", PERFECT, "-o", out, status=2) == (
         f"error: {damaged} is not an ONNX file, or is damaged or cut short."
     )
-    assert afmc_says("compile", onnx_file, "-t", PERFECT, "--shapes-only", status=2) == (
+    assert afmc_says("compile", "-O0", onnx_file, "-t", PERFECT, "--shapes-only", status=2) == (
         f"error: {onnx_file} is a .onnx file, whose shapes are not read without its weights: with "
         f"--shapes-only give a folder or id with a config.json, or a .json configuration."
     )
-    assert afmc_says("compile", onnx_file, "-t", PERFECT, "--text", text, "-o", out, status=2) == (
+    assert afmc_says(
+        "compile", "-O0", onnx_file, "-t", PERFECT, "--text", text, "-o", out, status=2
+    ) == (
         f"error: {onnx_file} is no language model: its input ranges are calibrated on samples "
         f"(--data FILE.npz), not on a text."
     )
@@ -188,7 +194,7 @@ def test_sentences_of_the_command_line(onnx_file: Path, labelled: Path, tmp_path
     ],
 )
 def test_samples_that_do_not_do(samples: Samples, sentence: str) -> None:
-    model = afmc.compile(digits(), PERFECT, example_inputs=images(4))
+    model = afmc.compile(digits(), PERFECT, example_inputs=images(4), level=0)
     with pytest.raises(SampleError) as error:
         model.classify(samples)
     assert str(error.value).startswith(sentence)
@@ -196,11 +202,11 @@ def test_samples_that_do_not_do(samples: Samples, sentence: str) -> None:
 
 def test_options_that_do_not_go_together(tiny_llama: Any, labelled: Path) -> None:
     with pytest.raises(OptionError, match="is a language model: its input ranges are calibrated"):
-        afmc.compile(tiny_llama, PERFECT, example_inputs=labelled)
+        afmc.compile(tiny_llama, PERFECT, example_inputs=labelled, level=0)
     with pytest.raises(ModelError, match="is a language model: its accuracy is measured on a text"):
-        afmc.compile(tiny_llama, PERFECT).classify(labelled)
+        afmc.compile(tiny_llama, PERFECT, level=0).classify(labelled)
     with pytest.raises(OptionError, match="leave one of the two out"):
-        afmc.compile(digits(), PERFECT, example_inputs=images(2), shapes_only=True)
+        afmc.compile(digits(), PERFECT, example_inputs=images(2), shapes_only=True, level=0)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +222,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_without_the_package_onnx(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("afmc.frontends.onnx.frontend.find_spec", lambda name: None)
     with pytest.raises(ModelError) as error:
-        afmc.compile(onnx_file, PERFECT)
+        afmc.compile(onnx_file, PERFECT, level=0)
     assert str(error.value) == (
         f'reading {onnx_file} needs the package onnx: run "{install("onnx")}".'
     )

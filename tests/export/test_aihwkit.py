@@ -291,7 +291,7 @@ def test_noise_free_products_are_the_same(scope: str, tmp_path: Path) -> None:
         "merge.enabled": False,
     }
     samples = torch.randn(500, 70)
-    compiled = afmc.compile(model, example_inputs=samples, settings=settings)
+    compiled = afmc.compile(model, example_inputs=samples, settings=settings, level=0)
     compiled.save(tmp_path / "out")
     export_aihwkit(tmp_path / "out", tmp_path / "a.py")
     made = runpy.run_path(str(tmp_path / "a.py"))
@@ -321,7 +321,7 @@ def test_row_slices_keep_their_own_ranges(tmp_path: Path) -> None:
     config = configuration(mapping__max_input_size=ROWS)
     save(converted(config), config, tmp_path / "in")
     settings = {"target.crossbar.rows": ROWS, "split.style": "balanced"}
-    compiled = afmc.compile(tmp_path / "in", settings=settings)
+    compiled = afmc.compile(tmp_path / "in", settings=settings, level=0)
     compiled.save(tmp_path / "out")
     export_aihwkit(tmp_path / "out", tmp_path / "a.py")
     made = runpy.run_path(str(tmp_path / "a.py"))

@@ -20,7 +20,9 @@ from afmc.errors import OptionError
 from afmc.export import Exported, door
 from afmc.testing import check_exporter
 
-ENDINGS = {"table": ".csv", "aihwkit": ".py", "model-explorer": ".json", "mlir": ".mlir"}
+ENDINGS = {"table": ".csv", "aihwkit": ".py", "model-explorer": ".json"}
+NAMES = ("table", "huggingface", "aihwkit", "model-explorer", "graph", "mlir")
+ENDINGS |= {"graph": ".pt2", "mlir": ".mlir"}
 
 
 def plugged_in(monkeypatch: pytest.MonkeyPatch, *entries: EntryPoint) -> None:
@@ -38,10 +40,10 @@ def other_package(monkeypatch: pytest.MonkeyPatch, **names: Any) -> None:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return afmc.compile("demo").save(tmp_path_factory.mktemp("door") / "demo")
+    return afmc.compile("demo", level=0).save(tmp_path_factory.mktemp("door") / "demo")
 
 
-@pytest.mark.parametrize("name", ["table", "huggingface", "aihwkit", "model-explorer", "mlir"])
+@pytest.mark.parametrize("name", NAMES)
 def test_built_in_exporters_keep_what_the_door_promises(
     name: str, compiled: Path, tmp_path: Path
 ) -> None:

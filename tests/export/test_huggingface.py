@@ -30,7 +30,9 @@ ARCHITECTURES = ("llama", "gpt2", "phi3", "mixtral", "gpt_oss", "deepseek_v3")
 
 def compiled(architecture: str, folder: Path, **options: Any) -> afmc.CompiledModel:
     settings = {**SMALL, **options.pop("settings", {})}
-    model = afmc.compile(tiny_model(architecture), "ideal-512", settings=settings, **options)
+    model = afmc.compile(
+        tiny_model(architecture), "ideal-512", settings=settings, **options, level=0
+    )
     model.save(folder / "out")
     return model
 
@@ -144,13 +146,13 @@ def test_the_same_bytes_again_in_the_place_of_the_ones_before(llama: Path, tmp_p
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained analog foundation model, compiled and exported."""
     folder = tmp_path_factory.mktemp("demo")
-    afmc.compile("demo").save(folder / "out")
+    afmc.compile("demo", level=0).save(folder / "out")
     export_huggingface(folder / "out", folder / "hf")
     return folder
 
 
 def test_it_compiles_again_to_the_same_mapping_with_what_was_learned(demo: Path) -> None:
-    first, again = afmc.load(demo / "out").program, afmc.compile(demo / "hf").program
+    first, again = afmc.load(demo / "out").program, afmc.compile(demo / "hf", level=0).program
     assert again.matrices == first.matrices
     assert all(matrix.input_range for matrix in again.analog)
     assert again.training == first.training is not None
@@ -161,12 +163,14 @@ def test_it_compiles_again_to_the_same_mapping_with_what_was_learned(demo: Path)
 def test_ranges_that_were_calibrated_are_calibrated_again(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     text = afmc.data.text.Text("a text", "the quick brown fox jumps over the lazy dog. " * 40)
-    model = afmc.compile(tiny_model("llama"), tokenizer=tokenizer, text=text, settings=SMALL)
+    model = afmc.compile(
+        tiny_model("llama"), tokenizer=tokenizer, text=text, settings=SMALL, level=0
+    )
     model.save(tmp_path / "out")
     export_huggingface(tmp_path / "out", tmp_path / "hf")
     assert not read_kept(tmp_path / "hf").ranges
     another = afmc.data.text.Text("another", "pack my box with five dozen liquor jugs. " * 40)
-    again = afmc.compile(tmp_path / "hf", text=another, settings=SMALL).program
+    again = afmc.compile(tmp_path / "hf", text=another, settings=SMALL, level=0).program
     assert again.calibration is not None and again.calibration.text == "another"
     assert [m.input_range for m in again.analog] != [m.input_range for m in model.program.analog]
 
@@ -206,7 +210,9 @@ def test_what_has_no_folder(tmp_path: Path) -> None:
     with pytest.raises(AfmcError, match="from its shapes only, and a Hugging Face folder needs"):
         export_huggingface(tmp_path / "shapes", tmp_path / "hf")
     network = nn.Sequential(nn.Linear(8, 4))
-    afmc.compile(network, "ideal-512", example_inputs=torch.randn(4, 8)).save(tmp_path / "network")
+    afmc.compile(network, "ideal-512", example_inputs=torch.randn(4, 8), level=0).save(
+        tmp_path / "network"
+    )
     with pytest.raises(OptionError, match="Sequential is no model of transformers, so there is no"):
         export_huggingface(tmp_path / "network", tmp_path / "hf")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network", "shapes"]

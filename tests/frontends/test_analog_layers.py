@@ -48,7 +48,9 @@ def trained_for(said: dict[str, Any]) -> Any:
 
 
 def on_tiles(model: Any) -> CompiledModel:
-    return afmc.compile(model, AFM, settings=CUT, tokenizer=tiny_tokenizer()).without_noise()
+    return afmc.compile(
+        model, AFM, settings=CUT, tokenizer=tiny_tokenizer(), level=0
+    ).without_noise()
 
 
 def logits(module: Any) -> Tensor:
@@ -133,7 +135,7 @@ def test_what_it_was_trained_for_is_part_of_what_it_is() -> None:
 
 def test_shapes_alone() -> None:
     theirs = converted(trained_for(LIMITS))
-    model = afmc.compile(theirs, AFM, shapes_only=True)
+    model = afmc.compile(theirs, AFM, shapes_only=True, level=0)
     assert len(model.program.matrices) == 15
     assert model.program.model.parameters == sum(
         each.numel()
@@ -149,7 +151,7 @@ def test_another_network() -> None:
     network = nn.Sequential(nn.Linear(24, 40), nn.ReLU(), nn.Sequential(nn.Linear(40, 10)))
     theirs = convert_to_analog(network, trained_for(BY_COLUMN)).eval()
     inputs = torch.randn(64, 24)
-    model = afmc.compile(theirs, AFM, example_inputs=inputs, settings=CUT).without_noise()
+    model = afmc.compile(theirs, AFM, example_inputs=inputs, settings=CUT, level=0).without_noise()
     assert model.program.calibration is None and model.program.training is not None
     assert [len(matrix.slice_ranges) for matrix in model.program.matrices] == [0, 0]
     assert [matrix.input_range for matrix in model.program.matrices] == [3.0, 3.0]
@@ -187,7 +189,7 @@ def test_convolutions_are_refused() -> None:
 
     theirs = convert_to_analog(nn.Sequential(nn.Conv2d(1, 4, 3)), configuration()).eval()
     with pytest.raises(ModelError) as error:
-        afmc.compile(theirs, AFM, example_inputs=torch.randn(2, 1, 8, 8))
+        afmc.compile(theirs, AFM, example_inputs=torch.randn(2, 1, 8, 8), level=0)
     assert str(error.value) == (
         "AnalogSequential has a layer AnalogConv2d at 0: of AIHWKIT-Lightning's layers "
         "AnalogLinear is read; leave others out of the conversion (exclude_modules)."

@@ -77,7 +77,7 @@ def test_hf_home_from_the_command_line(tmp_path: Path) -> None:
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         environment.pop(variable, None)
     ran = subprocess.run(
-        [AFMC, "compile", NAME, *"--revision v1 --target ideal-512 -o out --json".split()],
+        [AFMC, "compile", "-O0", NAME, *"--revision v1 --target ideal-512 -o out --json".split()],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
@@ -154,12 +154,12 @@ def test_a_revision_of_what_is_not_on_the_hub(
         (module, "LlamaForCausalLM is in memory"),
     ):
         with pytest.raises(OptionError) as error:
-            afmc.compile(given, revision="main")
+            afmc.compile(given, revision="main", level=0)
         assert str(error.value) == (
             f"--revision is for a model on the hub, but {place}: leave it out."
         )
     with pytest.raises(OptionError, match=r"^--revision is for a model on the hub, but m is on"):
-        afmc.compile("m", revision="main", shapes_only=True)
+        afmc.compile("m", revision="main", shapes_only=True, level=0)
 
 
 CONFIGURATION = """
@@ -215,7 +215,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("shapes_only", [False, True])
 def test_code_is_not_run_unless_it_is_trusted(own: Path, shapes_only: bool) -> None:
     with pytest.raises(ModelError) as error:
-        afmc.compile(own, "ideal-512", shapes_only=shapes_only)
+        afmc.compile(own, "ideal-512", shapes_only=shapes_only, level=0)
     assert str(error.value) == (
         f"{own} brings its own code (auto_map in config.json): pass --trust-remote-code"
         f" (trust_remote_code=True) if you trust it."
@@ -224,7 +224,7 @@ def test_code_is_not_run_unless_it_is_trusted(own: Path, shapes_only: bool) -> N
 
 
 def test_trusted_code_is_run(own: Path) -> None:
-    model: Any = afmc.compile(own, "ideal-512", trust_remote_code=True)
+    model: Any = afmc.compile(own, "ideal-512", trust_remote_code=True, level=0)
     assert (own.parent / "ran").exists()
     assert type(model.digital).__name__ == "OwnForCausalLM"
     ids = torch.arange(3, 20)[None]

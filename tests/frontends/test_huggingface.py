@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from models import tiny_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers.utils import logging
 
+import afmc
 from afmc.common.install import install
 from afmc.errors import ModelError
 from afmc.frontends.door import Source
@@ -303,3 +305,20 @@ def test_real_model(smollm2: Loaded) -> None:
     with torch.no_grad():
         best = int(smollm2.module(ids).logits[0, -1].argmax())
     assert smollm2.tokenizer.decode([best]) == " Paris"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_weights_are_written_in_the_type_that_they_came_in(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    module: Any = tiny_model("llama").to(dtype)
+    module.save_pretrained(tmp_path / "source")
+    model = afmc.compile(tmp_path / "source", "ideal-512", level=0)
+    model.save(tmp_path / "out")
+    tensors = load_file(tmp_path / "out" / "model" / "model.safetensors")
+    assert {each.dtype for each in tensors.values()} == {dtype}
+    config = json.loads((tmp_path / "out" / "model" / "config.json").read_text())
+    assert config.get("dtype", config.get("torch_dtype")) == str(dtype).removeprefix("torch.")
+    again = afmc.load(tmp_path / "out").digital.state_dict()
+    for name, tensor in model.digital.state_dict().items():
+        assert tensor.dtype == torch.float32 and torch.equal(tensor, again[name])

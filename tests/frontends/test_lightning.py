@@ -51,7 +51,7 @@ def on_tiles(folder: Path, rows: int = WIDE, **settings: object) -> CompiledMode
     cut = {"target.crossbar.rows": rows, "target.crossbar.columns": WIDE}
     more = {key.replace("__", "."): value for key, value in settings.items()}
     settings = {**cut, "split.style": "balanced", **more}
-    return afmc.compile(folder, AFM, settings=settings).without_noise()
+    return afmc.compile(folder, AFM, settings=settings, level=0).without_noise()
 
 
 def logits(module: Any) -> Tensor:
@@ -158,7 +158,7 @@ def test_the_checkpoints_own_lm_head_counts(tmp_path: Path, kind: Kind) -> None:
     theirs: Any = converted(config)
     assert theirs.config.tie_word_embeddings
     folder = save(theirs, config, tmp_path / "m", kind)
-    model = afmc.compile(folder, "ideal-512")
+    model = afmc.compile(folder, "ideal-512", level=0)
     assert torch.equal(model.digital.get_parameter("lm_head.weight"), theirs.lm_head.weight)
     assert model.program.matrix("lm_head.weight").tied_to is None
     kept = afmc.load(model.save(tmp_path / "out")).digital

@@ -19,7 +19,7 @@ IDS = torch.arange(12).reshape(2, 6)
 
 @pytest.fixture
 def model() -> afmc.CompiledModel:
-    return afmc.compile(tiny_model("llama"), TARGET, tokenizer=tiny_tokenizer(), text=TEXT)
+    return afmc.compile(tiny_model("llama"), TARGET, tokenizer=tiny_tokenizer(), text=TEXT, level=0)
 
 
 def logits(model: afmc.CompiledModel, defects: Defects | None = None) -> torch.Tensor:

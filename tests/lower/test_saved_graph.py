@@ -16,6 +16,7 @@ from models import tiny_model
 
 import afmc
 from afmc.common.imported import import_after
+from afmc.mlir.torch_graph import export_graph
 
 LOAD = """
 import sys
@@ -33,10 +34,11 @@ except RuntimeError as error:
 @pytest.fixture(scope="module")
 def compiled(shared: Shared) -> Path:
     def make(folder: Path) -> None:
-        afmc.compile(tiny_model("llama"), "ideal-512").save(folder / "llama")
+        afmc.compile(tiny_model("llama"), "ideal-512", level=0).save(folder / "llama")
+        export_graph(folder / "llama", folder / "llama" / "graph.pt2")
         network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
         inputs = torch.rand(4, 8)
-        afmc.compile(network, "ideal-512", example_inputs=inputs).save(folder / "network")
+        afmc.compile(network, "ideal-512", example_inputs=inputs, level=0).save(folder / "network")
 
     return shared("saved graphs", make=make)
 

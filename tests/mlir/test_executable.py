@@ -73,7 +73,7 @@ def test_a_tensor_that_is_not_given() -> None:
 
 
 def test_a_classifier_on_tiles() -> None:
-    model = afmc.compile(digits(), "afm-512-projected", example_inputs=images(16))
+    model = afmc.compile(digits(), "afm-512-projected", example_inputs=images(16), level=0)
     running = Executable.of(model)
     for samples in (1, 5):
         x = images(samples, seed=1)

@@ -167,7 +167,7 @@ def test_twice_the_same_text_in_a_file(tmp_path: Path) -> None:
 
 
 def test_what_is_no_language_model_has_its_constants_in_the_text(tmp_path: Path) -> None:
-    model = afmc.compile(digits(), "ideal-512", example_inputs=images(4))
+    model = afmc.compile(digits(), "ideal-512", example_inputs=images(4), level=0)
     text = lower(model)
     assert 'tensor<?x1x8x8xf32> {afmc.input = "x"}) -> tensor<?x5xf32>' in text
     assert "afmc.tensor" not in text
@@ -181,7 +181,7 @@ def test_what_is_no_language_model_has_its_constants_in_the_text(tmp_path: Path)
 
 def test_an_onnx_graph_is_refused(tmp_path: Path) -> None:
     made = graph([node("MatMul", "x w", "y")], {"w": weights(4, 6)}, ["batch", 4])
-    model = afmc.compile(write(made, tmp_path), "ideal-512")
+    model = afmc.compile(write(made, tmp_path), "ideal-512", level=0)
     with pytest.raises(ModelError, match=r"is an ONNX graph, whose digital part onnx runs: to"):
         lower(model)
 
@@ -217,7 +217,7 @@ def test_an_operator_that_torch_mlir_does_not_know() -> None:
         r"^Odd cannot be lowered to MLIR: torch-mlir has no lowering of "
         r"torch\.aten\.special_bessel_j0\.$"
     )
-    model = afmc.compile(Odd().eval(), "ideal-512", example_inputs=torch.randn(4, 4))
+    model = afmc.compile(Odd().eval(), "ideal-512", example_inputs=torch.randn(4, 4), level=0)
     with pytest.raises(ModelError, match=sentence):
         lower(model)
 
@@ -239,6 +239,6 @@ def test_without_torch_mlir_one_sentence_says_what_to_install(
 
 def test_shapes_alone_are_refused(tmp_path: Path) -> None:
     source = Path(__file__).parents[2] / "examples" / "configs" / "llama-3.2-1b.json"
-    folder = afmc.compile(source, "ideal-512", shapes_only=True).save(tmp_path / "out")
+    folder = afmc.compile(source, "ideal-512", shapes_only=True, level=0).save(tmp_path / "out")
     with pytest.raises(ArtifactError, match=r"was compiled from its shapes only, and MLIR needs"):
         export_mlir(folder, tmp_path / "a.mlir")

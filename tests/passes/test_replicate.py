@@ -194,7 +194,7 @@ BAD: list[tuple[dict[str, object], str]] = [
     ),
     (
         {"replicate.objective": "speed"},
-        "--set replicate.objective=speed: input should be 'throughput' or 'latency'.",
+        "--set replicate.objective=speed: input should be 'throughput', 'latency' or 'accuracy'.",
     ),
     (
         {"replicate.tiles": 2.5},

@@ -72,7 +72,7 @@ def test_a_limit_is_chosen_where_devices_make_weights_better_with_it() -> None:
     assert rotation is not None
     limit, errors = clip_of(drawn(COLS, ROWS), Rotate(rotation), target, seed=0)
     assert limit is not None and errors[limit] == min(errors.values()) < errors[None]
-    assert set(errors) == set(LIMITS)
+    assert None in errors and set(errors) <= set(LIMITS)
     perfect = target.without_noise()
     assert clip_of(drawn(COLS, ROWS), None, perfect, seed=0) == (None, {})
 

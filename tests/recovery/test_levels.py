@@ -60,6 +60,22 @@ def test_a_program_says_what_was_done(levels: dict[int, CompiledModel]) -> None:
     assert levels[2].summary.recovery == of_two
 
 
+def test_each_step_can_be_switched_off() -> None:
+    steps = ("rotation", "clipping", "wires", "ranges", "directions")
+    model = afmc.compile("demo-teacher", TARGET, without=steps)
+    recovery = model.program.recovery
+    assert recovery is not None and recovery.level == 2, "the usual level"
+    assert not (recovery.rotated or recovery.clips or recovery.wires)
+    assert set(recovery.ranks.values()) == {0}
+    said = {step.name: step.said for step in recovery.steps if not step.applied}
+    assert said.keys() == {"prefix", "rotation", "clipping", "wires", "directions"}
+    assert said["rotation"] == "it was switched off"
+    assert model.program.calibration is not None
+    assert model.program.calibration.method == "std:18"
+    bare = afmc.compile("demo-teacher", TARGET, without=(*steps, "correction")).program.recovery
+    assert bare is not None and not bare.ranks and not bare.reads
+
+
 def test_the_budget_holds() -> None:
     model = afmc.compile("demo-teacher", TARGET, level=2, digital_budget=0.005)
     found = recovery_of(model.program)
@@ -106,8 +122,8 @@ def test_corrections_are_measured_again_after_a_year(levels: dict[int, CompiledM
     assert len(fresh.outcomes) == 1, "just after programming both are the same"
 
 
-def test_nothing_to_measure_again() -> None:
-    model = afmc.compile("demo-teacher", TARGET, level=0)
+def test_nothing_to_measure_again(levels: dict[int, CompiledModel]) -> None:
+    model = levels[0]
     with pytest.raises(OptionError, match="--recalibrate: this compile corrects nothing"):
         model.validate(tokens=64, instances=1, recalibrate=True)
 
@@ -124,7 +140,7 @@ def test_what_training_learned_is_not_touched() -> None:
 def test_perfect_hardware_has_nothing_to_recover() -> None:
     model = afmc.compile("demo-teacher", "ideal-512", level=2)
     recovery = model.program.recovery
-    assert recovery is not None and not recovery.has_tensors
+    assert recovery is not None and not model.program.has_recovered
     assert recovery.steps[0].said.startswith("ideal-512 computes exactly")
 
 
@@ -146,11 +162,11 @@ def test_families_with_a_tokenizer(family: str) -> None:
     assert float(close.norm()) < float(noisy.norm())
 
 
-def test_shapes_only_counts_the_same_structure() -> None:
+def test_shapes_only_counts_the_same_structure(levels: dict[int, CompiledModel]) -> None:
     model = afmc.compile("demo-teacher", TARGET, level=1, shapes_only=True)
     found = recovery_of(model.program)
     assert found is not None and found.rotation_additions > 0
-    whole = recovery_of(afmc.compile("demo-teacher", TARGET, level=1).program)
+    whole = recovery_of(levels[1].program)
     assert whole is not None and whole.rotation_additions == found.rotation_additions
 
 
@@ -160,6 +176,15 @@ def test_shapes_only_counts_the_same_structure() -> None:
         ({"level": 9}, "-O takes 0 to "),
         ({"level": -1}, "-O takes 0 to "),
         ({"digital_budget": 1.5}, "--digital-budget is a share of all multiply-accumulates"),
+        ({"without": ("prefixes",)}, "--without prefixes: a recovery has the steps prefix, "),
+        ({"level": 2, "tiles": 80}, "--tiles 80: copies are chosen by what -O3 measures"),
+        (
+            {
+                "shapes_only": True,
+                "settings": {"replicate.tiles": 80, "replicate.objective": "accuracy"},
+            },
+            "replicate.objective=accuracy chooses by what each matrix costs on tiles",
+        ),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, float], sentence: str) -> None:
@@ -197,7 +222,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     shown = run(tmp_path, "inspect", "out")
     assert "recovery at -O1: what was done, and why not" in shown.stdout
     wrong = run(tmp_path, "compile", "demo-teacher", "-O7")
-    assert wrong.returncode == 2 and "less than or equal to 2" in wrong.stderr
+    assert wrong.returncode == 2 and "less than or equal to 3" in wrong.stderr
 
 
 def test_a_kept_mapping_keeps_what_was_recovered(folder: Path, tmp_path: Path) -> None:

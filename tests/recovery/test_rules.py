@@ -15,7 +15,11 @@ from afmc.program.rules import problems
 from afmc.targets import load_target
 
 TARGET = load_target("afm-512-projected")
-PROGRAM = Program(Model("m", "M", "0", 32), (Matrix("w", 8, 4, "x", module="w", input_range=1.0),))
+PROGRAM = Program(
+    Model("m", "M", "0", 32),
+    (Matrix("w", 8, 4, "x", module="w", input_range=1.0),),
+    digital={},
+)
 SOUND = Recovery(
     2, "text", "0", prefix=(1,), rotated=("x",), clips={"w": 2.5}, ranks={"w": 8}, reads=16
 )
@@ -36,6 +40,10 @@ def test_a_recovery_that_can_be() -> None:
         ({"clips": {"w": math.nan}}, "weights of w are cut at nan root mean squares."),
         ({"rotated": ("y",)}, "the recovery rotates y, which no matrix reads."),
         ({"reads": 0}, "corrections are measured with 0 reads."),
+        ({"divergences": {"v": 0.1}}, "the recovery has the cost of v, which is no matrix."),
+        ({"divergences": {"w": -0.1}}, "w costs -0.1 nats on tiles."),
+        ({"divergences": {"w": math.inf}}, "w costs inf nats on tiles."),
+        ({"digital": ("w",)}, "w is to be digital by the recovery, but is on tiles."),
         ({"prefix": (3, -4)}, "the prefix has the token -4."),
     ],
 )

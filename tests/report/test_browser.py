@@ -308,7 +308,7 @@ def test_the_page_of_a_real_model(
     browser: Browser, tmp_path: Path, model: str, target: str
 ) -> None:
     """Its mapping and its costs, made as a user makes them: clicked, filtered, sorted, zoomed."""
-    compiled = afmc.compile(CONFIGS / f"{model}.json", target, shapes_only=True)
+    compiled = afmc.compile(CONFIGS / f"{model}.json", target, shapes_only=True, level=0)
     page = compiled.report(tmp_path / "page.html")
     print(f"{model} on {target}: {page.stat().st_size:,} bytes")  # shown by pytest -rP
     assert page.stat().st_size < 1_000_000

@@ -18,8 +18,8 @@ from afmc.rewrite import difference, outputs
 
 def compiled(**options: object) -> afmc.CompiledModel:
     module = tiny_model("llama")
-    target = options.pop("target", "ideal-512")
-    return afmc.compile(module, target, tokenizer=tiny_tokenizer(), **options)  # type: ignore[arg-type]
+    target, level = options.pop("target", "ideal-512"), options.pop("level", 0)
+    return afmc.compile(module, target, tokenizer=tiny_tokenizer(), level=level, **options)  # type: ignore[arg-type]
 
 
 def test_a_compile_rewrites_what_it_is_asked_to(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_nothing_is_rewritten_unless_it_is_asked_for() -> None:
 def test_why_a_model_is_not_rewritten() -> None:
     shapes = compiled(rewrite=("untie",), shapes_only=True).program.rewriting
     assert shapes is not None and shapes.steps[0].reason == "Weights are not read."
-    demo = afmc.compile("demo", rewrite=("heads",)).program.rewriting
+    demo = afmc.compile("demo", rewrite=("heads",), level=0).program.rewriting
     assert demo is not None and not demo.applied
     assert demo.steps[0].reason.startswith("The model was trained with its own input ranges")
     with pytest.raises(OptionError, match="there is no rewrite R1; there are untie, fold_norms"):

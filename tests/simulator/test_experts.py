@@ -45,6 +45,7 @@ def compiled(target: str = "noisy", **options: Any) -> CompiledModel:
         text=TEXT,
         calibration_tokens=256,
         **options,
+        level=0,
     )
 
 
@@ -135,7 +136,9 @@ def test_the_graph_calls_banks_and_no_longer_holds_their_weights() -> None:
 def test_cut_or_whole_merged_or_not_the_model_is_the_same(ids: torch.Tensor) -> None:
     cut = compiled("ideal")
     assert (cut.program.blocks["copy"] > 0).sum() == 3 * (2 * 2 + 2 * 2)
-    whole = afmc.compile(tiny_model("qwen3_moe"), "ideal-512", settings={"merge.enabled": False})
+    whole = afmc.compile(
+        tiny_model("qwen3_moe"), "ideal-512", settings={"merge.enabled": False}, level=0
+    )
     assert len(whole.program.blocks) == sum(m.copies for m in whole.program.analog)
     assert whole.program.routing is None  # there is no tokenizer
     expected = logits(tiny_model("qwen3_moe"), ids)
@@ -164,7 +167,7 @@ def test_experts_of_the_users_own_stay_digital(ids: torch.Tensor) -> None:
     kind = type(module.get_submodule(EXPERTS))
     own = type("Experts", (kind,), {"__module__": "my_package"})
     module.get_submodule(EXPERTS).__class__ = own
-    model = afmc.compile(module, IDEAL)
+    model = afmc.compile(module, IDEAL, level=0)
     assert model.program.routing is None
     reasons = {name: why for name, why in (model.program.digital or {}).items() if EXPERTS in name}
     assert reasons == {
@@ -292,6 +295,7 @@ def test_a_program_keeps_so_many_tokens(monkeypatch: pytest.MonkeyPatch) -> None
         tokenizer=tiny_tokenizer(),
         text=TEXT,
         calibration_tokens=256,
+        level=0,
     )
     assert model.program.routing is not None
     assert model.program.routing.source == "100 tokens of letters"
@@ -318,7 +322,11 @@ def test_routing_may_be_given(tmp_path: Path) -> None:
     given = np.random.default_rng(0).permuted([[0, 1, 2, 3]] * 9, axis=1)[:, :2]
     np.savez(tmp_path / "mine.npz", **{EXPERTS: given})  # type: ignore[arg-type]
     model = afmc.compile(
-        tiny_model("qwen3_moe"), IDEAL, tokenizer=tiny_tokenizer(), routing=tmp_path / "mine.npz"
+        tiny_model("qwen3_moe"),
+        IDEAL,
+        tokenizer=tiny_tokenizer(),
+        routing=tmp_path / "mine.npz",
+        level=0,
     )
     routing = model.program.routing
     assert routing is not None and routing.source == "mine.npz"

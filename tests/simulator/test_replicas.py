@@ -43,6 +43,7 @@ def compiled(architecture: str, target: str) -> CompiledModel:
         text=TEXT,
         calibration_tokens=256,
         settings=THREE,
+        level=0,
     )
 
 
@@ -190,6 +191,9 @@ def test_what_replicas_save_is_reported() -> None:
         "turns_alone": 10,
         "lower_bound": 2,
         "status": "OPTIMAL",
+        "divergence": None,
+        "divergence_alone": None,
+        "divergence_bound": None,
         "replicas": 248,
         "replicas_waiting": 0,
         "gain": "10 turns become 2",

@@ -25,6 +25,7 @@ def compiled(architecture: str, *digital: str) -> CompiledModel:
         text=TEXT,
         calibration_tokens=256,
         digital=digital,
+        level=0,
     )
 
 

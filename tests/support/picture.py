@@ -21,7 +21,7 @@ import afmc
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        model = afmc.compile("demo", "hermes-64")
+        model = afmc.compile("demo", "hermes-64", level=0)
         found = model.validate(tokens=2048, instances=3, by_matrix=True)
         model.report(folder / "report.html", validations=[found])
         with chromium(folder / "profile") as driver:

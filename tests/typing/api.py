@@ -15,7 +15,9 @@ import afmc
 
 
 def compile_and_look(folder: Path) -> None:
-    compiled = afmc.compile("demo", "hermes-64", digital=["lm_head"], settings={"merge.enabled": 0})
+    compiled = afmc.compile(
+        "demo", "hermes-64", digital=["lm_head"], settings={"merge.enabled": 0}, level=0
+    )
     assert_type(compiled, afmc.CompiledModel)
     assert_type(compiled.program, afmc.Program)
     assert_type(compiled.target, afmc.Target)
@@ -45,7 +47,7 @@ def drop_in(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
 
 def refused() -> str | None:
     try:
-        afmc.compile("no-such-model")
+        afmc.compile("no-such-model", level=0)
     except afmc.AfmcError as error:
         return str(error)
     return None

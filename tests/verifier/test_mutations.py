@@ -27,7 +27,10 @@ Damage = Callable[[Path], None]
 def test_what_is_right_passes(tmp_path: Path, rule: Rule) -> None:
     report = verify(write(tmp_path / "out", rule))
     assert report.problems == () and report.passed
-    assert [check.name for check in report.checks if not check.passed] == ["model folder"]
+    assert [check.name for check in report.checks if not check.passed] == [
+        "recovery",
+        "model folder",
+    ]
     assert report["model folder"].notes == (
         "there is no folder model: no weights to compare the matrices with",
     )

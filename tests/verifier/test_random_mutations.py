@@ -30,6 +30,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ideal-512",
         tokenizer=tiny_tokenizer(),
         settings={"target.crossbar.rows": 32, "target.crossbar.columns": 32},
+        level=0,
     )
     return model.save(tmp_path_factory.mktemp("original") / "out")
 
@@ -105,7 +106,7 @@ def test_none_is_taken_for_another(original: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def with_noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return afmc.compile("demo", "hermes-64").save(tmp_path_factory.mktemp("noise") / "out")
+    return afmc.compile("demo", "hermes-64", level=0).save(tmp_path_factory.mktemp("noise") / "out")
 
 
 def measured(folder: Path) -> dict[str, Any]:

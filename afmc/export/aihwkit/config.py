@@ -20,6 +20,7 @@ from afmc.export.aihwkit.devices import NoiseModel, noise_model_of
 from afmc.export.aihwkit.layers import _LAYERS, _WIDTH, Layer, layers_of
 from afmc.export.aihwkit.notes import notes_on
 from afmc.export.exported import Exported
+from afmc.export.recovered import check_inputs_as_they_are, notes_on_recovery
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
 from afmc.targets import Target
@@ -42,6 +43,7 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
         raise OptionError(f"-o {file}: name a file that ends in .py, as AIHWKIT is configured.")
     check_file(file, CONFIGURATION)
     kept = read_program(Path(directory))
+    check_inputs_as_they_are(kept.program, "AIHWKIT")
     layers, elsewhere = layers_of(kept.layout)
     if not layers:
         raise OptionError(
@@ -49,7 +51,8 @@ def export_aihwkit(directory: Path | str, file: Path | str) -> Exported:
             f"{', '.join(_LAYERS[:-1])} and {_LAYERS[-1]} of torch.nn."
         )
     noise = noise_model_of(kept.target)
-    notes = (*notes_on(kept, layers, elsewhere), *noise.notes)
+    lost = notes_on_recovery(kept.program, "AIHWKIT's configuration")
+    notes = (*notes_on(kept, layers, elsewhere), *lost, *noise.notes)
     with written(file, CONFIGURATION) as unfinished:
         unfinished.write_text(_text(kept, layers, noise, notes), encoding="utf-8")
     counts = {"layers": len(layers)}

@@ -65,7 +65,7 @@ def _of_layers(
     if replicas:
         yield (
             f"weights that are there several times here, for {replicas:,} groups of matrices, are "
-            f"there once in AIHWKIT"
+            f"there once in AIHWKIT{', without the mean over them' * program.averaged}"
         )
 
 

@@ -29,6 +29,7 @@ from afmc.common.version import VERSION
 from afmc.errors import OptionError
 from afmc.export.exported import Exported
 from afmc.export.huggingface.tensors import COLUMNS, tensor_table
+from afmc.export.recovered import notes_on_recovery
 from afmc.export.tables.lines import json_array
 from afmc.frontends.checkpoint.folder import MAPPING, headers, sha256_of_files, weight_files
 from afmc.frontends.huggingface.pieces import Pieces
@@ -79,7 +80,8 @@ def export_huggingface(
             out.write(b"}\n")
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     what = f"model and mapping, {table.rows:,} parts of tensors on crossbars,"
-    return Exported(folder, what, size, {"placements": table.rows})
+    notes = notes_on_recovery(kept.program, "a model of transformers")
+    return Exported(folder, what, size, {"placements": table.rows}, notes)
 
 
 def _head(kept: CompiledProgram, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def _head(kept: CompiledProgram, pieces: Pieces, directory: Path, folder: Path) 
         },
         "calibration": program.calibration and asdict(program.calibration),
         "training": program.training and asdict(program.training),
+        "recovery": program.recovery and asdict(program.recovery),
         "tensors": [
             {
                 "name": name,
@@ -212,6 +215,14 @@ FIELDS = (
         _OBJECT,
         unknown=True,
     ),
+    Field(
+        "recovery",
+        "What the compile did so that the model works on the target, as in its program.json, which "
+        "tensors and crossbars alone do not show: tokens of a prefix, `rotated` inputs, limits of "
+        "weights, corrections; null where nothing was done. Crossbars hold the rotated weights.",
+        _OBJECT,
+        unknown=True,
+    ),
     several(
         "tensors",
         "Of the safetensors, those that hold weights that are on tiles.",
@@ -240,8 +251,9 @@ FIELDS = (
             text("input", "The activation that it reads; those with the same one can be merged."),
             several(
                 "input_ranges",
-                "Half widths of the input converters' ranges, in units of the activation: one, or "
-                "one for each of as many nearly equal pieces of the rows; empty for none.",
+                "Half widths of the input converters' ranges, in units of the activation, rotated "
+                "where `recovery` says so: one, or one for each of as many nearly equal pieces of "
+                "the rows; empty for none.",
                 _ABOVE_ZERO,
             ),
             text("digital", "Why it stays digital; null where it is on tiles.", unknown=True),
