@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from afmc.common.progress import Clock, Progress, silent
 from afmc.common.version import VERSION
 from afmc.costs import Workload, estimate
+from afmc.costs.workload import usual_workloads
 from afmc.data.samples import Samples
 from afmc.data.text import Text
 from afmc.errors import ArtifactError
@@ -111,11 +112,12 @@ class CompiledModel:
         self,
         path: str | Path,
         *,
-        workloads: Sequence[Workload] = (Workload(context=512), Workload(context=2048)),
+        workloads: Sequence[Workload] | None = None,
         validations: Sequence[Validation | Mapping[str, Any]] = (),
     ) -> Path:
-        """Writes the page of ``afmc report``: what these workloads cost, and the validations that
-        are given, those of `validate` or what ``afmc validate --json`` printed.
+        """Writes the page of ``afmc report``: what these workloads cost, by themselves a token
+        after 512 and 2,048 others where the model takes so many, and the validations that are
+        given, those of `validate` or what ``afmc validate --json`` printed.
 
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
@@ -125,6 +127,8 @@ class CompiledModel:
             each if isinstance(each, Validation) else validation_of(compiled, each)
             for each in validations
         ]
+        if workloads is None:
+            workloads = usual_workloads([self.program.model])
         costs = [estimate(self.program, self.target, each) for each in workloads]
         return write_page(Path(path), render(compiled, costs, given))
 

@@ -30,7 +30,7 @@ def compare(
             "that model and target, or of DIR. Repeat for more.",
         ),
     ] = None,
-    context: Context = "512,2048",
+    context: Context = None,
     batch: Batch = "1",
     phase: Phase = "decode",
     schema: Annotated[bool, schemas.option("compare")] = False,
@@ -41,10 +41,12 @@ def compare(
 
     They may be of different models, which is then said.
     """
-    from afmc.cli.workloads import workloads
+    from afmc.cli.workloads import contexts_of, workloads
     from afmc.compare import compare, render
+    from afmc.program.folder import read_program
 
-    asked = workloads(context, batch, phase)
+    models = [read_program(each).program.model for each in directories]
+    asked = workloads(context or contexts_of(models), batch, phase)
     replaced = False
     if file is not None:
         from afmc.report import check_page

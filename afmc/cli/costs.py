@@ -61,7 +61,8 @@ def costs(
     """
     from afmc.cli import cost_tables
     from afmc.cli.settings import parse_overrides
-    from afmc.cli.workloads import context_of, estimates
+    from afmc.cli.workloads import contexts_of, estimates
+    from afmc.costs.workload import CONTEXTS
     from afmc.export import check_costs, costs_table, export
     from afmc.program.folder import read_program, with_figures
 
@@ -69,7 +70,7 @@ def costs(
     traced = trace is not None and cost_tables.check_trace(trace)
     kept = read_program(directory)
     target = with_figures(kept.target, parse_overrides(settings or []))
-    contexts = context_of(directory, context)
+    contexts = context or contexts_of([kept.program.model], [CONTEXTS[0]])
     results = estimates(kept.program, target, contexts, batch, phase, against)
     if trace is not None:
         cost_tables.write_trace(trace, [each for each, _ in results])

@@ -41,7 +41,11 @@ Trust = Annotated[
 ]
 Lines = Annotated[int, typer.Option(min=1, metavar="N", help="Lines of a table at most.")]
 Context = Annotated[
-    str, typer.Option(help="Tokens that the costs are for, as in 'afmc costs': 512,2048.")
+    str | None,
+    typer.Option(
+        help="Tokens that the costs are for, as in 'afmc costs'.  [default: 512,2048, as far as "
+        "the model has positions]"
+    ),
 ]
 Batch = Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")]
 Phase = Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")]

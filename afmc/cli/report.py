@@ -24,12 +24,12 @@ def report(
             help="What 'afmc validate DIR --json' printed, to show accuracy. Repeat for more.",
         ),
     ] = None,
-    context: Context = "512,2048",
+    context: Context = None,
     batch: Batch = "1",
     phase: Phase = "decode",
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
-    from afmc.cli.workloads import estimates
+    from afmc.cli.workloads import contexts_of, estimates
     from afmc.evaluation.reading import read_validation
     from afmc.program.folder import read_program
     from afmc.report import check_page, render, write_page
@@ -38,7 +38,8 @@ def report(
     file = file or directory / "report.html"
     replaced = check_page(file)
     validations = [read_validation(path, kept) for path in validation or []]
-    estimated = estimates(kept.program, kept.target, context, batch, phase, "none")
+    contexts = context or contexts_of([kept.program.model])
+    estimated = estimates(kept.program, kept.target, contexts, batch, phase, "none")
     page = render(kept, [each for each, _ in estimated], validations)
     write_page(file, page)
     print(f"written to {file} ({len(page.encode()):,} bytes){output.replacing(replaced)}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
-from afmc.common.strict_json import read_object
 from afmc.costs import BaselineCosts, Costs, Workload, estimate, estimate_baseline
+from afmc.costs.workload import CONTEXTS, usual_contexts
 from afmc.errors import OptionError
-from afmc.program.folder import MODEL_FOLDER
+from afmc.program.model import Model
 from afmc.program.program import Program
 from afmc.targets import Baseline, Target
 from afmc.targets.loader import load_description
@@ -32,40 +32,9 @@ def estimates(
     ]
 
 
-CONTEXT = 512
-"""Tokens of a workload that nobody chose, if the model takes so many."""
-
-
-def context_of(directory: Path, asked: str | None) -> str:
-    """The contexts that were asked for, or one that the model takes.
-
-    Raises OptionError for one of more tokens than it has positions, as far as its folder says how
-    many these are.
-    """
-    most = _positions(directory)
-    if asked is None:
-        return str(min(CONTEXT, most or CONTEXT))
-    for each in _listed(asked):
-        if most is not None and _whole("context", each) > most:
-            raise OptionError(
-                f"--context {each}: the model in {directory} has {most:,} positions, and so many "
-                f"tokens are the most that one attends to."
-            )
-    return asked
-
-
-def _positions(directory: Path) -> int | None:
-    """None where only shapes were read, or where the model's configuration does not say."""
-    file = directory / MODEL_FOLDER / "config.json"
-    if not file.is_file():
-        return None
-    config = read_object(file)
-    text = config.get("text_config")
-    for each in (config, text if isinstance(text, dict) else {}):
-        for key in ("max_position_embeddings", "n_positions"):
-            if isinstance(found := each.get(key), int) and found > 0:
-                return found
-    return None
+def contexts_of(models: Sequence[Model], contexts: Sequence[int] = CONTEXTS) -> str:
+    """What an option would say for contexts that nobody chose."""
+    return ",".join(map(str, usual_contexts(models, contexts)))
 
 
 def workloads(context: str, batch: str, phase: str) -> list[Workload]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from afmc.compare.accuracy import Measured, perplexities
 from afmc.compare.rows import Row, different, rows_of
 from afmc.costs import Costs, Workload, estimate
+from afmc.costs.workload import usual_workloads
 from afmc.errors import OptionError
 from afmc.program.compiled import CompiledProgram
 from afmc.program.folder import read_program
@@ -80,10 +81,11 @@ class Comparison:
 
 def compare(
     directories: Sequence[str | Path],
-    workloads: Sequence[Workload] = (Workload(context=512), Workload(context=2048)),
+    workloads: Sequence[Workload] | None = None,
     validations: Sequence[str | Path] = (),
 ) -> Comparison:
-    """Lists all figures and costs (of `workloads`), and those options and keys of the target that
+    """Lists all figures and costs (of `workloads`, by themselves a token after 512 and 2,048 others
+    where all models take so many), and those options and keys of the target that
     differ.
 
     `validations` are files of what ``afmc validate DIR --json`` printed, each of the directory
@@ -94,6 +96,8 @@ def compare(
         raise OptionError("compare needs two folders or more: afmc compare DIR1 DIR2.")
     paths = tuple(map(Path, directories))
     compiles = tuple(map(read_program, paths))
+    if workloads is None:
+        workloads = usual_workloads([each.program.model for each in compiles])
     accuracy = perplexities(paths, compiles, validations)
     options = [
         {

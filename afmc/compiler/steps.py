@@ -31,7 +31,7 @@ from afmc.frontends.graph.stamp import find_structure
 from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
 from afmc.frontends.huggingface.sliding import with_sliding_windows
 from afmc.frontends.load import load
-from afmc.frontends.loaded import Loaded
+from afmc.frontends.loaded import Loaded, positions_of
 from afmc.frontends.network import parameters_in
 from afmc.passes import name_of
 from afmc.passes.partition import chosen_by
@@ -99,7 +99,14 @@ def begin(context: Context) -> Program:
     loaded = context.loaded
     parameters = sum(p.numel() for p in loaded.module.parameters())
     architecture = type(loaded.module).__name__
-    model = Model(loaded.name, architecture, loaded.sha256, parameters, context.shapes_only)
+    model = Model(
+        loaded.name,
+        architecture,
+        loaded.sha256,
+        parameters,
+        context.shapes_only,
+        positions=None if loaded.config is None else positions_of(loaded.config),
+    )
     if loaded.graph is not None:
         model = replace(model, architecture=loaded.graph.architecture, unit="inference")
     return Program(model, (), training=loaded.training, defects=context.checked.defects)

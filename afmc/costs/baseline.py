@@ -16,7 +16,7 @@ from typing import Any
 
 from afmc.costs.figures import Figure
 from afmc.costs.parts import SCHEMA_VERSION, Part, Where
-from afmc.costs.workload import Workload
+from afmc.costs.workload import Workload, check_context, usual_workloads
 from afmc.program.program import Program
 from afmc.targets import Baseline
 
@@ -56,7 +56,8 @@ def estimate_baseline(
     """What a token costs on it. Weights and cache have 16 bits where the baseline's arithmetic is
     floating point, else 8.
     """
-    asked = workload or Workload()
+    asked = workload or usual_workloads([program.model])[0]
+    check_context(asked, program.model)
     steps = _Step(program, baseline, asked)
     tokens = asked.tokens
     seconds = steps.seconds()

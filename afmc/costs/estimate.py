@@ -39,7 +39,7 @@ from afmc.costs.schedule import (
     Whole,
     schedule,
 )
-from afmc.costs.workload import Workload
+from afmc.costs.workload import Workload, check_context, usual_workloads
 from afmc.errors import OptionError
 from afmc.program.flow import Flow, bytes_sent, chained, flow_of
 from afmc.program.layout import layout_of
@@ -72,11 +72,14 @@ MEMORY = {ON_CHIP: "memory on the chips", BESIDE: "memory beside the chips"}
 
 def estimate(program: Program, target: Target, workload: Workload | None = None) -> Costs:
     """What a token costs on the hardware that the program was compiled for, or an inference where
-    that is the model's unit. Raises OptionError for the prompt of a model that has none.
+    that is the model's unit. Raises OptionError for the prompt of a model that has none, and for
+    a context beyond its positions.
 
     The program has been allocated and placed; it is a decoder, as far as prompts are concerned.
     """
-    return _Estimate(program, target, workload or Workload()).costs()
+    asked = workload or usual_workloads([program.model])[0]
+    check_context(asked, program.model)
+    return _Estimate(program, target, asked).costs()
 
 
 class _Estimate:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from afmc.errors import OptionError, did_you_mean
-from afmc.program.model import Unit
+from afmc.program.model import Model, Unit
+
+CONTEXTS = (512, 2048)
+"""Tokens of workloads that nobody chose, as far as the model takes so many."""
 
 Phase = Literal["decode", "prefill"]
 PHASES: tuple[Phase, ...] = ("decode", "prefill")
@@ -58,3 +62,24 @@ class Workload:
     def kept(self, window: int | None = None) -> int:
         """Positions whose keys and values are kept at the end, of all sequences."""
         return self.batch * (self.context if window is None else min(window, self.context))
+
+
+def usual_contexts(models: Sequence[Model], contexts: Sequence[int] = CONTEXTS) -> tuple[int, ...]:
+    """The contexts, none longer than what every model takes."""
+    most = min((m.positions for m in models if m.positions is not None), default=max(contexts))
+    return tuple(dict.fromkeys(min(each, most) for each in contexts))
+
+
+def usual_workloads(models: Sequence[Model]) -> tuple[Workload, ...]:
+    """What is asked of a chip where nobody says: a token after so many others."""
+    return tuple(Workload(context=each) for each in usual_contexts(models))
+
+
+def check_context(workload: Workload, model: Model) -> None:
+    """Raises OptionError for more tokens than the model has positions."""
+    most = model.positions
+    if most is not None and model.unit == "token" and workload.context > most:
+        raise OptionError(
+            f"--context {workload.context}: {model.name} has {most:,} positions, and so many "
+            f"tokens are the most that one attends to."
+        )

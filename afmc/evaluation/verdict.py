@@ -10,7 +10,7 @@ from itertools import pairwise
 from afmc.common.numbers import short
 from afmc.evaluation.asked import Measurement
 from afmc.evaluation.effects import Variant, variants
-from afmc.evaluation.figures import exact
+from afmc.evaluation.figures import exact, shown
 from afmc.evaluation.results import Classification, Step, Validation, Verdict
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
@@ -125,10 +125,10 @@ def _named(errors: Mapping[str, float]) -> str:
 def of_validation(found: Validation, probe: Probe) -> Verdict:
     """Verdict on a language model under the worst of its conditions."""
     worst = max(found.outcomes, key=lambda each: each.perplexity.mean)
-    digital, analog = found.digital_perplexity, worst.perplexity.mean
+    digital, analog = found.digital_perplexity, shown(worst.perplexity).mean
     collapsed = sum(each.perplexity.mean >= COLLAPSED * digital for each in found.outcomes)
-    kept = exact(worst.top1_agreement.mean, share=True)
-    figures = f"perplexity {exact(analog)} on tiles and {exact(digital)} digital"
+    kept = shown(worst.top1_agreement, share=True).mean
+    figures = f"perplexity {analog} on tiles and {exact(digital)} digital"
     of = _among(len(found.outcomes), worst.text)
     if not collapsed:
         return Verdict(
@@ -147,17 +147,17 @@ def of_classification(found: Classification, chance: float, probe: Probe) -> Ver
     """Verdict on a classifier under the worst of its conditions; `chance` is the share of the most
     frequent class."""
     worst = min(found.outcomes, key=lambda each: each.accuracy.mean)
-    digital, analog = found.digital_accuracy, worst.accuracy.mean
+    digital, analog = found.digital_accuracy, shown(worst.accuracy, share=True).mean
     of = _among(len(found.outcomes), worst.text)
     figures = (
-        f"{exact(analog, share=True)} right on tiles and {exact(digital, share=True)} digital, "
+        f"{analog} right on tiles and {exact(digital, share=True)} digital, "
         f"where always the most frequent class is {exact(chance, share=True)}"
     )
     collapsed = sum(
         each.accuracy.mean - chance < KEPT * (digital - chance) for each in found.outcomes
     )
     if not collapsed:
-        share = exact(worst.top1_agreement.mean, share=True)
+        share = shown(worst.top1_agreement, share=True).mean
         return Verdict(
             collapsed=False,
             sentence=f"Keeps {share} of the digital model's answers{of}: {figures}.",

@@ -208,4 +208,6 @@ def longest_window(config: Any) -> int:
 
 def positions_of(config: Any) -> int | None:
     """Tokens that a model takes at most, where it says so."""
-    return getattr(config, "max_position_embeddings", None)
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    found = getattr(text, "max_position_embeddings", None)
+    return found if isinstance(found, int) and found > 0 else None

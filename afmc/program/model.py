@@ -37,6 +37,8 @@ class Model:
     unit: Unit = "token"
     """What all counts are for: a token of a language model, or an inference, with one sample, of
     any other model. Where names and texts here say token, an inference is meant then."""
+    positions: int | None = None
+    """Tokens that one attends to at most; None where the configuration sets no limit."""
 
 
 @dataclass(frozen=True)

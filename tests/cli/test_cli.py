@@ -319,7 +319,7 @@ def test_verify(afmc: Run, workplace: Path) -> None:
     )
     assert "summary: not verified: blocks_moved, bound_is_over" in right.stdout
     data = parsed(afmc("verify", f"tiny.{AFM}", "--json"))
-    assert data["passed"] and len(data["checks"]) == 24
+    assert data["passed"] and len(data["checks"]) == 25
 
     shutil.copytree(workplace / f"tiny.{AFM}", workplace / "wrong")
     program = workplace / "wrong" / "program.json"

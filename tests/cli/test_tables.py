@@ -69,7 +69,7 @@ def compiled(shared: Shared) -> Path:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_costs_keep_the_keys_that_can_be_set(compiled: Path, width: int) -> None:
     kept = read_program(compiled)
-    [(costs, others)] = estimates(kept.program, kept.target, "512", "1", "decode", "h100,int8-dimc")
+    [(costs, others)] = estimates(kept.program, kept.target, "256", "1", "decode", "h100,int8-dimc")
     text = shown(cost_tables.render(costs, others), width)
     assert "…" not in text and max(map(len, text.splitlines())) <= width
     for part in costs.parts:

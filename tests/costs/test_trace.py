@@ -33,7 +33,7 @@ def test_every_step_is_an_event() -> None:
     rows = names_of(data)
     assert {rows[each["tid"]] for each in events} == {each["cat"] for each in events}
     Draft202012Validator(trace_schema()).validate(data)
-    assert data["otherData"]["workload"] == {"phase": "decode", "context": 512, "batch": 1}
+    assert data["otherData"]["workload"] == {"phase": "decode", "context": 64, "batch": 1}
 
 
 def names_of(data: dict[str, Any]) -> dict[int, str]:

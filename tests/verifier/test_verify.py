@@ -75,6 +75,7 @@ NOT_VERIFIED = {
     "matrices[].chooses",
     "distributions",
     "model.unit",
+    "model.positions",
     "moved",
     "rewriting",
     "summary.blocks_moved",

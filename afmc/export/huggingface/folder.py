@@ -186,6 +186,11 @@ FIELDS = (
             whole("parameters", "Stored weights, tied ones counted once.", "weights"),
             truth("shapes_only", "False: there are weights."),
             choice("unit", "What counts are for.", ("token", "inference")),
+            whole(
+                "positions",
+                "Tokens that one attends to at most; null where nothing limits them.",
+                unknown=True,
+            ),
         ),
     ),
     by_name("files", "SHA-256 of each file of weights beside this one, by its name.", _HASH),
