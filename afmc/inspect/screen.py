@@ -9,6 +9,7 @@ from afmc.common.tables import Listing, facts
 from afmc.fit import Lever
 from afmc.hardware.defects import what_is_left
 from afmc.inspect.kinds import kinds, not_analog
+from afmc.inspect.recovered import dearest
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
 from afmc.program.recovery_work import RecoverySummary
@@ -50,6 +51,15 @@ def render(compiled: CompiledProgram) -> RenderableType:
                     for step in summary.recovery.steps
                 ),
                 left=("what",),
+            )
+        )
+    costly = list(dearest(compiled.program))
+    if costly:
+        parts.append(
+            Listing(
+                "matrices that cost most when they alone are on tiles, before they are corrected",
+                ("matrix", "nats a token", "copies", "directions"),
+                costly,
             )
         )
     if summary.levers:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from afmc.common.tables import count, facts, listed
 from afmc.fit import Lever
 from afmc.inspect.kinds import kind_of, pieces_of
+from afmc.inspect.recovered import recovery_of_matrix
 from afmc.inspect.selection import select
 from afmc.passes.cutting.cuts import STYLES, cut
 from afmc.program.layout import sorted_set
@@ -102,6 +103,8 @@ class _Explainer:
             yield "tiles", self._tiles(number, called)
             yield "replicas", self._replicas(self.program.groups[number])
             yield "input range", self._range(matrix, called)
+            if self.program.recovery is not None:
+                yield "recovery", recovery_of_matrix(self.program.recovery, matrix)
         yield "use", self._use(matrix)
         yield from self._around(matrix, called)
         for lever in self.compiled.levers:

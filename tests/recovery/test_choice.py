@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from sealed import seal
 from torch import nn
 
@@ -20,6 +22,8 @@ import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.costs import estimate
 from afmc.costs.reads import reads_of
+from afmc.inspect import render
+from afmc.inspect.recovered import recovery_of_matrix
 from afmc.passes.averaging import MOST_REPLICAS, _most_worth
 from afmc.program.program import Program, Replication
 from afmc.program.rules import problems
@@ -221,3 +225,18 @@ def test_claims_that_do_not_follow(model: CompiledModel) -> None:
     other = {"OPTIMAL": "FEASIBLE", "FEASIBLE": "OPTIMAL"}[claim.status]
     assert f"status {other}" in broken(model, status=other)[0]
     assert np.isfinite(claim.divergence)
+
+
+def test_inspect_names_what_costs_most(model: CompiledModel) -> None:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(render(model.compiled_program))
+    shown = console.export_text()
+    recovery = model.program.recovery
+    assert recovery is not None
+    costs = recovery.divergences
+    first = max(costs, key=lambda name: costs[name])
+    assert "matrices that cost most" in shown and f"{costs[first]:.2g}" in shown
+    assert first in shown.partition("matrices that cost most")[2]
+    said = recovery_of_matrix(recovery, model.program.by_name[first])
+    assert f"alone on tiles it costs {costs[first]:.2g} nats a token." in said
+    assert "its input is rotated (" in said and "directions of its input" in said
