@@ -58,6 +58,6 @@ compile smollm2-135m "$results" SmolLM2-135M
 echo "== accuracy on three chips, on text that comes with Python"
 "$afmc" validate "$results" --tokens 2048 --instances 3
 echo "== results: $results"
-echo "   A model that was not trained for analog hardware loses much there, most of it to 8-bit"
-echo "   converters with static ranges; docs/guide/accuracy.md says where, and what '--digital down_proj' saves."
+echo "   A model that was not trained for analog hardware falls apart there as it is (compile with -O0);"
+echo "   the compile recovered most of it, and 'afmc inspect' lists how: docs/guide/recover.md."
 next "$results"

@@ -18,6 +18,7 @@ from afmc.compiler.pipeline import configure, load_passes, run_passes
 from afmc.costs import Costs, Part, Workload, estimate, estimate_baseline
 from afmc.costs.figures import DEFAULTS, Figures
 from afmc.costs.product import Product
+from afmc.costs.workload import usual_contexts
 from afmc.errors import OptionError
 from afmc.program.program import Program
 from afmc.targets import Target, list_targets, load_target
@@ -461,6 +462,22 @@ def test_a_wrong_workload(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(OptionError) as caught:
         Workload(**options)  # type: ignore[arg-type]
     assert str(caught.value) == sentence
+
+
+def test_no_token_attends_to_more_than_the_model_has_positions() -> None:
+    program, target = mapped("llama-3.2-1b", "afm-512-projected")
+    short = replace(program, model=replace(program.model, positions=100))
+    h100 = load_description("h100")
+    assert isinstance(h100, Baseline)
+    sentence = "--context 101: {} has 100 positions, and so many tokens are the most that one"
+    with pytest.raises(OptionError, match=sentence.format(program.model.name)):
+        estimate(short, target, Workload(context=101))
+    with pytest.raises(OptionError, match=sentence.format(program.model.name)):
+        estimate_baseline(short, h100, Workload(context=101))
+    assert estimate(short, target).workload.context == 100
+    unlimited = replace(program.model, positions=None)
+    assert usual_contexts([short.model, unlimited]) == (100,)
+    assert usual_contexts([unlimited]) == (512, 2048)
 
 
 # Joules a token of the formula on the hardware that it was fitted on, from its own publication.
