@@ -78,6 +78,15 @@ def compile(
             "ranges, digital, copies, correction, directions.",
         ),
     ] = None,
+    rewrite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Exact changes of the weights before they are mapped, found in the model's graph: "
+            "untie, fold_norms, residual, heads, or several with commas between. What changes a "
+            "logit is left out, and 'afmc inspect' says why.",
+        ),
+    ] = None,
     digital_budget: Annotated[
         float | None,
         typer.Option(
@@ -201,6 +210,7 @@ def compile(
         text=text,
         level=level,
         without=[step.strip() for step in without.split(",")] if without else (),
+        rewrite=[name.strip() for name in rewrite.split(",")] if rewrite else (),
         digital_budget=digital_budget,
         tiles=tiles,
         calibration=calibration,

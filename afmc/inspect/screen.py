@@ -41,27 +41,7 @@ def render(compiled: CompiledProgram) -> RenderableType:
             not_analog(compiled.program),
         ),
     ]
-    if summary.recovery is not None:
-        parts.append(
-            Listing(
-                f"recovery at -O{summary.recovery.level}: what was done, and why not",
-                ("step", "done", "what"),
-                (
-                    (step.name, "yes" if step.applied else "no", step.said)
-                    for step in summary.recovery.steps
-                ),
-                left=("what",),
-            )
-        )
-    costly = list(dearest(compiled.program))
-    if costly:
-        parts.append(
-            Listing(
-                "matrices that cost most when they alone are on tiles, before they are corrected",
-                ("matrix", "nats a token", "copies", "directions"),
-                costly,
-            )
-        )
+    parts += _improved(compiled)
     if summary.levers:
         parts.append(
             Listing(
@@ -72,6 +52,41 @@ def render(compiled: CompiledProgram) -> RenderableType:
             )
         )
     return Group(*parts)
+
+
+def _improved(compiled: CompiledProgram) -> Iterator[RenderableType]:
+    """What was done so that the model works on the target, and which matrices cost most."""
+    rewriting, recovery = compiled.program.rewriting, compiled.summary.recovery
+    if rewriting is not None:
+        yield Listing(
+            "rewrites of the weights, and why not",
+            ("rewrite", "done", "places", "logits differ by", "why"),
+            (
+                (
+                    step.name,
+                    "yes" if step.applied else "no",
+                    f"{step.done:,} of {step.of:,}",
+                    "" if step.difference is None else f"{step.difference:.1e}",
+                    step.reason,
+                )
+                for step in rewriting.steps
+            ),
+            left=("why",),
+        )
+    if recovery is not None:
+        yield Listing(
+            f"recovery at -O{recovery.level}: what was done, and why not",
+            ("step", "done", "what"),
+            ((step.name, "yes" if step.applied else "no", step.said) for step in recovery.steps),
+            left=("what",),
+        )
+    costly = list(dearest(compiled.program))
+    if costly:
+        yield Listing(
+            "matrices that cost most when they alone are on tiles, before they are corrected",
+            ("matrix", "nats a token", "copies", "directions"),
+            costly,
+        )
 
 
 def _lever(lever: Lever) -> tuple[str, ...]:

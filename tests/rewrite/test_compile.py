@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from in_process import run
 from models import tiny_model, tiny_tokenizer
 from rewritten import IDS
 
@@ -68,3 +69,13 @@ def test_a_kept_mapping_is_of_the_same_rewrites(tmp_path: Path) -> None:
     assert again.program.rewriting is not None and again.program.rewriting.applied == NAMES
     with pytest.raises(afmc.AfmcError, match="with untie, fold_norms, residual, heads rewrites"):
         compiled(keep=tmp_path / "folder")
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    arguments = ("-t", "hermes-64", "-O0", "-o", "out", "--rewrite", "untie, fold_norms,residual")
+    ran = run(tmp_path, "compile", "demo-teacher", *arguments)
+    assert ran.returncode == 0, ran.stderr
+    shown = ran.stdout.partition("rewrites of the weights, and why not")[2]
+    assert "fold_norms" in shown and "residual" in shown and "heads" not in shown
+    wrong = run(tmp_path, "compile", "demo", "--rewrite", "R1")
+    assert wrong.returncode == 2 and "there is no rewrite R1; there are untie" in wrong.stderr
