@@ -132,6 +132,10 @@ def _spell(shape: Shape) -> str:
 
 def _read(folder: Path) -> dict[str, Shape]:
     """The shape of every tensor in the folder's files. Raises Damaged."""
+    whole = folder.resolve()
+    for file in sorted(folder.iterdir()):
+        if file.is_symlink() and not file.resolve().is_relative_to(whole):
+            raise Damaged(f"{MODEL}/{file.name} is a link that leaves the folder.")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise Damaged(f"{MODEL} has no .safetensors file.")

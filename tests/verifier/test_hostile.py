@@ -138,6 +138,15 @@ def test_shared_bytes_of_a_safetensors_file(tmp_path: Path) -> None:
         assert found.outcome == "failed" and sentence in found.problems[0]
 
 
+def test_a_link_out_of_the_model_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path / "out")
+    (folder / "model").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"")
+    (folder / "model" / "0.safetensors").symlink_to(tmp_path / "elsewhere")
+    found = verify(seal(folder))["model folder"]
+    assert found.problems == ("model/0.safetensors is a link that leaves the folder.",)
+
+
 def adapter(folder: Path) -> None:
     (folder / "model").mkdir()
     (folder / "model" / "adapter.json").touch()
