@@ -33,7 +33,7 @@ compile() {
 
 compile demo "$beside/demo.$target" "a small analog foundation model"
 compile demo-teacher "$beside/demo-teacher.$target" "the model that it was made from"
-echo "== accuracy of both on three chips: the analog foundation model was trained to stand noise"
+echo "== accuracy of both on three chips: one was trained to stand noise, of the other the compile recovered it"
 "$afmc" validate "$beside/demo.$target" --instances 3
 "$afmc" validate "$beside/demo-teacher.$target" --instances 3
 
