@@ -21,6 +21,15 @@ from afmc.program.program import Group, Program, Replication, Table
 MOST_REPLICAS = 8
 
 
+def check_budget(crossbars: int, blocks: int) -> None:
+    """Raises OptionError where so many crossbars do not hold every block once."""
+    if crossbars < blocks:
+        raise OptionError(
+            f"replicate.tiles is {crossbars:,}, but one copy of everything takes {blocks:,} "
+            f"crossbars: give at least as many."
+        )
+
+
 def averaged(program: Program, budget: int) -> Program:
     """The program with replicas for accuracy, on at most so many crossbars.
 

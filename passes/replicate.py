@@ -23,7 +23,7 @@ from ortools.sat.python import cp_model
 
 from afmc.errors import OptionError
 from afmc.passes import Alternative
-from afmc.passes.averaging import averaged, stamp
+from afmc.passes.averaging import averaged, check_budget, stamp
 from afmc.program.limits import alive
 from afmc.program.program import Pace, Program, Replication
 from afmc.targets import Target
@@ -54,11 +54,7 @@ class Replicate:
             raise OptionError("replicate.tokens and replicate.time_limit_s must be positive.")
         if self.tiles is None:
             return program
-        if self.tiles < len(program.blocks):
-            raise OptionError(
-                f"replicate.tiles is {self.tiles:,}, but one copy of everything takes "
-                f"{len(program.blocks):,} crossbars: give at least as many."
-            )
+        check_budget(self.tiles, len(program.blocks))
         if self.objective == "accuracy":
             return averaged(program, self.tiles)
         classes = _classes(program, self.tokens)

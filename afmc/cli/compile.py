@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from afmc.cli import complete, output, schemas
-from afmc.cli.options import DataFile, Force, Json, TextFile, Trust
+from afmc.cli.options import DataFile, Force, Json, TextFile, Trust, listed
 from afmc.cli.progress import expected, progress
 
 
@@ -209,8 +209,8 @@ def compile(
         digital=digital or (),
         text=text,
         level=level,
-        without=[step.strip() for step in without.split(",")] if without else (),
-        rewrite=[name.strip() for name in rewrite.split(",")] if rewrite else (),
+        without=listed(without),
+        rewrite=listed(rewrite),
         digital_budget=digital_budget,
         tiles=tiles,
         calibration=calibration,

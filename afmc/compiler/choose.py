@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 
 from torch import Tensor
 
 from afmc.common.version import VERSION
 from afmc.compiler.context import Context
+from afmc.compiler.copies import (
+    asked_for,
+    start_without,
+    with_choice_of_copies,
+    without_copies,
+)
 from afmc.compiler.corrections import macs_of, mean_only, minded_by, readers_on
-from afmc.compiler.pipeline import configure
 from afmc.compiler.recorded import did, left, rounded
 from afmc.compiler.seen import EXPERTS, see_activations
 from afmc.compiler.steps import mapped
 from afmc.lower.on_tiles import LoweredGraph, OnTiles
-from afmc.passes import Pass, options_of
-from afmc.program.limits import alive
+from afmc.passes.averaging import check_budget
 from afmc.program.model import names_in_tiles
 from afmc.program.program import Program
 from afmc.program.recovery import Recovery
 from afmc.recovery.clipping import DESIGN_CHIP
-from afmc.recovery.divergence import divergences
+from afmc.recovery.divergence import divergences, together
 from afmc.recovery.measured import Measured
 from afmc.recovery.ranks import Reader, choose_ranks
 from afmc.simulator.replicas import replicas_of
@@ -37,6 +41,21 @@ _LEAST = 0.1
 _OFF = "it was switched off"
 
 
+@dataclass(frozen=True)
+class _OnTiles:
+    """The program with every matrix once on tiles, and what was found of it there."""
+
+    program: Program
+    readers: Sequence[Reader]
+    """What correcting each matrix is worth."""
+    divergences: Mapping[str, float]
+    """By matrix: what it costs on tiles by itself."""
+    scales: Mapping[str, float]
+    """By matrix: that over what sensitivities predict."""
+    measured: int
+    """Matrices that were measured; the others are predicted."""
+
+
 def with_choice(start: Program, context: Context) -> Program:
     """The program before its passes, with what was measured of each matrix and what follows from
     that: matrices that stay digital, and in the passes of `context`, copies."""
@@ -45,26 +64,35 @@ def with_choice(start: Program, context: Context) -> Program:
         return start
     if not checked.target.is_random and not checked.target.needs_input_range:
         return start
-    reason = None
     if context.loaded.on_disk is not None:
         reason = "weights stay on disk, and matrices are measured on a chip that needs them all"
-    elif not context.observed.possible:
+        return start_without(start, checked.passes, reason)
+    if not context.observed.possible:
         reason = "there is no text or sample to measure on"
-    if reason is not None:
-        return replace(start, recovery=left(recovery, "digital", reason))
+        return start_without(start, checked.passes, reason)
     see_activations(start, context)
-    chosen = _with_digital(_with_divergences(start, context), context)
-    return _with_copies(chosen, context)
+    found = _on_tiles(start, context)
+    context.scales = found.scales
+    recovery = replace(recovery, divergences=found.divergences)
+    recovery = _with_digital(recovery, found, context)
+    off = "copies" in checked.without
+    recovery, passes = with_choice_of_copies(
+        recovery, found.program, checked.target, checked.passes, off
+    )
+    context.checked = replace(checked, passes=passes)
+    return replace(start, recovery=recovery)
 
 
-def _with_divergences(start: Program, context: Context) -> Program:
-    """The program with what each matrix costs on tiles by itself, and what that says of errors."""
+def _on_tiles(start: Program, context: Context) -> _OnTiles:
+    """What each matrix costs on tiles by itself, and what that says of errors."""
     checked, seen = context.checked, context.seen
-    assert seen is not None and start.recovery is not None
-    alone = replace(checked, passes=_without_copies(checked.passes))
+    assert seen is not None
+    alone = replace(checked, passes=without_copies(checked.passes))
     program = mapped(start, replace(context, checked=alone))
+    crossbars = asked_for(checked.passes)
+    if crossbars is not None:
+        check_budget(crossbars, len(program.blocks))
     program = replace(program, recovery=mean_only(program, context))
-    context.once = program
     recovered = replace(
         context.recovered,
         directions={name: each.first(0) for name, each in seen.directions.items()},
@@ -74,16 +102,16 @@ def _with_divergences(start: Program, context: Context) -> Program:
     with context.clock.stage("choice"):
         minded = minded_by(program, context)
         on_tiles.write(instance=DESIGN_CHIP)
-        context.readers = tuple(readers_on(on_tiles, context, minded))
+        readers = tuple(readers_on(on_tiles, context, minded))
         predicted = _predicted(on_tiles, context, minded)
         costs = _measured(on_tiles, context, _first(program, predicted))
-        context.measured = len(costs)
+        measured = len(costs)
         shared = [name for name in costs if name in predicted]
         ratio = sum(costs[n] for n in shared) / (sum(predicted[n] for n in shared) or 1.0)
         costs = {name: predicted[name] * ratio for name in predicted} | costs
-        context.scales = {name: costs[name] / each for name, each in predicted.items() if each}
+    scales = {name: costs[name] / each for name, each in predicted.items() if each}
     costs = {matrix.name: rounded(costs[matrix.name]) for matrix in program.analog}
-    return replace(start, recovery=replace(start.recovery, divergences=costs))
+    return _OnTiles(program, readers, costs, scales, measured)
 
 
 def _first(program: Program, predicted: Mapping[str, float]) -> list[str]:
@@ -104,9 +132,9 @@ def _measured(on_tiles: OnTiles, context: Context, names: list[str]) -> dict[str
     """What each of these matrices costs, as the mean over chips."""
     layers = {name: names_in_tiles(on_tiles.program.by_name[name]) for name in names}
     windows = context.observed.batches(TOKENS)
-    of_chips = []
+    of_chips, key = [], _key(on_tiles.program, context)
     for number in range(CHIPS):
-        kept = Measured("divergences", *_key(on_tiles.program, context), number)
+        kept = Measured("divergences", *key, number)
         of_chips.append(kept)
         if layers.keys() <= kept.figures.keys():
             continue
@@ -151,76 +179,73 @@ def _predicted(
     return found
 
 
-def _with_digital(start: Program, context: Context) -> Program:
-    recovery, program = start.recovery, context.once
-    assert recovery is not None and program is not None
+def _with_digital(recovery: Recovery, found: _OnTiles, context: Context) -> Recovery:
+    program, total = found.program, sum(found.divergences.values())
     if "digital" in context.checked.without:
-        return replace(start, recovery=left(recovery, "digital", _OFF))
-    readers = [_with_whole(each, program, context, recovery) for each in context.readers]
-    budget = context.checked.digital_budget * macs_of(program)
-    chosen = choose_ranks(readers, budget)
+        return left(recovery, "digital", _OFF)
+    readers = [_with_whole(each, found) for each in found.readers]
+    chosen = choose_ranks(readers, context.checked.digital_budget * macs_of(program))
     names = tuple(m.name for m in program.analog if m.name in chosen.digital)
     if len(names) == len(program.analog):
         names = ()
     share = sum(program.by_name[name].macs_per_token for name in names) / macs_of(program)
-    total, kept = sum(recovery.divergences.values()), sum(recovery.divergences[n] for n in names)
-    said = (
-        f"{len(names)} of {len(program.analog)} matrices, {share:.2%} of the multiply-accumulates, "
-        f"which alone cost {kept:.3g} of {total:.3g} nats, summed; {context.measured} were "
-        f"measured on {CHIPS} chips, the others predicted"
-    )
+    kept = sum(found.divergences[n] for n in names)
+    how = f"summed; {found.measured} were measured on {CHIPS} chips, the others predicted"
     figures = {"digital_share": rounded(share), "kl_alone": rounded(kept), "kl_sum": rounded(total)}
     if not names:
         reason = (
             f"directions are worth more for their work; alone, matrices cost {total:.3g} nats, "
-            f"summed; {context.measured} were measured on {CHIPS} chips, the others predicted"
+            f"{how}"
         )
-        return replace(start, recovery=left(recovery, "digital", reason, figures))
-    return replace(start, recovery=replace(did(recovery, "digital", said, figures), digital=names))
+        return left(recovery, "digital", reason, figures)
+    said = (
+        f"{len(names)} of {len(program.analog)} matrices, {share:.2%} of the multiply-accumulates, "
+        f"which alone cost {kept:.3g} of {total:.3g} nats, {how}"
+    )
+    return replace(did(recovery, "digital", said, figures), digital=names)
 
 
-def _with_whole(reader: Reader, program: Program, context: Context, recovery: Recovery) -> Reader:
+def _with_whole(reader: Reader, found: _OnTiles) -> Reader:
     """With its directions worth what was measured, and what it is worth as a whole."""
-    matrix, whole = program.by_name[reader.name], recovery.divergences[reader.name]
-    worth = reader.worth * context.scales.get(reader.name, 1.0)
+    matrix, whole = found.program.by_name[reader.name], found.divergences[reader.name]
+    worth = reader.worth * found.scales.get(reader.name, 1.0)
     total = float(worth.sum())
     if total > whole:
         worth = worth * (whole / total)
     return replace(reader, worth=worth, whole=(matrix.macs_per_token, whole))
 
 
-def _with_copies(start: Program, context: Context) -> Program:
-    """The program, and in the context passes that fill spare crossbars with copies."""
-    checked, recovery, program = context.checked, start.recovery, context.once
-    assert recovery is not None and program is not None and program.placing is not None
-    copying = next((options_of(each) for each in checked.passes if _copies(each)), None)
-    given = copying and copying["tiles"]
-    reason, budget = None, given or 0
-    if "copies" in checked.without:
-        reason = _OFF
-    elif copying is None:
-        reason = "none of the passes replicates"
-    elif given is not None:
-        if copying["objective"] != "accuracy":
-            reason = "replicate.tiles was given for another purpose"
-    elif program.allocation is not None and program.allocation.rule != "exclusive":
-        reason = "blocks share tiles, so that what is spare follows from the packing: give --tiles"
-    else:
-        budget, _ = alive(program, checked.target, program.placing.chips)
-    if reason is not None:
-        return replace(start, recovery=left(recovery, "copies", reason))
-    settings = {"replicate.tiles": budget, "replicate.objective": "accuracy"}
-    context.checked = replace(checked, passes=tuple(configure(list(checked.passes), settings)))
-    said = f"on up to {budget:,} crossbars"
-    if given is None:
-        said += f", those of the {program.placing.chips} chips that are needed anyway"
-    return replace(start, recovery=did(recovery, "copies", said, {"crossbars": budget}))
+def with_all_together(program: Program, context: Context) -> Program:
+    """The program with what everything that was chosen costs at once, where that was measured of
+    each matrix: on other chips, and beside it what was expected."""
+    recovery = program.recovery
+    if recovery is None or not recovery.divergences:
+        return program
+    lowered = LoweredGraph(context.loaded, program, context.exported, context.observed.prefix)
+    target = context.checked.target
+    on_tiles = OnTiles(program, target, context.loaded, lowered, context.recovered)
+    windows, found = context.observed.batches(TOKENS), []
+    context.progress("together", 0, CHIPS)
+    with context.clock.stage("choice"):
+        for number in range(CHIPS):
+            on_tiles.write(instance=DESIGN_CHIP + CHIPS + number)
+            found.append(together(on_tiles.analog, on_tiles.tiles, windows))
+            context.progress("together", number + 1, CHIPS)
+    expected = max(0.0, _alone(program, recovery.divergences) - _removed(recovery))
+    recovery = replace(
+        recovery, predicted=rounded(expected), together=rounded(sum(found) / len(found))
+    )
+    return replace(program, recovery=recovery)
 
 
-def _copies(step: Pass) -> bool:
-    return {"tiles", "objective"} <= options_of(step).keys()
+def _alone(program: Program, divergences: Mapping[str, float]) -> float:
+    """What matrices on tiles cost by themselves, as the mean of their copies, summed."""
+    return sum(
+        divergences[name] * group.mean_share for group in program.groups for name in group.members
+    )
 
 
-def _without_copies(passes: tuple[Pass, ...]) -> tuple[Pass, ...]:
-    copying = any(_copies(each) for each in passes)
-    return tuple(configure(list(passes), {"replicate.tiles": None})) if copying else passes
+def _removed(recovery: Recovery) -> float:
+    """What corrections in directions are expected to take away."""
+    found = (step.figures.get("predicted_kl_removed", 0.0) for step in recovery.steps)
+    return float(sum(found))

@@ -15,7 +15,7 @@ from afmc.common.described import descriptions_of
 from afmc.common.progress import Clock, Progress, silent
 from afmc.compiled_model import CompiledModel
 from afmc.compiler import recover, steps
-from afmc.compiler.choose import with_choice
+from afmc.compiler.choose import with_all_together, with_choice
 from afmc.compiler.context import Source
 from afmc.compiler.corrections import with_corrections
 from afmc.compiler.levers import levers
@@ -119,7 +119,7 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
     if checked.kept is None:
-        program = with_corrections(program, context)
+        program = with_all_together(with_corrections(program, context), context)
     loaded = None if context.shapes_only else context.loaded
     return CompiledModel(
         program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered

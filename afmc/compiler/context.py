@@ -17,8 +17,6 @@ from afmc.data.samples import Samples
 from afmc.frontends.load import ExampleInputs
 from afmc.frontends.loaded import Loaded
 from afmc.lower.recovered import Recovered
-from afmc.program.program import Program
-from afmc.recovery.ranks import Reader
 from afmc.recovery.spectrum import Seen
 
 
@@ -52,14 +50,8 @@ class Context:
     seen_tokens: int = 0
     minded: Mapping[str, Tensor] | None = None
     """How much the model minds errors of each matrix's outputs, once it was looked at."""
-    once: Program | None = None
-    """The program with every matrix once on tiles, on which the choice of -O3 is measured."""
-    readers: tuple[Reader, ...] = ()
-    """What correcting each matrix is worth there."""
-    scales: dict[str, float] = field(default_factory=dict)
+    scales: Mapping[str, float] = field(default_factory=dict)
     """By matrix: the measured divergence over the one that `minded` predicts."""
-    measured: int = 0
-    """Matrices that were measured for the choice of -O3."""
 
     def __post_init__(self) -> None:
         self.observed = Observed(self.loaded, self.checked.text, self.samples)

@@ -115,10 +115,12 @@ def _as_if_corrected(program: Program, context: Context) -> Program:
     each = sum(widest.values()) + sum(m.per_token * m.cols for m in program.analog)
     rank = min(MOST_DIRECTIONS, int(budget * macs_of(program) / each)) if each else 0
     ranks = {m.name: min(rank, m.rows) for m in program.analog}
-    said = (
-        f"counted without weights as {rank} directions of each of {len(ranks)} matrices, the most "
-        f"that the budget allows"
-    )
+    said = f"the mean error of {len(ranks)} matrices"
+    if budget:
+        said += (
+            f" and, counted without weights, {rank} directions of each, as many as the budget of "
+            f"{budget:.1%} allows for all alike"
+        )
     recovery = did(recovery, "correction", said, {"digital_budget": budget})
     return replace(program, recovery=replace(recovery, ranks=ranks, reads=READS))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from afmc.compiler.calibration import Method
+from afmc.compiler.copies import as_kept, check_copies, with_copies
 from afmc.compiler.pipeline import configure, load_passes, with_digital, with_objective
 from afmc.data.text import Text, read_text
 from afmc.errors import OptionError, did_you_mean
@@ -123,15 +124,13 @@ class Options:
         kept = None if self.keep is None else Kept(Path(self.keep), read_program(Path(self.keep)))
         level = self._level(kept)
         method = Method.parse(self._calibration(level))
-        passes = configure(load_passes() if self.passes is None else list(self.passes), settings)
+        passes: Sequence[Pass] = load_passes() if self.passes is None else list(self.passes)
+        passes = configure(passes, settings)
         if self.tiles is not None:
-            if level < 3:
-                raise OptionError(
-                    f"--tiles {self.tiles}: copies are chosen by what -O3 measures; compile with "
-                    f"-O3, or set replicate.tiles for throughput."
-                )
-            copies = {"replicate.tiles": self.tiles, "replicate.objective": "accuracy"}
-            passes = configure(passes, copies)
+            passes = with_copies(passes, self.tiles)
+        elif kept is not None and "replicate.tiles" not in settings:
+            passes = as_kept(passes, kept.compiled.program)
+        check_copies(passes, hardware, level, self.without, self.shapes_only)
         if self.digital:
             passes = with_digital(passes, tuple(self.digital))
         if self.objective is not None:

@@ -36,7 +36,7 @@ def see_activations(program: Program, context: Context) -> None:
 
 def weights_of(program: Program, context: Context) -> Iterator[tuple[Matrix, Tensor]]:
     """Weights [cols, rows] as the model has them, of a bank those of some experts."""
-    plain = replace(program, recovery=None, digital=program.digital)
+    plain = replace(program, recovery=None)
     weights = IdealWeights(context.loaded, plain)
     for matrix in to_calibrate(program):
         names = [name for name in names_in_tiles(matrix)[:EXPERTS] if name in weights]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from afmc.common.tables import count, listed
 from afmc.errors import OptionError
 from afmc.program.program import Program
 
@@ -18,15 +19,15 @@ def _parts(program: Program) -> Iterator[str]:
     recovery = program.recovery
     assert recovery is not None
     if recovery.prefix:
-        yield f"the prefix of {_some(len(recovery.prefix), 'token')}"
+        yield f"the prefix of {count(len(recovery.prefix), 'token')}"
     if recovery.rotated:
-        yield f"rotations of {_some(len(recovery.rotated), 'input')}"
+        yield f"rotations of {count(len(recovery.rotated), 'input')}"
     if recovery.clips:
-        yield f"limits of the weights of {_some(len(recovery.clips), 'matrix', 'matrices')}"
+        yield f"limits of the weights of {count(len(recovery.clips), 'matrix', 'matrices')}"
     if recovery.wires:
         yield "weights that are written for the loss in wires"
     if recovery.ranks:
-        yield f"corrections of {_some(len(recovery.ranks), 'matrix', 'matrices')}"
+        yield f"corrections of {count(len(recovery.ranks), 'matrix', 'matrices')}"
 
 
 def notes_on_recovery(program: Program, where: str) -> tuple[str, ...]:
@@ -36,7 +37,7 @@ def notes_on_recovery(program: Program, where: str) -> tuple[str, ...]:
         return ()
     return (
         f"of the recovery of this compile, -O{program.recovery and program.recovery.level}, "
-        f"{where} does not hold {_listed(parts)}",
+        f"{where} does not hold {listed(parts)}",
     )
 
 
@@ -47,15 +48,7 @@ def check_inputs_as_they_are(program: Program, format: str) -> None:
         return
     parts = recovered_in(program)
     raise OptionError(
-        f"{program.model.name} was compiled with {_listed(parts)}, which {format} does not "
+        f"{program.model.name} was compiled with {listed(parts)}, which {format} does not "
         f"have, and with input ranges for that: compile with -O0, or with --without "
         f"prefix,rotation."
     )
-
-
-def _some(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

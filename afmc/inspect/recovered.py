@@ -50,3 +50,14 @@ def dearest(program: Program) -> Iterator[tuple[str, str, str, str]]:
             f"{times[name]:,}" if on_tiles else "digital",
             f"{recovery.ranks.get(name, 0):,}" if on_tiles else "",
         )
+
+
+def all_together(recovery: Recovery) -> str:
+    """What everything that was chosen costs at once, beside what was expected; empty where that
+    was not measured."""
+    if recovery.together is None or recovery.predicted is None:
+        return ""
+    return (
+        f"together they were expected to cost {recovery.predicted:.2g} nats a token, and cost "
+        f"{recovery.together:.2g}, measured on chips on which nothing was chosen"
+    )

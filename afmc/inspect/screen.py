@@ -9,7 +9,7 @@ from afmc.common.tables import Listing, facts
 from afmc.fit import Lever
 from afmc.hardware.defects import what_is_left
 from afmc.inspect.kinds import kinds, not_analog
-from afmc.inspect.recovered import dearest
+from afmc.inspect.recovered import all_together, dearest
 from afmc.program.model import ONE, Unit
 from afmc.program.program import Placing, Program
 from afmc.program.recovery_work import RecoverySummary
@@ -152,6 +152,8 @@ def _quality(compiled: CompiledProgram) -> Iterator[tuple[str, str]]:
     yield "input ranges", _ranges(program)
     if s.recovery is not None:
         yield "recovery", _recovery(s.recovery)
+    if program.recovery is not None and all_together(program.recovery):
+        yield "choice", all_together(program.recovery)
     if s.routing is not None:
         yield "routing", _routing_line(s.routing)
     if s.training is not None:

@@ -68,6 +68,18 @@ class Recovery:
     )
     reads: int = described("Reads of every tile of a matrix for each of its directions.", default=0)
 
+    predicted: float | None = described(
+        "KL divergence from the digital model with everything that was chosen: that of each matrix "
+        "by itself, over its copies, summed, less what corrections in directions take away.",
+        "nats",
+        default=None,
+    )
+    together: float | None = described(
+        "The same, measured with everything at once, on chips on which nothing was chosen.",
+        "nats",
+        default=None,
+    )
+
     def rotation_of(self, matrix: Matrix) -> Rotation | None:
         """What its input is rotated by; None where it is not."""
         return (

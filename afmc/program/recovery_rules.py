@@ -32,6 +32,9 @@ def recovery_problems(program: Program) -> Iterator[str]:
     for name, cost in recovery.divergences.items():
         if not 0 <= cost < inf:
             yield f"{name} costs {cost} nats on tiles."
+    for what, whole in (("expected", recovery.predicted), ("measured", recovery.together)):
+        if whole is not None and not 0 <= whole < inf:
+            yield f"{whole} nats are {what} of everything that was chosen."
     if program.digital is not None:
         for name in recovery.digital:
             if name in program.by_name and name not in program.digital:

@@ -140,6 +140,8 @@ class Recovery:
     divergences: Mapping[str, float]
     ranks: Mapping[str, int]
     reads: int
+    predicted: float | None
+    together: float | None
 
 
 @dataclass(frozen=True)
@@ -348,6 +350,8 @@ def _recovery(program: _Object) -> Recovery | None:
         divergences={name: costs.number(name) for name in costs.values},
         ranks={name: ranks.whole(name) for name in ranks.values},
         reads=one.whole("reads"),
+        predicted=one.number("predicted") if one.has("predicted") else None,
+        together=one.number("together") if one.has("together") else None,
     )
 
 

@@ -68,6 +68,11 @@ def _figures(mapped: Mapped, said: Recovery) -> Iterator[str]:
     for name, cost in said.divergences.items():
         if cost < 0:
             yield f"{name} is said to cost {cost:g} nats."
+    for name, whole in (("predicted", said.predicted), ("together", said.together)):
+        if whole is not None and (whole < 0 or not said.divergences):
+            yield f"recovery.{name} is {whole:g} nats, but must follow from what matrices cost."
+    if (said.predicted is None) != (said.together is None):
+        yield "recovery.predicted and recovery.together are not there both."
     if said.ranks and said.reads < 1:
         yield "errors are measured with no reads."
 

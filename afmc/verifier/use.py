@@ -102,7 +102,7 @@ def replication(mapped: Mapped) -> Finding:
             f"replication.lower_bound is {said.lower_bound:,}, above the {said.turns:,} turns."
         )
     proven = said.lower_bound == said.turns
-    if (said.status == "OPTIMAL") != proven and said.objective != "accuracy":
+    if said.objective != "accuracy" and (said.status == "OPTIMAL") != proven:
         problems.append(
             f"replication.status is {said.status}, but it takes {counted(said.turns, 'turn')} and "
             f"the lower bound is {said.lower_bound:,}."

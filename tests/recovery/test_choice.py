@@ -22,8 +22,10 @@ import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.costs import estimate
 from afmc.costs.reads import reads_of
+from afmc.errors import OptionError
 from afmc.inspect import render
-from afmc.inspect.recovered import recovery_of_matrix
+from afmc.inspect.recovered import all_together, recovery_of_matrix
+from afmc.inspect.screen import facts_of
 from afmc.passes.averaging import MOST_REPLICAS, _most_worth
 from afmc.program.program import Program, Replication
 from afmc.program.rules import problems
@@ -66,6 +68,30 @@ def test_copies_are_chosen_by_what_matrices_cost(model: CompiledModel) -> None:
     assert 0.95 * claim.divergence < claim.divergence_bound <= claim.divergence
     done = {step.name: step.applied for step in program.recovery.steps}
     assert done["copies"] and "digital" in done and done["correction"]
+
+
+def test_everything_is_measured_together(model: CompiledModel) -> None:
+    recovery = model.program.recovery
+    assert recovery is not None
+    assert recovery.predicted is not None and recovery.together is not None
+    claim = model.program.replication
+    assert claim is not None and claim.divergence is not None
+    assert recovery.predicted <= claim.divergence * 1.001
+    assert recovery.together == pytest.approx(divergence(model), rel=0.5)
+    assert recovery.together == pytest.approx(recovery.predicted, rel=0.9)
+    assert f"and cost {recovery.together:.2g}, measured on chips" in all_together(recovery)
+    assert ("choice", all_together(recovery)) in facts_of(model.compiled_program)
+
+
+def test_an_earlier_choice_is_kept(cache: Path, model: CompiledModel, tmp_path: Path) -> None:
+    model.save(tmp_path / "first")
+    again = afmc.compile(
+        "demo-teacher", TARGET, keep=tmp_path / "first", defects="tiles=0.01,seed=3"
+    )
+    assert again.program.averaged and again.program.recovery == model.program.recovery
+    assert again.program.replication == model.program.replication
+    with pytest.raises(OptionError, match=r"with replicate\.tiles=120, not 130"):
+        afmc.compile("demo-teacher", TARGET, keep=tmp_path / "first", tiles=130)
 
 
 def test_it_is_closer_than_without_copies(model: CompiledModel) -> None:

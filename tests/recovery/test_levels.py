@@ -183,13 +183,29 @@ def test_shapes_only_counts_the_same_structure(levels: dict[int, CompiledModel])
                 "shapes_only": True,
                 "settings": {"replicate.tiles": 80, "replicate.objective": "accuracy"},
             },
-            "replicate.objective=accuracy chooses by what each matrix costs on tiles",
+            "--tiles 80: copies are chosen by what -O3 measures; compile with -O3",
+        ),
+        (
+            {"level": 3, "tiles": 80, "shapes_only": True},
+            "--tiles 80: copies are chosen by what weights cost on tiles, and --shapes-only reads",
+        ),
+        (
+            {"level": 3, "tiles": 80, "without": ("copies",)},
+            "--tiles 80 and --without copies contradict each other",
+        ),
+        (
+            {"level": 3, "tiles": 80, "target": "ideal-512"},
+            "--tiles 80: ideal-512 computes exactly: leave --tiles out",
+        ),
+        (
+            {"level": 3, "tiles": 5, "text": None},
+            "replicate.tiles is 5, but one copy of everything takes 40 crossbars",
         ),
     ],
 )
-def test_options_that_cannot_be(options: dict[str, float], sentence: str) -> None:
+def test_options_that_cannot_be(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
-        afmc.compile("demo-teacher", TARGET, **options)  # type: ignore[arg-type]
+        afmc.compile("demo-teacher", **{"target": TARGET, **options})
 
 
 @pytest.fixture(scope="module")
