@@ -61,7 +61,7 @@ class CompiledModel:
         program: Program,
         target: Target,
         loaded: Loaded | None,
-        found_levers: Sequence[Lever] = (),
+        find_levers: Callable[[], Sequence[Lever]] = tuple,
         exported: ExportedProgram | None = None,
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
@@ -71,7 +71,7 @@ class CompiledModel:
         self.program = program
         self.target = target
         self._loaded = loaded
-        self.levers = tuple(found_levers)
+        self._find_levers = find_levers
         self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
@@ -89,6 +89,11 @@ class CompiledModel:
         return self._loaded.tokenizer if self._loaded else None
 
     # what went where
+
+    @cached_property
+    def levers(self) -> tuple[Lever, ...]:
+        """Changes of options, each checked, that take fewer tiles; sought once asked for."""
+        return tuple(self._find_levers())
 
     @cached_property
     def summary(self) -> Summary:
@@ -203,7 +208,7 @@ class CompiledModel:
             self.program,
             on_tiles.target,
             self._loaded,
-            self.levers,
+            lambda: self.levers,
             clock=self._clock,
             measured=self._measured,
             afmc_version=self._afmc_version,
@@ -396,7 +401,7 @@ def load(
         kept.program,
         kept.target,
         loaded,
-        kept.levers,
+        lambda: kept.levers,
         measured=kept.measured,
         afmc_version=kept.version,
         recovered=load_recovered(directory / RECOVERY, kept.program),

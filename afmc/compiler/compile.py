@@ -22,6 +22,7 @@ from afmc.compiler.levers import levers
 from afmc.compiler.options import REPAIR, Checked, Options
 from afmc.compiler.rewriting import rewritten, with_rewriting
 from afmc.data.text import Text
+from afmc.fit import Lever
 from afmc.frontends.door import Weights
 from afmc.frontends.load import ExampleInputs
 from afmc.hardware.defects import Defects
@@ -113,14 +114,24 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
     else:
         start = recover.as_kept(steps.as_kept(program, context), context)
         program = steps.mapped_as_kept(start, context)
-    progress("levers", 0, 0)
-    with clock.stage("levers"):
-        found = levers(program, start, checked.target, context.checked.passes)
+    mapped, passes = program, context.checked.passes
+
+    def found_levers() -> list[Lever]:
+        progress("levers", 0, 0)
+        with clock.stage("levers"):
+            return levers(mapped, start, checked.target, passes)
+
     program = steps.with_full_scale(program, context)
     program = steps.with_repaired_cells(program, context)
     if checked.kept is None:
         program = with_all_together(with_corrections(program, context), context)
     loaded = None if context.shapes_only else context.loaded
     return CompiledModel(
-        program, checked.target, loaded, found, context.exported, clock, recovered=context.recovered
+        program,
+        checked.target,
+        loaded,
+        found_levers,
+        context.exported,
+        clock,
+        recovered=context.recovered,
     )

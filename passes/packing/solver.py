@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from afmc.passes.packing.demand import Counts
+
+_MOST_KNOWN = 256
+_KNOWN: dict[tuple[bytes, float], Solution] = {}
+_LOCK = Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,24 @@ class Solution:
 
 
 def solve(model: cp_model.CpModel, time_limit_s: float) -> Solution:
-    """Solves with the same answer every time. The limit is in deterministic seconds."""
+    """Solves with the same answer every time, so that one that was found lately is not sought
+    again: searches for options that help pose many problems twice. The limit is in deterministic
+    seconds."""
+    key = (hashlib.sha256(str(model.proto).encode()).digest(), time_limit_s)
+    with _LOCK:
+        known = _KNOWN.pop(key, None)
+        if known is not None:
+            _KNOWN[key] = known
+            return known
+    found = _solve(model, time_limit_s)
+    with _LOCK:
+        _KNOWN[key] = found
+        while len(_KNOWN) > _MOST_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+    return found
+
+
+def _solve(model: cp_model.CpModel, time_limit_s: float) -> Solution:
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
