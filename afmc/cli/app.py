@@ -14,6 +14,7 @@ from afmc.cli.compare import compare
 from afmc.cli.compile import compile
 from afmc.cli.costs import costs
 from afmc.cli.doctor import doctor
+from afmc.cli.eval import eval
 from afmc.cli.export import export
 from afmc.cli.inspect import inspect
 from afmc.cli.report import report
@@ -42,6 +43,7 @@ for _command in (
     verify,
     costs,
     validate,
+    eval,
     report,
     run,
     doctor,

@@ -30,6 +30,7 @@ _MADE_BY = {
     "compile": "afmc.inspect:compile_schema",
     "costs": "afmc.cli.cost_tables:json_schema",
     "doctor": "afmc.cli.diagnosis:json_schema",
+    "eval": "afmc.evaluation.schema:benchmarks_schema",
     "inspect": "afmc.inspect:inspect_schema",
     "targets check": "afmc.cli.target_schemas:check_schema",
     "targets devices": "afmc.cli.target_schemas:devices_schema",

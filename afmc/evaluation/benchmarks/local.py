@@ -1,0 +1,158 @@
+"""Tasks from JSON lines on this machine: their task files are made, nothing is copied or fetched.
+
+What a line has decides what is asked:
+
+* ``query`` or ``question``, ``choices`` and ``gold`` (or ``answer``, ``label``, the number of the
+  right one): multiple choice, as lm-eval's ARC.
+* ``context`` and ``continuation``, or a ``text`` whose last word is asked for: as lm-eval's
+  LAMBADA.
+* ``question`` and ``answer``: text is generated, and its last number, or else its last line, is
+  held against the answer's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from afmc.common.tables import listed
+from afmc.errors import OptionError, did_you_mean
+
+_MOST_BYTES = 1 << 30
+_LAST_NUMBER = r"(-?[0-9][0-9,]*(?:\.[0-9]+)?)"
+
+
+def files_of(folder: Path, tasks: Sequence[str]) -> dict[str, Path]:
+    """The file of each task: ``NAME.jsonl``, or the one whose name begins with it.
+
+    Raises OptionError, in one sentence.
+    """
+    if not folder.is_dir():
+        raise OptionError(f"--data {folder}: there is no such folder.")
+    there = {file.stem: file for file in sorted(folder.glob("*.jsonl")) if file.is_file()}
+    found = {}
+    for task in tasks:
+        fitting = [task] if task in there else [name for name in there if name.startswith(task)]
+        if len(fitting) != 1:
+            known = f"there are {listed([*there])}" if there else "it has no .jsonl file at all"
+            what = "several files begin with that name" if fitting else known
+            raise OptionError(
+                f"--data {folder} has no file {task}.jsonl: {what}.{did_you_mean(task, [*there])}"
+            )
+        found[task] = there[fitting[0]]
+    return found
+
+
+def sha256_of(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def task_config(name: str, file: Path) -> dict[str, Any]:
+    """The task as lm-eval reads it. Raises OptionError where a line does not say what is asked."""
+    lines = list(_lines(file))
+    form = _form(lines[0], file)
+    wrong = next((n for n, line in enumerate(lines, 1) if not form.keys <= line.keys()), None)
+    if wrong is not None:
+        missing = listed(sorted(form.keys - lines[wrong - 1].keys()))
+        raise OptionError(f"{file}, line {wrong} has no {missing}, which the first line has.")
+    return {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(file.absolute())}},
+        "test_split": "test",
+        **form.config,
+        "metadata": {"version": 1.0},
+    }
+
+
+class _Form:
+    def __init__(self, keys: set[str], config: Mapping[str, Any]) -> None:
+        self.keys, self.config = keys, config
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise OptionError(f"{file} has more than {_MOST_BYTES >> 30} GiB.")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise OptionError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{file} is not UTF-8.") from error
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise OptionError(f"{file}, line {number} is no JSON.") from error
+        if not isinstance(value, dict):
+            raise OptionError(f"{file}, line {number} is no JSON object.")
+        found.append(value)
+    if not found:
+        raise OptionError(f"{file} has no line.")
+    return found
+
+
+def _form(line: Mapping[str, Any], file: Path) -> _Form:
+    asked = next((key for key in ("query", "question") if key in line), None)
+    right = next((key for key in ("gold", "label", "answer") if key in line), None)
+    if asked and right and isinstance(line.get("choices"), list):
+        return _Form({asked, right, "choices"}, _multiple_choice(asked, right, line))
+    if {"context", "continuation"} <= line.keys():
+        keys = {"context", "continuation"}
+        return _Form(keys, _continuation("{{context}}", "{{' ' + continuation.strip()}}"))
+    if "text" in line:
+        context, word = "{{text.split(' ')[:-1]|join(' ')}}", "{{' '+text.split(' ')[-1]}}"
+        return _Form({"text"}, _continuation(context, word))
+    if "question" in line and "answer" in line:
+        return _Form({"question", "answer"}, _generation(line))
+    raise OptionError(
+        f"{file}, line 1 has {listed(sorted(line)) or 'nothing'}: a task needs query, choices and "
+        f"gold; context and continuation; text; or question and answer."
+    )
+
+
+def _multiple_choice(asked: str, right: str, line: Mapping[str, Any]) -> dict[str, Any]:
+    """With the prompt of lm-eval's ARC around a question that brings none of its own."""
+    question = "" if str(line[asked]).startswith("Question:") else "Question: "
+    return {
+        "output_type": "multiple_choice",
+        "doc_to_text": f"{question}{{{{{asked}}}}}\nAnswer:",
+        "doc_to_target": right,
+        "doc_to_choice": "choices",
+        "metric_list": [_mean("acc"), _mean("acc_norm")],
+    }
+
+
+def _continuation(context: str, word: str) -> dict[str, Any]:
+    perplexity = {"metric": "perplexity", "aggregation": "perplexity", "higher_is_better": False}
+    return {
+        "output_type": "loglikelihood",
+        "doc_to_text": context,
+        "doc_to_target": word,
+        "metric_list": [perplexity, _mean("acc")],
+    }
+
+
+def _generation(line: Mapping[str, Any]) -> dict[str, Any]:
+    number = str(line["answer"]).strip().lstrip("-").replace(",", "").replace(".", "", 1).isdigit()
+    pick = {"function": "regex", "regex_pattern": _LAST_NUMBER if number else r"(.*\S)"}
+    steps = [pick | {"group_select": -1}, {"function": "take_first"}]
+    return {
+        "output_type": "generate_until",
+        "doc_to_text": "Question: {{question}}\nAnswer:",
+        "doc_to_target": "{{answer}}",
+        "generation_kwargs": {"until": ["\n\n", "Question:"], "do_sample": False},
+        "filter_list": [{"name": "last", "filter": steps}],
+        "metric_list": [_mean("exact_match") | {"ignore_case": True}],
+    }
+
+
+def _mean(metric: str) -> dict[str, Any]:
+    return {"metric": metric, "aggregation": "mean", "higher_is_better": True}
