@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from afmc.data.samples import Samples
 from afmc.data.text import Text
 from afmc.errors import ArtifactError
 from afmc.evaluation.accuracy import classify
-from afmc.evaluation.asked import Asked, DefectSources
+from afmc.evaluation.asked import Asked, AskedOptions
 from afmc.evaluation.benchmarks.kept import KeptRuns
 from afmc.evaluation.benchmarks.results import Benchmarks
 from afmc.evaluation.benchmarks.run import evaluate_tasks
@@ -66,7 +66,6 @@ class CompiledModel:
         target: Target,
         loaded: Loaded | None,
         find_levers: Callable[[], Sequence[Lever]] = tuple,
-        exported: ExportedProgram | None = None,
         clock: Clock | None = None,
         measured: Mapping[str, Any] | None = None,
         afmc_version: str = VERSION,
@@ -76,7 +75,6 @@ class CompiledModel:
         self.target = target
         self._loaded = loaded
         self._find_levers = find_levers
-        self._exported = exported
         self._clock = clock or Clock()
         self._measured = measured
         self._afmc_version = afmc_version
@@ -163,7 +161,7 @@ class CompiledModel:
             check_memory(self.program)
             loaded = loaded.in_memory()
         prefix = self._recovered.prefix
-        lowered = LoweredGraph(loaded, self.program, self._exported, prefix)
+        lowered = LoweredGraph(loaded, self.program, prefix)
         return OnTiles(self.program, self.target, loaded, lowered, self._recovered)
 
     @property
@@ -244,17 +242,9 @@ class CompiledModel:
         *,
         tokens: int = 4096,
         window: int | None = None,
-        instances: int = 5,
-        seed: int = 0,
-        at: Sequence[str | float] = (),
-        temperature: Sequence[str | float] = (),
-        compensation: Sequence[str] = (),
-        calibrate: int = 0,
-        recalibrate: bool = False,
-        defects: DefectSources = None,
-        settings: Mapping[str, object] | None = None,
         by_matrix: bool = False,
         progress: Progress = silent,
+        **asked: Unpack[AskedOptions],
     ) -> Validation:
         """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
 
@@ -277,17 +267,7 @@ class CompiledModel:
             text,
             tokens=tokens,
             window=window,
-            asked=Asked(
-                instances,
-                seed,
-                at,
-                temperature,
-                compensation,
-                calibrate,
-                recalibrate,
-                defects,
-                settings,
-            ),
+            asked=Asked(**asked),
             by_matrix=by_matrix,
             progress=progress,
         )
@@ -297,16 +277,8 @@ class CompiledModel:
         data: str | Path | Samples,
         *,
         samples: int | None = None,
-        instances: int = 5,
-        seed: int = 0,
-        at: Sequence[str | float] = (),
-        temperature: Sequence[str | float] = (),
-        compensation: Sequence[str] = (),
-        calibrate: int = 0,
-        recalibrate: bool = False,
-        defects: DefectSources = None,
-        settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
+        **asked: Unpack[AskedOptions],
     ) -> Classification:
         """How often a classifier is right on noisy tiles and in digital arithmetic.
 
@@ -319,17 +291,7 @@ class CompiledModel:
             self._tiles("validate"),
             data,
             samples=samples,
-            asked=Asked(
-                instances,
-                seed,
-                at,
-                temperature,
-                compensation,
-                calibrate,
-                recalibrate,
-                defects,
-                settings,
-            ),
+            asked=Asked(**asked),
             progress=progress,
         )
 
@@ -341,14 +303,8 @@ class CompiledModel:
         limit: int | None = None,
         batch: int = 8,
         keep: str | Path | None = None,
-        instances: int = 3,
-        seed: int = 0,
-        at: Sequence[str | float] = (),
-        temperature: Sequence[str | float] = (),
-        compensation: Sequence[str] = (),
-        recalibrate: bool = False,
-        settings: Mapping[str, object] | None = None,
         progress: Progress = silent,
+        **asked: Unpack[AskedOptions],
     ) -> Benchmarks:
         """Benchmarks of lm-evaluation-harness (extra ``eval``) on noisy tiles, beside the digital
         model as it came, on the same questions.
@@ -368,18 +324,8 @@ class CompiledModel:
             read,
             limit=limit,
             batch=batch,
-            asked=Asked(
-                instances,
-                seed,
-                at,
-                temperature,
-                compensation,
-                recalibrate=recalibrate,
-                settings=settings,
-            ),
-            kept=keep
-            if isinstance(keep, KeptRuns)
-            else KeptRuns(None if keep is None else Path(keep)),
+            asked=Asked(**asked),
+            kept=KeptRuns(None if keep is None else Path(keep)),
             progress=progress,
         )
 

@@ -43,8 +43,8 @@ def render(result: Benchmarks, target: Target) -> RenderableType:
         )
     where = (
         f"{result.model}, lm-eval {result.harness}; ± is the standard error over questions; the "
-        f"difference, in points, is of the same questions; seed {result.seed}; {result.programming_s:.1f} s to "
-        f"program an instance; {result.wall_s:.0f} s in all."
+        f"difference, in points, is of the same questions; seed {result.seed}; "
+        f"{result.programming_s:.1f} s to program an instance; {result.wall_s:.0f} s in all."
     )
     if result.overrides:
         said = ", ".join(f"{key} = {value}" for key, value in result.overrides.items())

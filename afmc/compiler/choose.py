@@ -97,7 +97,7 @@ def _on_tiles(start: Program, context: Context) -> _OnTiles:
         context.recovered,
         directions={name: each.first(0) for name, each in seen.directions.items()},
     )
-    lowered = LoweredGraph(context.loaded, program, context.exported, context.observed.prefix)
+    lowered = LoweredGraph(context.loaded, program, context.observed.prefix)
     on_tiles = OnTiles(program, checked.target, context.loaded, lowered, recovered)
     with context.clock.stage("choice"):
         minded = minded_by(program, context)
@@ -221,7 +221,7 @@ def with_all_together(program: Program, context: Context) -> Program:
     recovery = program.recovery
     if recovery is None or not recovery.divergences:
         return program
-    lowered = LoweredGraph(context.loaded, program, context.exported, context.observed.prefix)
+    lowered = LoweredGraph(context.loaded, program, context.observed.prefix)
     target = context.checked.target
     on_tiles = OnTiles(program, target, context.loaded, lowered, context.recovered)
     windows, found = context.observed.batches(TOKENS), []

@@ -131,7 +131,6 @@ def compile_checked(source: Source, checked: Checked, progress: Progress = silen
         checked.target,
         loaded,
         found_levers,
-        context.exported,
         clock,
         recovered=context.recovered,
     )

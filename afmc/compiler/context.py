@@ -40,8 +40,6 @@ class Context:
     samples: Samples | None
     clock: Clock
     progress: Progress
-    exported: ExportedProgram | None = None
-    """The graph, where it was exported from weights in memory: for what runs it later."""
     observed: Observed = field(init=False)
     recovered: Recovered = field(default_factory=Recovered)
     """Tensors that belong to the program's recovery."""

@@ -58,7 +58,7 @@ def with_corrections(program: Program, context: Context) -> Program:
     context.progress("correction", 0, 0)
     minded = minded_by(program, context)
     with context.clock.stage("correction"):
-        lowered = LoweredGraph(context.loaded, program, context.exported)
+        lowered = LoweredGraph(context.loaded, program)
         on_tiles = OnTiles(program, checked.target, context.loaded, lowered, Recovered())
         on_tiles.write(instance=DESIGN_CHIP)
         readers = [

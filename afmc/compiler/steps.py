@@ -25,8 +25,6 @@ from afmc.compiler.recover import with_ranges_by_error
 from afmc.data.samples import Samples
 from afmc.errors import ModelError, OptionError
 from afmc.frontends.find import resolve
-from afmc.frontends.graph.export import export
-from afmc.frontends.graph.loops import structure_of
 from afmc.frontends.graph.stamp import find_structure
 from afmc.frontends.huggingface.shapes import load_shapes, shapes_of
 from afmc.frontends.huggingface.sliding import with_sliding_windows
@@ -121,14 +119,9 @@ def with_structure(program: Program, context: Context) -> Program:
             structure = loaded.graph.structure(context.samples)
             parameters = parameters_in(structure)
             program = replace(program, model=replace(program.model, parameters=parameters))
-        elif loaded.on_disk is not None:
-            hollow = loaded.hollow()
-            structure = structure_of(hollow, export(hollow))
-        elif context.shapes_only:
-            structure = find_structure(loaded.module)
         else:
-            context.exported = export(loaded.module)
-            structure = structure_of(loaded.module, context.exported)
+            hollow = loaded.on_disk is not None
+            structure = find_structure(loaded.hollow() if hollow else loaded.module)
     matrices, remainder, work = structure
     if not matrices:
         raise ModelError(f"{loaded.name} has no linear layer with a constant weight.")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,6 +20,20 @@ from afmc.program.trained_for import notes as training_notes
 from afmc.simulator.wire_loss import far_wires
 
 DefectSources = str | Path | Defects | Sequence[str | Path | Defects] | None
+
+
+class AskedOptions(TypedDict, total=False):
+    """The fields of `Asked` as keywords, for signatures."""
+
+    instances: int
+    seed: int
+    at: Sequence[str | float]
+    temperature: Sequence[str | float]
+    compensation: Sequence[str]
+    calibrate: int
+    recalibrate: bool
+    defects: DefectSources
+    settings: Mapping[str, object] | None
 
 
 @dataclass(frozen=True)

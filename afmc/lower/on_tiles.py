@@ -65,19 +65,15 @@ class LoweredGraph:
         self,
         loaded: Loaded,
         program: Program,
-        exported: ExportedProgram | None = None,
         prefix: Prefix | None = None,
     ) -> None:
         self._loaded, self._program, self._prefix = loaded, program, prefix
-        self._exported = exported if prefix is None else None  # that is without it
 
     @cached_property
     def graph(self) -> ExportedProgram:
         module, prefix = self._loaded.module, self._prefix
         kept = None if prefix is None else Kept(prefix, module.config)
-        exported = self._exported or export(module, behind=kept)
-        self._exported = None  # lowering takes it over
-        return lower_graph(exported, self._program)
+        return lower_graph(export(module, behind=kept), self._program)
 
 
 class OnTiles:

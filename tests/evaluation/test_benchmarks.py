@@ -169,7 +169,7 @@ def test_text_is_generated_behind_the_prefix() -> None:
 
     there = afmc.compile("demo-teacher", "hermes-64", level=0).on_tiles
     recovered = Recovered(compute_prefix(there.digital, (3, 1)))
-    lowered = LoweredGraph(there.loaded, there.program, None, recovered.prefix)
+    lowered = LoweredGraph(there.loaded, there.program, recovered.prefix)
     on_tiles = OnTiles(there.program, there.target, there.loaded, lowered, recovered)
     on_tiles.write(instance=0)
     lm, tokenizer = OnTilesLM(on_tiles, batch_size=2), require_tokenizer(on_tiles)

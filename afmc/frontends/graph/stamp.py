@@ -15,6 +15,7 @@ from torch import nn
 
 from afmc.errors import ModelError
 from afmc.frontends.graph.alike import Layers, find_layers, only_traced
+from afmc.frontends.graph.known import key_of, known, remember
 from afmc.frontends.graph.loops import trace
 from afmc.frontends.graph.matrices import Account, Row, Structure, remainder_of
 from afmc.frontends.graph.work import total
@@ -26,14 +27,16 @@ _BEFORE, _AFTER = -1, -2  # the layers
 def find_structure(module: nn.Module) -> Structure:
     """What `find_matrices` finds in the module's graph, without tracing layers that are alike.
 
-    All of them are traced where they cannot stand for one another. Raises ModelError for a module
-    that cannot be exported.
+    All of them are traced where they cannot stand for one another, and none for a model that is
+    built as one before. Raises ModelError for a module that cannot be exported.
     """
+    key = key_of(module)
+    found = known(key)
+    if found is not None:
+        return found
     layers = find_layers(module)
     stamped = None if layers is None else _from_some(module, layers)
-    if stamped is not None:
-        return stamped
-    return trace(module).structure()
+    return remember(key, trace(module).structure() if stamped is None else stamped)
 
 
 def _from_some(module: nn.Module, layers: Layers) -> Structure | None:
