@@ -26,7 +26,7 @@ from afmc.evaluation.benchmarks.run import evaluate_tasks
 from afmc.evaluation.benchmarks.tasks import Task, read_tasks
 from afmc.evaluation.generation import generate
 from afmc.evaluation.perplexity import validate
-from afmc.evaluation.reading import validation_of
+from afmc.evaluation.reading import results_of
 from afmc.evaluation.results import Classification, Validation
 from afmc.fit import Lever
 from afmc.frontends.door import Reading
@@ -120,18 +120,19 @@ class CompiledModel:
         path: str | Path,
         *,
         workloads: Sequence[Workload] | None = None,
-        validations: Sequence[Validation | Mapping[str, Any]] = (),
+        validations: Sequence[Validation | Benchmarks | Mapping[str, Any]] = (),
     ) -> Path:
         """Writes the page of ``afmc report``: what these workloads cost, by themselves a token
         after 512 and 2,048 others where the model takes so many, and the validations that are
-        given, those of `validate` or what ``afmc validate --json`` printed.
+        given, those of `validate` and `evaluate` or what ``afmc validate --json`` and ``afmc eval
+        --json`` printed.
 
         Raises OptionError where it cannot be written, or for a validation of another model.
         """
         check_page(Path(path))
         compiled = self.compiled_program
         given = [
-            each if isinstance(each, Validation) else validation_of(compiled, each)
+            each if isinstance(each, Validation | Benchmarks) else results_of(compiled, each)
             for each in validations
         ]
         if workloads is None:

@@ -26,8 +26,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="[DIR=]FILE",
-            help="What 'afmc validate DIR --json' printed, to compare accuracy: of the folder with "
-            "that model and target, or of DIR. Repeat for more.",
+            help="What 'afmc validate DIR --json' or 'afmc eval DIR --json' printed, to compare "
+            "accuracy: of the folder with that model and target, or of DIR. Repeat for more.",
         ),
     ] = None,
     context: Context = None,

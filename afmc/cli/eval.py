@@ -132,4 +132,4 @@ def eval(
     if json:
         output.print_json(found.to_json())
     else:
-        output.show(render(found, model.target))
+        output.show(render(found))

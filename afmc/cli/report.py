@@ -21,7 +21,8 @@ def report(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="What 'afmc validate DIR --json' printed, to show accuracy. Repeat for more.",
+            help="What 'afmc validate DIR --json' or 'afmc eval DIR --json' printed, to show "
+            "accuracy. Repeat for more.",
         ),
     ] = None,
     context: Context = None,
@@ -30,14 +31,14 @@ def report(
 ) -> None:
     """One self-contained HTML page: floor plan, matrices, costs, accuracy, provenance."""
     from afmc.cli.workloads import contexts_of, estimates
-    from afmc.evaluation.reading import read_validation
+    from afmc.evaluation.reading import read_results
     from afmc.program.folder import read_program
     from afmc.report import check_page, render, write_page
 
     kept = read_program(directory)
     file = file or directory / "report.html"
     replaced = check_page(file)
-    validations = [read_validation(path, kept) for path in validation or []]
+    validations = [read_results(path, kept) for path in validation or []]
     contexts = context or contexts_of([kept.program.model])
     estimated = estimates(kept.program, kept.target, contexts, batch, phase, "none")
     page = render(kept, [each for each, _ in estimated], validations)

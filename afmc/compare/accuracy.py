@@ -1,23 +1,25 @@
-"""Which validation is of which compile, and the perplexities side by side."""
+"""Which validation or benchmark is of which compile, and what they measured side by side."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from afmc.compare.rows import Row, rows_of
 from afmc.errors import OptionError
-from afmc.evaluation.reading import load, mismatch, parse, validation_of
-from afmc.evaluation.results import Identity, Outcome, Validation
+from afmc.evaluation.benchmarks.results import Benchmarks
+from afmc.evaluation.reading import load, mismatch, parse, results_of
+from afmc.evaluation.results import Identity, UnderCondition, Validation
 from afmc.program.compiled import CompiledProgram
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Perplexity of a model on its tiles, or digital, where there is nothing but a mean."""
+    """Perplexity of a model, or its metric of a benchmark, on its tiles; or digital, where there is
+    nothing but a mean."""
 
     mean: float
     std: float | None = None
@@ -44,30 +46,35 @@ def perplexities(
     A file is of the compile whose model and target it names; ``DIR=FILE`` says which where several
     have both. Raises OptionError for a file that is of none, or could be of several.
     """
-    of_directory: dict[Path, list[tuple[str, Validation]]] = defaultdict(list)
+    of_directory: dict[Path, list[tuple[str, Validation | Benchmarks]]] = defaultdict(list)
     for file in files:
         directory, path, found = _assigned(directories, compiles, str(file))
         of_directory[directory].append((path, found))
-    every = [found for several in of_directory.values() for _, found in several]
+    every = [
+        found
+        for several in of_directory.values()
+        for _, found in several
+        if isinstance(found, Validation)
+    ]
     rows = rows_of([_of(directory, of_directory[directory], every) for directory in directories])
     return tuple(Measured(row.name, row.values) for row in rows)
 
 
 def _assigned(
     directories: Sequence[Path], compiles: Sequence[CompiledProgram], file: str
-) -> tuple[Path, str, Validation]:
+) -> tuple[Path, str, Validation | Benchmarks]:
     by_directory = dict(zip(directories, compiles, strict=True))
     named, _, path = file.partition("=")
     if path and Path(named) in by_directory:
         what = f"the validation {path}"
-        found = validation_of(by_directory[Path(named)], load(Path(path)), what)
+        found = results_of(by_directory[Path(named)], load(Path(path)), what)
         return Path(named), path, found
     what = f"the validation {file}"
     value = load(Path(file))
     identity = parse(Identity, value, what)
     fitting = [each for each, kept in by_directory.items() if not mismatch(kept, identity)]
     if len(fitting) == 1:
-        return fitting[0], file, validation_of(by_directory[fitting[0]], value, what)
+        return fitting[0], file, results_of(by_directory[fitting[0]], value, what)
     if fitting:
         raise OptionError(
             f"{what} is of {identity.model} on {identity.target}, which are compiled in "
@@ -83,22 +90,43 @@ def _assigned(
 
 
 def _of(
-    directory: Path, validations: Sequence[tuple[str, Validation]], every: Sequence[Validation]
+    directory: Path,
+    validations: Sequence[tuple[str, Validation | Benchmarks]],
+    every: Sequence[Validation],
 ) -> dict[str, Perplexity]:
     found: dict[str, Perplexity] = {}
     origin: dict[str, str] = {}
     for path, each in validations:
-        text = _text(each, every)
-        found.setdefault(f"{text}: digital", Perplexity(each.digital_perplexity))
-        for condition in each.outcomes:
-            name = f"{text}: {_setting(each, condition)}"
-            if name in origin:
+        of_file = _scores(each) if isinstance(each, Benchmarks) else _perplexities(each, every)
+        for name, figure in of_file:
+            if name in origin and figure.instances is not None:
                 raise OptionError(
                     f"{origin[name]} and {path} both validate {directory} on {name}; give one."
                 )
             origin[name] = path
-            found[name] = Perplexity(**dict(condition.perplexity), instances=each.instances)
+            found.setdefault(name, figure)
     return found
+
+
+def _perplexities(
+    each: Validation, every: Sequence[Validation]
+) -> Iterator[tuple[str, Perplexity]]:
+    text = _text(each, every)
+    yield f"{text}: digital", Perplexity(each.digital_perplexity)
+    for condition in each.outcomes:
+        name = f"{text}: {_setting(each, condition)}"
+        yield name, Perplexity(**dict(condition.perplexity), instances=each.instances)
+
+
+def _scores(each: Benchmarks) -> Iterator[tuple[str, Perplexity]]:
+    for digital in each.digital.scores:
+        asked = f"{digital.task}, {digital.metric} of {digital.questions:,} questions"
+        yield f"{asked}: digital", Perplexity(digital.score.mean)
+        for condition in each.outcomes:
+            for score in condition.scores:
+                if (score.task, score.metric) == (digital.task, digital.metric):
+                    figure = Perplexity(**dict(score.over_chips), instances=each.instances)
+                    yield f"{asked}: {_setting(each, condition)}", figure
 
 
 def _text(found: Validation, every: Sequence[Validation]) -> str:
@@ -108,7 +136,7 @@ def _text(found: Validation, every: Sequence[Validation]) -> str:
     return f"{found.text}{which}, {found.tokens:,} tokens in windows of {found.window:,}"
 
 
-def _setting(found: Validation, condition: Outcome) -> str:
+def _setting(found: Validation | Benchmarks, condition: UnderCondition) -> str:
     parts = [condition.text]
     if not found.noise:
         parts.append("without noise")

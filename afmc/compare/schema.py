@@ -57,8 +57,9 @@ def compare_schema() -> dict[str, Any]:
                 _rows("parts", "Energy of a token, in nJ.",
                       text("name", "The workload, and the kind of event."),
                       {"type": ["number", "null"]}),
-                _rows("accuracy", "Perplexity of the validations that were given, measured in "
-                      "simulation.", text("name", "The text and the condition."),
+                _rows("accuracy", "Perplexity, or metrics of benchmarks, of the validations that "
+                      "were given, measured in simulation.",
+                      text("name", "The text, or the task, and the condition."),
                       {"anyOf": [_PERPLEXITY, {"type": "null"}]}),
                 _rows("options", "Of passes, those that differ.",
                       text("name", "As --set takes it, PASS.OPTION."), {}),

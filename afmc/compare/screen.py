@@ -22,7 +22,7 @@ def render(found: Comparison) -> RenderableType:
     tables: tuple[tuple[str, Sequence[Row], Callable[[Row], tuple[str, Sequence[str]]]], ...] = (
         (f"compiles; {DIFFERS}: differs", found.figures, words.figure),
         ("costs", found.costs, words.cost),
-        ("perplexity, measured in simulation", found.accuracy, words.perplexity),
+        ("perplexity and benchmarks, measured in simulation", found.accuracy, words.perplexity),
         ("options that differ; -: not set", found.options, words.setting),
         ("figures of the target that differ; -: not set", found.target, words.setting),
     )

@@ -1,4 +1,4 @@
-"""What `afmc validate DIR --json` printed: read, checked, and held against a compile."""
+"""What `afmc validate` or `afmc eval` printed: read, checked, and held against a compile."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from afmc.common.strict_json import read_object
 from afmc.errors import OptionError
+from afmc.evaluation.benchmarks.results import Benchmarks
 from afmc.evaluation.results import Identity, Shape, Validation
 from afmc.program.compiled import CompiledProgram
 
@@ -41,6 +42,35 @@ def read_validation(path: Path, compiled: CompiledProgram) -> Validation:
     Raises OptionError in one sentence for anything else.
     """
     return validation_of(compiled, load(path), f"the validation {path}")
+
+
+def read_results(path: Path, compiled: CompiledProgram) -> Validation | Benchmarks:
+    """A validation, or benchmarks, of this very model on this very target.
+
+    Raises OptionError in one sentence for anything else.
+    """
+    return results_of(compiled, load(path), f"the validation {path}")
+
+
+def results_of(
+    compiled: CompiledProgram, value: Mapping[str, Any], what: str = "the validation"
+) -> Validation | Benchmarks:
+    """What ``afmc validate DIR --json`` or ``afmc eval DIR --json`` printed of this compile.
+
+    Raises OptionError in one sentence for anything else.
+    """
+    if "harness" not in value:
+        return validation_of(compiled, value, what)
+    check_identity(compiled, parse(Identity, value, what), what)
+    found = parse(Benchmarks, value, what)
+    known = {(each.task, each.metric) for each in found.digital.scores}
+    for under in found.outcomes:
+        for each in under.scores:
+            if (each.task, each.metric) not in known:
+                raise OptionError(f"{what} has no digital {each.metric} of {each.task}.")
+    if not found.outcomes:
+        raise OptionError(f"{what} has no conditions.")
+    return found
 
 
 def validation_of(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from afmc.common.numbers import percent
 from afmc.costs import Costs
+from afmc.evaluation.benchmarks.results import Benchmarks
+from afmc.evaluation.benchmarks.table import table_of
 from afmc.evaluation.reading import check_identity
 from afmc.evaluation.results import Validation
 from afmc.inspect.kinds import not_analog
@@ -40,19 +42,20 @@ class Card:
 def render(
     compiled: CompiledProgram,
     costs: Sequence[Costs] = (),
-    validations: Sequence[Validation] = (),
+    validations: Sequence[Validation | Benchmarks] = (),
 ) -> str:
     """One page of HTML that needs nothing else.
 
-    `costs` has one for each workload; `validations` are of this model on this target. Raises
-    OptionError for one of another.
+    `costs` has one for each workload; `validations`, benchmarks too, are of this model on this
+    target. Raises OptionError for one of another.
     The same arguments give the same page, byte for byte.
     """
     program, summary = compiled.program, compiled.summary
     cost_views = [view_of(each) for each in costs]
     for each in validations:
         check_identity(compiled, each)
-    accuracy = [accuracy_of(each) for each in validations]
+    accuracy = [accuracy_of(each) for each in validations if isinstance(each, Validation)]
+    benchmarks = [table_of(each) for each in validations if isinstance(each, Benchmarks)]
     energy = cost_views[0].energy if cost_views and cost_views[0].energy else None
     error = next((view.errors for view in accuracy if view.errors), None)
     kinds = Kinds()
@@ -72,6 +75,7 @@ def render(
             costs=cost_views,
             accuracy=accuracy,
             accuracy_headings=HEADINGS,
+            benchmarks=benchmarks,
             levers=[
                 (
                     lever.change,

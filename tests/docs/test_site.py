@@ -189,7 +189,7 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 def test_ten_pages_in_a_browser(site: Path, tmp_path: Path) -> None:
     every = pages(site)
-    chosen = [site / "index.html", site / "architecture.html", *every[:: max(1, len(every) // 8)]]
+    chosen = [site / "index.html", site / "architecture.html", *every[:: max(1, len(every) // 12)]]
     with chromium(tmp_path / "profile") as driver:
         browser = Browser(driver)
         for number, page in enumerate(dict.fromkeys(chosen)):

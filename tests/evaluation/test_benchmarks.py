@@ -285,5 +285,19 @@ def test_the_command_line(model: CompiledModel, data: Path, tmp_path: Path) -> N
     Draft202012Validator(schema).validate(shown)
     again = command(*ask, "--instances", "2", "-o", out).stdout
     assert "which" in again and "acc_norm" in again and "std of chips" in again
+    page = command(tmp_path, "report", "compiled", "--validation", out / "results.json")
+    assert page.returncode == 0
+    html = (tmp_path / "compiled" / "report.html").read_text()
+    assert "std of chips" in html and "<td>which</td><td>acc_norm</td>" in html
+    both = (tmp_path, "compare", "compiled", "other", "--validation")
+    afmc.compile("demo-teacher", "hermes-64", level=0).save(tmp_path / "other")
+    compared = command(*both, f"compiled={out / 'results.json'}", "--json")
+    rows = [row["name"] for row in json.loads(compared.stdout)["accuracy"]]
+    assert "which, acc of 4 questions: digital" in rows and len(rows) == 4
+    damaged = json.loads((out / "results.json").read_text())
+    damaged["digital"]["scores"].pop()
+    (tmp_path / "damaged.json").write_text(json.dumps(damaged))
+    refused = command(tmp_path, "report", "compiled", "--validation", "damaged.json")
+    assert refused.returncode == 2 and "has no digital acc_norm of which" in refused.stderr
     wrong = command(*ask[:3], "--tasks", "nothing", "--data", data)
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: --data")
