@@ -49,6 +49,7 @@ from afmc.program.folder import (
 )
 from afmc.program.program import Program
 from afmc.program.summary import Summary
+from afmc.quantize.precision import Precision
 from afmc.report import check_page, render, write_page
 from afmc.simulator.replicas import Layer
 from afmc.targets import Target
@@ -244,6 +245,7 @@ class CompiledModel:
         tokens: int = 4096,
         window: int | None = None,
         by_matrix: bool = False,
+        rounded: str | None = None,
         progress: Progress = silent,
         **asked: Unpack[AskedOptions],
     ) -> Validation:
@@ -259,7 +261,9 @@ class CompiledModel:
         `defects` are cells that stick besides those that the model was compiled for, as
         for `compile`; `settings` are figures of the target (``{"device.noise": None}``) for this
         validation alone. With `by_matrix` also how wrong the products of each matrix are, on the
-        first window and under the first condition. The result's `verdict` says what is kept, or,
+        first window and under the first condition; with `rounded` also the digital model with the
+        weights rounded to the nearest that are on tiles, to ``"4"`` bits, or in groups of 32 inputs
+        ``"4:32"``. The result's `verdict` says what is kept, or,
         where accuracy collapses, from what and what to try. Raises TextError, OptionError and
         TargetError; ModelError for a model that does not predict the next token.
         """
@@ -270,6 +274,7 @@ class CompiledModel:
             window=window,
             asked=Asked(**asked),
             by_matrix=by_matrix,
+            rounded=None if rounded is None else Precision.parse(rounded),
             progress=progress,
         )
 

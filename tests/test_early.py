@@ -57,7 +57,7 @@ def test_every_name_of_a_matrix_is_a_pattern_that_passes(
 
 
 def test_in_memory_before_the_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "export", refuse)
+    monkeypatch.setattr(steps, "find_structure", refuse)
     with pytest.raises(OptionError, match="--digital 'x_proj' matches none of the matrices of "):
         afmc.compile(tiny_model("llama"), "ideal-512", digital=["x_proj"], level=0)
 
@@ -79,7 +79,7 @@ def test_samples_of_a_language_model(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_text_is_read_before_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "short.txt").write_text("x")
-    monkeypatch.setattr(steps, "export", refuse)
+    monkeypatch.setattr(steps, "find_structure", refuse)
     with pytest.raises(TextError, match=r"the text short.txt is too short to calibrate on."):
         afmc.compile(folder, text=folder / "short.txt", level=0)
     monkeypatch.setattr(steps, "load", refuse)

@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from afmc.cli import output, schemas
-from afmc.cli.options import Folder, Json, Seed, Trust, listed
+from afmc.cli.options import (
+    Compensations,
+    Figures,
+    Folder,
+    Instances,
+    Json,
+    Recalibrate,
+    Seed,
+    Temperatures,
+    Times,
+    Trust,
+    listed,
+)
 from afmc.cli.progress import progress, validation
 
 
@@ -45,38 +57,13 @@ def eval(
             "evaluation that was stopped goes on.",
         ),
     ] = None,
-    instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 3,
+    instances: Instances = 3,
     seed: Seed = 0,
-    at: Annotated[
-        str | None,
-        typer.Option(help="Times since programming: 0s (the default), or 1s,1h,1d,30d,1y."),
-    ] = None,
-    temperature: Annotated[
-        str | None, typer.Option(help="Temperatures: 25C (the default), or 25C,85C.")
-    ] = None,
-    compensation: Annotated[
-        str | None,
-        typer.Option(
-            help="Digital corrections of drift and temperature, the target's own by default: none, "
-            "tile, column, reference."
-        ),
-    ] = None,
-    recalibrate: Annotated[
-        bool,
-        typer.Option(
-            "--recalibrate",
-            help="Also with the corrections of -O1 and -O2 measured again at every time and "
-            "temperature.",
-        ),
-    ] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="target.KEY=V",
-            help="A figure of the target for this evaluation alone (target.device.noise=none).",
-        ),
-    ] = None,
+    at: Times = None,
+    temperature: Temperatures = None,
+    compensation: Compensations = None,
+    recalibrate: Recalibrate = False,
+    settings: Figures = None,
     trust_remote_code: Trust = False,
     schema: Annotated[bool, schemas.option("eval")] = False,
     json: Json = False,

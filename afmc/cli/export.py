@@ -38,7 +38,8 @@ def export(
             help="table: the mapping, a row for each block. huggingface: a folder with the model, "
             "and the mapping of its tensors beside it. model-explorer: graphs to look at, and "
             "utilisation to colour them by. aihwkit: a Python file that configures that simulator. "
-            "mlir: what is left to digital arithmetic as code, in which analog products are calls.",
+            "mlir: what is left to digital arithmetic as code, in which analog products are calls. "
+            "rtn: the digital model with its weights rounded to --bits.",
         ),
     ] = "table",
     validation: Annotated[
@@ -56,10 +57,23 @@ def export(
             help="For mlir: linalg (the default; what IREE and mlir-opt read) or torch.",
         ),
     ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            min=2, max=8, help="For rtn: bits of a weight, 4 without it.", show_default=False
+        ),
+    ] = None,
+    group: Annotated[
+        int | None,
+        typer.Option(min=1, help="For rtn: inputs that share a scale; all of an output's without."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="OPTION=V", help="An option of a format from another package."
+            "--set",
+            metavar="OPTION=V",
+            help="Another option of a format: for rtn form=packed, integers and scales as "
+            "compressed-tensors and transformers read them.",
         ),
     ] = None,
     force: Force = False,
@@ -83,7 +97,13 @@ def export(
         return
     if directory is None or output_path is None:
         raise OptionError("export needs a compiled folder and a file: afmc export DIR -o FILE.csv.")
-    options = {"validation": validation, "dialect": dialect, "force": force or None}
+    options: dict[str, Any] = {
+        "validation": validation,
+        "dialect": dialect,
+        "bits": bits,
+        "group": group,
+        "force": force or None,
+    }
     given: dict[str, Any] = {k: value for k, value in options.items() if value is not None}
     given |= parse_values(settings or [])
     replaced = output_path.exists() and bool(output_path.is_dir() or output_path.stat().st_size)

@@ -49,6 +49,39 @@ Context = Annotated[
 ]
 Batch = Annotated[str, typer.Option(help="Sequences at once, as in 'afmc costs'.")]
 Phase = Annotated[str, typer.Option(help="decode or prefill, as in 'afmc costs'.")]
+Instances = Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")]
+Times = Annotated[
+    str | None,
+    typer.Option("--at", help="Times since programming: 0s (the default), or 1s,1h,1d,30d,1y."),
+]
+Temperatures = Annotated[
+    str | None,
+    typer.Option("--temperature", help="Temperatures: 25C (the default), or 25C,85C."),
+]
+Compensations = Annotated[
+    str | None,
+    typer.Option(
+        "--compensation",
+        help="Digital corrections of drift and temperature, the target's own by default: none, "
+        "tile (a factor for each block), column, reference (from a reference column).",
+    ),
+]
+Recalibrate = Annotated[
+    bool,
+    typer.Option(
+        "--recalibrate",
+        help="Also with the corrections of -O1 and -O2 measured again at every time and "
+        "temperature.",
+    ),
+]
+Figures = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="target.KEY=V",
+        help="A figure of the target for this measurement alone (target.device.noise=none).",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Decides all device noise.")]
 
 

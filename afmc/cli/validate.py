@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from afmc.cli import output, schemas
-from afmc.cli.options import DataFile, Folder, Json, Seed, TextFile, Trust, listed
+from afmc.cli.options import (
+    Compensations,
+    DataFile,
+    Figures,
+    Folder,
+    Instances,
+    Json,
+    Recalibrate,
+    Seed,
+    Temperatures,
+    TextFile,
+    Times,
+    Trust,
+    listed,
+)
 from afmc.cli.progress import progress, validation
 from afmc.errors import OptionError
 
@@ -27,22 +41,11 @@ def validate(
             help="Tokens a window. [default: 1024, --tokens or what the model takes, the fewest]",
         ),
     ] = None,
-    instances: Annotated[int, typer.Option(min=1, help="Manufactured chips to draw.")] = 5,
+    instances: Instances = 5,
     seed: Seed = 0,
-    at: Annotated[
-        str | None,
-        typer.Option(help="Times since programming: 0s (the default), or 1s,1h,1d,30d,1y."),
-    ] = None,
-    temperature: Annotated[
-        str | None, typer.Option(help="Temperatures: 25C (the default), or 25C,85C.")
-    ] = None,
-    compensation: Annotated[
-        str | None,
-        typer.Option(
-            help="Digital corrections of drift and temperature, the target's own by default: none, "
-            "tile (a factor for each block), column, reference (from a reference column)."
-        ),
-    ] = None,
+    at: Times = None,
+    temperature: Temperatures = None,
+    compensation: Compensations = None,
     calibrate: Annotated[
         int,
         typer.Option(
@@ -50,14 +53,7 @@ def validate(
             help="Also with each column's gain and offset corrected, measured with so many inputs.",
         ),
     ] = 0,
-    recalibrate: Annotated[
-        bool,
-        typer.Option(
-            "--recalibrate",
-            help="Also with the corrections of -O1 and -O2 measured again at every time and "
-            "temperature.",
-        ),
-    ] = False,
+    recalibrate: Recalibrate = False,
     defects: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,14 +62,7 @@ def validate(
             "programming does not know of them.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="target.KEY=V",
-            help="A figure of the target for this validation alone (target.device.noise=none).",
-        ),
-    ] = None,
+    settings: Figures = None,
     without_noise: Annotated[
         bool,
         typer.Option(
@@ -88,6 +77,15 @@ def validate(
             help="Also how wrong each matrix's products are, for 'afmc report' to colour by.",
         ),
     ] = False,
+    rounded: Annotated[
+        str | None,
+        typer.Option(
+            "--rtn",
+            metavar="BITS[:GROUP]",
+            help="Also the digital model with those weights rounded to the nearest: to 4 bits 4, "
+            "in groups of 32 inputs 4:32.",
+        ),
+    ] = None,
     trust_remote_code: Trust = False,
     schema: Annotated[bool, schemas.option("validate")] = False,
     json: Json = False,
@@ -105,6 +103,7 @@ def validate(
     from afmc.hardware.conditions import conditions_of
     from afmc.hardware.defects import gather_defects
     from afmc.program.folder import read_program, require_weights
+    from afmc.quantize.precision import Precision
     from afmc.targets import load_target
 
     kept = read_program(directory)  # before anything that takes long
@@ -113,6 +112,10 @@ def validate(
         raise OptionError("--text is for language models and --data for others: give one of them.")
     if data is not None and by_matrix:
         raise OptionError("--by-matrix is for language models: leave it out with --data.")
+    if rounded is not None:
+        Precision.parse(rounded)
+        if data is not None:
+            raise OptionError("--rtn is for language models: leave it out with --data.")
     labelled = None if data is None else read_samples(data)
     overrides = parse_overrides(settings or [])
     several: dict[str, Any] = {
@@ -147,7 +150,12 @@ def validate(
             found, table = counted.to_json(), render_classification(counted, model.target)
         else:
             result = model.validate(
-                source, tokens=tokens, window=window, by_matrix=by_matrix, **asked
+                source,
+                tokens=tokens,
+                window=window,
+                by_matrix=by_matrix,
+                rounded=rounded,
+                **asked,
             )
             found, table = result.to_json(), render(result, model.target)
     if json:

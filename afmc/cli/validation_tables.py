@@ -91,22 +91,31 @@ def _title(result: Validation | Classification, target: Target) -> str:
 
 def _one(result: Validation, target: Target) -> RenderableType:
     """A row for each figure."""
-    reference = result.without_noise
+    others = _others(result)
     rows = []
-    for name, digital, figure in (
+    for name, digital, measured in (
         ("perplexity", exact(result.digital_perplexity), shown(result.perplexity)),
         ("KL divergence, nats a token", "", shown(result.kl_divergence)),
         ("top-1 agreement", "", shown(result.top1_agreement, share=True)),
     ):
-        alone = [exact(reference.perplexity) if name == "perplexity" else ""] if reference else []
-        rows.append((name, digital, *alone, figure.mean, *_spread(figure, result)))
-    alone = [NO_NOISE] if reference else []
+        alone = [figure if name == "perplexity" else "" for figure in others.values()]
+        rows.append((name, digital, *alone, measured.mean, *_spread(measured, result)))
     return Listing(
         f"{_title(result, target)}; {result.outcomes[0].condition}",
-        ("figure", "digital", *alone, "on tiles", *_spreads(result)),
+        ("figure", "digital", *others, "on tiles", *_spreads(result)),
         rows,
         names=True,
     )
+
+
+def _others(result: Validation) -> dict[str, str]:
+    """Perplexities beside the digital one and that on tiles, by what they are of."""
+    found = {}
+    if result.rounded is not None:
+        found[result.rounded.name] = exact(result.rounded.perplexity)
+    if result.without_noise is not None:
+        found[NO_NOISE] = exact(result.without_noise.perplexity)
+    return found
 
 
 def _drawn(result: Validation | Classification) -> str:
@@ -131,8 +140,7 @@ def _several(result: Validation, target: Target) -> RenderableType:
     headings = ("condition", "perplexity", *_spreads(result), "KL, nats", "same token")
     blank = ("",) * (len(headings) - 2)
     rows = [("digital", exact(result.digital_perplexity), *blank)]
-    if result.without_noise is not None:
-        rows.append((NO_NOISE, exact(result.without_noise.perplexity), *blank))
+    rows += [(name, figure, *blank) for name, figure in _others(result).items()]
     for outcome in result.outcomes:
         perplexity = shown(outcome.perplexity)
         rows.append(

@@ -23,6 +23,7 @@ from afmc.evaluation.results import (
     DigitalPerplexity,
     OfMatrix,
     Outcome,
+    RoundedPerplexity,
     Validation,
 )
 from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
@@ -31,7 +32,10 @@ from afmc.evaluation.verdict import PROBED, Probe, of_validation
 from afmc.frontends.loaded import longest_window
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
+from afmc.lower.prefix import put_behind
 from afmc.program.model import names_in_tiles
+from afmc.quantize.precision import Precision
+from afmc.quantize.twin import rounded_twin
 from afmc.simulator.product_errors import watched
 
 # Digital log-probabilities are kept while all instances are compared with them.
@@ -78,6 +82,7 @@ def validate(
     window: int | None = None,
     asked: Asked = Asked(),  # noqa: B008  # frozen
     by_matrix: bool = False,
+    rounded: Precision | None = None,
     progress: Progress = silent,
 ) -> Validation:
     """Perplexity, KL divergence and top-1 agreement on noisy tiles against the digital model.
@@ -158,6 +163,7 @@ def validate(
     )
     progress("verdict", 0, 0)
     more = {
+        "rounded": None if rounded is None else _rounded(on_tiles, windows, skip, rounded),
         "without_noise": _without_noise(on_tiles, windows, skip, found),
         "verdict": of_validation(found, _probe(measurement, windows[0][:, :PROBED], skip)),
     }
@@ -176,6 +182,17 @@ def _without_noise(
     twin = on_tiles.without_noise()
     twin.write()
     return DigitalPerplexity(perplexity=score_of(twin.analog, windows, skip).perplexity)
+
+
+def _rounded(
+    on_tiles: OnTiles, windows: Sequence[Tensor], skip: int, precision: Precision
+) -> RoundedPerplexity:
+    """The digital model with rounded weights, behind the prefix where there is one."""
+    twin = rounded_twin(on_tiles.digital, on_tiles.program, precision)
+    if on_tiles.prefix is not None:
+        twin = put_behind(twin, on_tiles.prefix)
+    found = score_of(twin, windows, skip).perplexity
+    return RoundedPerplexity(bits=precision.bits, group=precision.group, perplexity=found)
 
 
 def _probe(measurement: Measurement, window: Tensor, skip: int) -> Probe:

@@ -244,12 +244,25 @@ class DigitalPerplexity(Shape):
     """Of the model as it came; None where that is the same."""
 
 
+class RoundedPerplexity(Shape):
+    """The digital model with the weights rounded to the nearest that are on tiles otherwise."""
+
+    bits: int
+    group: int | None = None
+    """Inputs that share a scale; None: all of an output's."""
+    perplexity: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.bits} bits" + (f", groups of {self.group}" if self.group else "")
+
+
 class Validation(Measured):
     """A language model, digital and analog, on the same tokens."""
 
     order = (
         "tokens", "scored_tokens", "window", *_COMMON, "matrices", "text", "text_sha256",
-        "simulation_tokens_per_s", "without_noise",
+        "simulation_tokens_per_s", "without_noise", "rounded",
     )  # fmt: skip
 
     digital: DigitalPerplexity
@@ -268,6 +281,9 @@ class Validation(Measured):
     """On the target's converters with nothing else imperfect. The fair reference of a model that
     was trained with converters: measured where it brings input ranges of its own, or where a
     perplexity on tiles is below the digital one."""
+
+    rounded: RoundedPerplexity | None = None
+    """Measured where it was asked for."""
 
     @property
     def digital_perplexity(self) -> float:

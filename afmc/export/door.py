@@ -44,6 +44,7 @@ HUGGINGFACE = Exporter(
 AIHWKIT = Exporter("afmc.export:export_aihwkit")
 MODEL_EXPLORER = Exporter("afmc.export:export_model_explorer", ("validation",))
 GRAPH = Exporter("afmc.mlir.torch_graph:export_graph")
+RTN = Exporter("afmc.export.rtn:export_rtn", ("bits", "group", "form", "force"))
 MLIR = Exporter("afmc.mlir:export_mlir", ("dialect",))
 
 

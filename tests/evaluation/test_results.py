@@ -103,7 +103,7 @@ def test_every_field_is_written_in_the_order_that_readers_know() -> None:
     assert list(validation().to_json()) == [
         "schema_version", "digital", *CONDITION, "kl_divergence", "top1_agreement", "conditions",
         "tokens", "scored_tokens", "window", *MIDDLE, "matrices", "text", "text_sha256",
-        "simulation_tokens_per_s", "without_noise", *LAST,
+        "simulation_tokens_per_s", "without_noise", "rounded", *LAST,
     ]  # fmt: skip
     assert list(classification().to_json()) == [
         "schema_version", "digital", *CONDITION, "top1_agreement", "conditions", "samples",

@@ -1,0 +1,1 @@
+"""Low-precision digital models, to hold analog ones against."""
