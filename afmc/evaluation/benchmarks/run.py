@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import logging
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -164,9 +165,8 @@ class _Runs:
             "condition": repr(condition),
             "defects": repr(self._measurement.defects_named),
         }
-        number = self._measurement.conditions.index(condition)
-        who = f"chip{chip}" if not number else f"chip{chip}-condition{number}"
-        return self._scores(task, who, depends, chip, condition)
+        under = re.sub(r"[^0-9A-Za-z.]+", "-", str(condition).replace("comp. ", ""))
+        return self._scores(task, f"chip{chip}-{under}", depends, chip, condition)
 
     def _scores(
         self,
