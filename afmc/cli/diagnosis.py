@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _OPTIONAL = {
     "gguf": "gguf",
     "onnx": "onnx",
+    "lm_eval": "eval",
     "aihwkit-lightning": "aihwkit",
     "torch-mlir": "mlir",
     "iree-base-compiler": "mlir",

@@ -37,6 +37,13 @@ def measure(compiled: afmc.CompiledModel) -> tuple[float, float]:
     return outcome.perplexity.mean, outcome.top1_agreement.mean
 
 
+def ask(compiled: afmc.CompiledModel, folder: Path) -> float:
+    found = compiled.evaluate(["arc_easy"], data=folder, limit=10, instances=2)
+    assert_type(found.digital_of("arc_easy", "acc").score.mean, float)
+    rounded = compiled.validate(tokens=512, rounded="4:32").rounded
+    return found.outcomes[0].scores[0].over_chips.mean if rounded is None else rounded.perplexity
+
+
 def drop_in(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
     target = afmc.load_target("hermes-64")
     assert_type(target, afmc.Target)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from afmc.common.install import install
 from afmc.common.progress import Progress, silent
 from afmc.common.version import VERSION
 from afmc.errors import AfmcError, ModelError, OptionError
@@ -35,9 +36,7 @@ from afmc.lower.on_tiles import OnTiles
 def require_harness() -> None:
     """Raises OptionError where lm-evaluation-harness is not installed."""
     if importlib.util.find_spec("lm_eval") is None:
-        raise OptionError(
-            "benchmarks run on lm-evaluation-harness: install it with pip install 'afmc[eval]'."
-        )
+        raise OptionError(f'benchmarks need the package lm_eval: run "{install("eval")}".')
 
 
 def evaluate_tasks(
