@@ -259,9 +259,7 @@ def test_names_are_those_of_lm_eval() -> None:
 
 def test_without_lm_eval_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(
-        OptionError, match=r"the package lm_eval: run .pip install '.*\[eval\]'"
-    ):
+    with pytest.raises(OptionError, match=r"the package lm_eval: run .pip install '.*\[eval\]'"):
         run.require_harness()
 
 
