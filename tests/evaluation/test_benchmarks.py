@@ -257,6 +257,29 @@ def test_names_are_those_of_lm_eval() -> None:
     assert {"arc_easy", "hellaswag", "ifeval"} <= files
 
 
+def _of(task: str, *right: float) -> dict[str, Any]:
+    """A run of lm-eval with one task, in short."""
+    return {
+        "results": {task: {"alias": task, "acc,none": sum(right) / len(right)}},
+        "samples": {task: [{"filter": "none", "acc": each} for each in right]},
+        "n-shot": {task: 5},
+        "higher_is_better": {task: {"acc": True}},
+    }
+
+
+def test_groups_are_counted_over_all_questions_and_tags_task_by_task() -> None:
+    one, other = _of("one", 1.0, 0.0), _of("other", 1.0, 1.0, 1.0, 1.0)
+    both = {key: one[key] | other[key] for key in one}
+    assert [(s.task, s.value) for s in scores_in("tag", both)] == [("one", 0.5), ("other", 1.0)]
+    both["results"]["whole"] = {"acc,none": 5 / 6}
+    [score] = scores_in("whole", {**both, "group_subtasks": {"whole": ["one", "other"]}})
+    assert (score.questions, score.shots) == (6, 5) and score.value == pytest.approx(5 / 6)
+    assert sorted(score.by_question) == [0.0, *[1.0] * 5]
+    both["results"]["whole"] = {"acc,none": 0.75}  # a mean of the tasks' means
+    [score] = scores_in("whole", {**both, "group_subtasks": {"whole": ["one", "other"]}})
+    assert score.by_question == () and score.value == 0.75
+
+
 def test_without_lm_eval_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r"the package lm_eval: run .pip install '.*\[eval\]'"):

@@ -235,9 +235,14 @@ _KEPT = (
 
 
 def scores_in(task: str, found: dict[str, Any]) -> Iterator[Score]:
-    """The metrics of a task, of a group of tasks over all their questions."""
+    """The metrics of a task, of a group of tasks over all their questions, and where a name stands
+    for several tasks those of each."""
     subtasks = _leaves(task, found.get("group_subtasks", {}))
     samples = found["samples"]
+    if subtasks == [task] and task not in samples:
+        for each in sorted(samples):
+            yield from scores_in(each, found)
+        return
     results = found["results"].get(task) or found["results"][subtasks[0]]
     for key, value in results.items():
         metric, _, chosen = key.partition(",")
