@@ -19,6 +19,7 @@ from afmc.evaluation.results import (
     Classification,
     DigitalAccuracy,
     Result,
+    fields_of,
 )
 from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
 from afmc.evaluation.statistics import estimate_share
@@ -42,11 +43,7 @@ class Hits(Sums):
 
 def _result(condition: Condition, hits: Sequence[Hits]) -> Result:
     return Result(
-        at_s=condition.at_s,
-        temperature_C=condition.temperature_C,
-        compensation=condition.compensation,
-        calibration_probes=condition.probes,
-        recalibrated=condition.recalibrated,
+        **fields_of(condition),
         analog=AnalogAccuracy(accuracy=estimate_share(each.right / each.count for each in hits)),
         top1_agreement=estimate_share(each.agree / each.count for each in hits),
     )

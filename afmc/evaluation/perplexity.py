@@ -25,6 +25,7 @@ from afmc.evaluation.results import (
     Outcome,
     RoundedPerplexity,
     Validation,
+    fields_of,
 )
 from afmc.evaluation.side_by_side import Sums, side_by_side, speeds
 from afmc.evaluation.statistics import estimate, estimate_share
@@ -63,11 +64,7 @@ class Score(Sums):
 
 def _outcome(condition: Condition, scores: Sequence[Score]) -> Outcome:
     return Outcome(
-        at_s=condition.at_s,
-        temperature_C=condition.temperature_C,
-        compensation=condition.compensation,
-        calibration_probes=condition.probes,
-        recalibrated=condition.recalibrated,
+        **fields_of(condition),
         analog=AnalogPerplexity(perplexity=estimate(s.perplexity for s in scores)),
         kl_divergence=estimate(s.divergence for s in scores),
         top1_agreement=estimate_share(s.agree / s.scored for s in scores),

@@ -84,6 +84,17 @@ class UnderCondition(Shape):
         return f"{format_time(self.at_s)}, {self.temperature}, {self.correction}"
 
 
+def fields_of(condition: Condition) -> dict[str, Any]:
+    """A condition as `UnderCondition` names it."""
+    return {
+        "at_s": condition.at_s,
+        "temperature_C": condition.temperature_C,
+        "compensation": condition.compensation,
+        "calibration_probes": condition.probes,
+        "recalibrated": condition.recalibrated,
+    }
+
+
 class AnalogPerplexity(Shape):
     perplexity: Estimate
 

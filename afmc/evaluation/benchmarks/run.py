@@ -28,6 +28,7 @@ from afmc.evaluation.benchmarks.results import (
     ScoresUnder,
 )
 from afmc.evaluation.benchmarks.tasks import Task, check_names
+from afmc.evaluation.results import fields_of
 from afmc.evaluation.statistics import estimate, estimate_share
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
@@ -280,11 +281,7 @@ def _under(
     condition: Condition, digital: Sequence[Score], chips: Sequence[Sequence[Score]]
 ) -> ScoresUnder:
     return ScoresUnder(
-        at_s=condition.at_s,
-        temperature_C=condition.temperature_C,
-        compensation=condition.compensation,
-        calibration_probes=condition.probes,
-        recalibrated=condition.recalibrated,
+        **fields_of(condition),
         scores=tuple(
             _analog(one, [chip[number] for chip in chips]) for number, one in enumerate(digital)
         ),
