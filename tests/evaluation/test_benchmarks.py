@@ -280,6 +280,40 @@ def test_groups_are_counted_over_all_questions_and_tags_task_by_task() -> None:
     assert score.by_question == () and score.value == 0.75
 
 
+def test_logits_are_reused_only_where_reads_draw_no_noise(model: CompiledModel) -> None:
+    from afmc.evaluation.benchmarks.harness import OnTilesLM
+
+    noisy = model.on({"device.read_noise": "each"})
+    assert noisy.target.is_random_at_reads
+    assert not OnTilesLM(noisy.on_tiles).logits_cache
+    assert OnTilesLM(noisy.on_tiles, digital=True).logits_cache
+    assert OnTilesLM(model.without_noise().on_tiles).logits_cache
+
+
+def test_lm_evals_own_command_knows_afmc(
+    model: CompiledModel, data: Path, tmp_path: Path, found: Benchmarks
+) -> None:
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    from afmc.cli import lm_eval as registered
+
+    model.save(tmp_path / "compiled")
+    theirs = lm_eval.simple_evaluate(
+        "afmc",
+        model_args={"dir": str(tmp_path / "compiled"), "instance": 1},
+        tasks=[task_config("which", data / "which.jsonl")],
+        bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
+    )
+    [score, _] = scores_in("which", theirs)
+    assert score.value == found.outcomes[0].scores[0].over_chips.values[1]
+    with pytest.raises(OptionError, match="batch_size=auto: a batch that is found by trying"):
+        registered.CompiledLM(dir=str(tmp_path / "compiled"), batch_size="auto")
+    with pytest.raises(OptionError, match="--model_args dir=FOLDER"):
+        registered.CompiledLM()
+
+
 def test_without_lm_eval_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r"the package lm_eval: run .pip install '.*\[eval\]'"):
