@@ -92,7 +92,8 @@ def eval(
         "compensation": listed(compensation),
     }
     conditions = conditions_of(load_target(kept.target, overrides), **several)
-    os.environ.setdefault("HF_DATASETS_OFFLINE", "1" if data is not None else "0")
+    if data is not None:
+        os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
     with progress(validation(instances, len(conditions))) as advance:
         advance("load", 0, 0)
         from afmc.cli.benchmark_tables import render

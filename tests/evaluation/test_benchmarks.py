@@ -220,6 +220,11 @@ def test_lines_say_what_is_asked(tmp_path: Path, form: str) -> None:
         ('{"a": 1}', "line 1 has a: a task needs query, choices and gold"),
         ('{"text": "a b"}\n{"tex": "a"}', "line 2 has no text, which the first line has"),
         ("\xff", "is not UTF-8"),
+        (
+            '{"query": "a", "choices": ["b", "c"], "gold": "A"}',
+            "line 1: gold must be the number of a choice, from 0, but is 'A'",
+        ),
+        ('{"query": "a", "choices": ["b", "c"], "gold": 2}', "from 0, but is 2"),
     ],
 )
 def test_lines_that_say_nothing(tmp_path: Path, lines: str, sentence: str) -> None:

@@ -59,6 +59,12 @@ def task_config(name: str, file: Path) -> dict[str, Any]:
     if wrong is not None:
         missing = listed(sorted(form.keys - lines[wrong - 1].keys()))
         raise OptionError(f"{file}, line {wrong} has no {missing}, which the first line has.")
+    for number, line in enumerate(lines, 1):
+        if form.right is not None and not _is_choice(line[form.right], line["choices"]):
+            raise OptionError(
+                f"{file}, line {number}: {form.right} must be the number of a choice, from 0, but "
+                f"is {line[form.right]!r}."
+            )
     return {
         "task": name,
         "dataset_path": "json",
@@ -70,8 +76,12 @@ def task_config(name: str, file: Path) -> dict[str, Any]:
 
 
 class _Form:
-    def __init__(self, keys: set[str], config: Mapping[str, Any]) -> None:
-        self.keys, self.config = keys, config
+    def __init__(self, keys: set[str], config: Mapping[str, Any], right: str | None = None) -> None:
+        self.keys, self.config, self.right = keys, config, right
+
+
+def _is_choice(label: Any, choices: Any) -> bool:
+    return type(label) is int and isinstance(choices, list) and 0 <= label < len(choices)
 
 
 def _lines(file: Path) -> list[dict[str, Any]]:
@@ -84,7 +94,7 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         raise OptionError(f"{file} is not UTF-8.") from error
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -103,7 +113,7 @@ def _form(line: Mapping[str, Any], file: Path) -> _Form:
     asked = next((key for key in ("query", "question") if key in line), None)
     right = next((key for key in ("gold", "label", "answer") if key in line), None)
     if asked and right and isinstance(line.get("choices"), list):
-        return _Form({asked, right, "choices"}, _multiple_choice(asked, right, line))
+        return _Form({asked, right, "choices"}, _multiple_choice(asked, right, line), right)
     if {"context", "continuation"} <= line.keys():
         keys = {"context", "continuation"}
         return _Form(keys, _continuation("{{context}}", "{{' ' + continuation.strip()}}"))
