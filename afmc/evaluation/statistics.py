@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable
 
 from scipy import special
@@ -34,6 +35,14 @@ def estimate_share(figures: Iterable[float]) -> Estimate:
     logit, width = special.logit(found.mean), half / (found.mean * (1 - found.mean))
     ends = (float(special.expit(logit - width)), float(special.expit(logit + width)))
     return found.model_copy(update={"interval_95": ends})
+
+
+def estimate_signed(figures: Iterable[float]) -> Estimate:
+    """Estimate of a figure that may be negative, whose spread has no interval that is told."""
+    values = tuple(figures)
+    mean = math.fsum(values) / len(values)
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Estimate(mean=mean, std=std, values=values)
 
 
 def _estimate(figures: Iterable[float]) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jsonschema import Draft202012Validator
 import afmc
 from afmc.compiled_model import CompiledModel
 from afmc.errors import OptionError
-from afmc.evaluation.benchmarks import run
+from afmc.evaluation.benchmarks import run, table
 from afmc.evaluation.benchmarks.local import task_config
 from afmc.evaluation.benchmarks.results import Benchmarks
 from afmc.evaluation.benchmarks.run import scores_in
@@ -317,6 +318,33 @@ def test_lm_evals_own_command_knows_afmc(
         registered.CompiledLM(dir=str(tmp_path / "compiled"), batch_size="auto")
     with pytest.raises(OptionError, match="--model_args dir=FOLDER"):
         registered.CompiledLM()
+
+
+def test_metrics_that_are_no_shares() -> None:
+    """Some are negative, some go up to 100, and of one question nothing is known of the error."""
+    runs = [replace(_score(*values), metric="m") for values in ((-10.0, 40.0), (-50.0, 20.0))]
+    found = run._analog(runs[0], [runs[1], runs[0], runs[1]])
+    assert found.over_chips.mean == pytest.approx((-15 + 15 - 15) / 3)
+    assert found.over_chips.std == pytest.approx(300**0.5) and not runs[0].is_share
+    assert found.over_chips.interval_95 is None and found.difference is not None
+    row = table._row(runs[0].of_digital, found, 3)
+    assert row[3:] == ("15 ± 25", "-5 ± 32", "17", "-20.000 ± 6.667")
+    one = run._analog(_score(1.0), [_score(0.0)])
+    assert one.difference is not None and one.difference.standard_error is None
+    assert table._row(_score(1.0).of_digital, one, 1)[3:] == ("100.0 %", "0.0 %", "", "-100.0")
+
+
+def _score(*values: float) -> run.Score:
+    return run.Score("t", "m", sum(values) / len(values), True, 0, len(values), values)
+
+
+def test_a_group_without_a_figure_and_a_task_by_two_names() -> None:
+    both = {key: value | _of("other", 1.0)[key] for key, value in _of("one", 0.0).items()}
+    both["results"]["whole"] = {"alias": "whole"}
+    found = list(scores_in("whole", {**both, "group_subtasks": {"whole": ["one", "other"]}}))
+    assert [each.task for each in found] == ["one", "other"]
+    with pytest.raises(OptionError, match="--tasks asks for one twice, by different names"):
+        run.check_scores([*found, found[0]])
 
 
 def test_without_lm_eval_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ class Paired(Shape):
     """Analog less digital, question by question."""
 
     mean: float
-    standard_error: float
-    """Over questions, each the mean of all chips: chips are another matter."""
+    standard_error: float | None
+    """Over questions, each the mean of all chips: chips are another matter. None for one."""
 
 
 class AnalogScore(Shape):
@@ -47,6 +47,8 @@ class DigitalScore(Shape):
     shots: int
     """Examples before each question."""
     higher_is_better: bool = True
+    is_share: bool = True
+    """Whether every question counts between 0 and 1, so that it is told in per cent."""
     score: OverQuestions
 
 

@@ -29,7 +29,7 @@ from afmc.evaluation.benchmarks.results import (
 )
 from afmc.evaluation.benchmarks.tasks import Task, check_names
 from afmc.evaluation.results import fields_of
-from afmc.evaluation.statistics import estimate, estimate_share
+from afmc.evaluation.statistics import estimate, estimate_share, estimate_signed
 from afmc.hardware.conditions import Condition
 from afmc.lower.on_tiles import OnTiles
 
@@ -74,6 +74,7 @@ def evaluate_tasks(
         for each in measurement.conditions
     ]
     shown = [score for task in tasks for score in digital[task.name]]
+    check_scores(shown)
     return Benchmarks(
         model=model.name,
         model_sha256=model.sha256,
@@ -114,6 +115,11 @@ class Score:
     """Empty where the value is not their mean."""
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is the share of questions of which something is so, or a mean of shares."""
+        return bool(self.by_question) and all(0 <= each <= 1 for each in self.by_question)
+
+    @property
     def of_digital(self) -> DigitalScore:
         return DigitalScore(
             task=self.task,
@@ -121,6 +127,7 @@ class Score:
             questions=self.questions,
             shots=self.shots,
             higher_is_better=self.higher_is_better,
+            is_share=self.is_share,
             score=OverQuestions(
                 mean=self.value,
                 standard_error=_standard_error(self.by_question) if self.by_question else None,
@@ -244,7 +251,11 @@ def scores_in(task: str, found: dict[str, Any]) -> Iterator[Score]:
         for each in sorted(samples):
             yield from scores_in(each, found)
         return
-    results = found["results"].get(task) or found["results"][subtasks[0]]
+    results = found["results"].get(task, {})
+    if task not in samples and not any(isinstance(each, int | float) for each in results.values()):
+        for each in subtasks:  # of a group that has no figure of its own
+            yield from scores_in(each, found)
+        return
     for key, value in results.items():
         metric, _, chosen = key.partition(",")
         if metric.endswith("_stderr") or not chosen or not isinstance(value, int | float):
@@ -272,6 +283,15 @@ def scores_in(task: str, found: dict[str, Any]) -> Iterator[Score]:
         )
 
 
+def check_scores(scores: Sequence[Score]) -> None:
+    """Raises OptionError where one metric of a task was asked for twice: no row could say which."""
+    seen = set()
+    for each in scores:
+        if (each.task, each.metric) in seen:
+            raise OptionError(f"--tasks asks for {each.task} twice, by different names.")
+        seen.add((each.task, each.metric))
+
+
 def _leaves(task: str, groups: dict[str, list[str]]) -> list[str]:
     within = groups.get(task) or []
     return [leaf for each in within for leaf in _leaves(each, groups)] or [task]
@@ -289,16 +309,17 @@ def _under(
 
 
 def _analog(digital: Score, chips: Sequence[Score]) -> AnalogScore:
-    share = bool(digital.by_question) and all(0 <= each.value <= 1 for each in chips)
-    over_chips = (estimate_share if share else estimate)(each.value for each in chips)
-    by_question = zip(*(each.by_question for each in chips), strict=True)
-    mean = [math.fsum(values) / len(chips) for values in by_question]
+    values = [each.value for each in chips]
+    how = estimate if min(values) > 0 else estimate_signed
+    over_chips = (estimate_share if digital.is_share else how)(values)
     standard_error = difference = None
-    if mean and digital.by_question:
+    if digital.by_question and all(each.by_question for each in chips):
+        by_question = zip(*(each.by_question for each in chips), strict=True)
+        mean = [math.fsum(values) / len(chips) for values in by_question]
         standard_error = _standard_error(mean)
         apart = [a - d for a, d in zip(mean, digital.by_question, strict=True)]
         difference = Paired(
-            mean=math.fsum(apart) / len(apart), standard_error=_standard_error(apart) or 0.0
+            mean=math.fsum(apart) / len(apart), standard_error=_standard_error(apart)
         )
     return AnalogScore(
         task=digital.task,

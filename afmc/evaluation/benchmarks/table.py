@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from afmc.evaluation.benchmarks.results import AnalogScore, Benchmarks, DigitalScore
-from afmc.evaluation.figures import shown
 
 HEADINGS = ("task", "metric", "questions", "digital", "on tiles", "std of chips", "difference")
 
@@ -54,24 +53,33 @@ def table_of(result: Benchmarks) -> Table:
 
 def _row(digital: DigitalScore, analog: AnalogScore, chips: int) -> Row:
     shots = f", {digital.shots} examples" if digital.shots else ""
-    spread = shown(analog.over_chips, share=digital.score.standard_error is not None)
+    share = digital.is_share
+    spread = ""
+    if analog.over_chips.std is not None:
+        spread = f"{(100 if share else 1) * analog.over_chips.std:,.2g}{' %' * share}"
     difference = ""
     if analog.difference is not None:
-        mean, error = analog.difference.mean, analog.difference.standard_error
-        difference = f"{100 * mean:+.1f} ± {100 * error:.1f}"
+        difference = _with_error(
+            analog.difference.mean, analog.difference.standard_error, 100 if share else 1, "+"
+        )
     return (
         digital.task + shots,
         digital.metric,
         f"{digital.questions:,}",
-        _with_error(digital.score.mean, digital.score.standard_error),
-        _with_error(analog.over_chips.mean, analog.standard_error),
-        "" if chips == 1 else spread.std,
+        _figure(digital.score.mean, digital.score.standard_error, share),
+        _figure(analog.over_chips.mean, analog.standard_error, share),
+        "" if chips == 1 else spread,
         difference,
     )
 
 
-def _with_error(mean: float, error: float | None) -> str:
-    """A share in per cent with its error; what is no mean of questions as a number."""
-    if error is None:
-        return f"{mean:,.4g}"
-    return f"{100 * mean:.1f} ± {100 * error:.1f} %"
+def _figure(mean: float, error: float | None, share: bool) -> str:
+    """A share in per cent, anything else as a number, with its error where there is one."""
+    if share:
+        return f"{_with_error(mean, error, 100)} %"
+    return f"{mean:,.4g}" if error is None else f"{mean:,.4g} ± {error:,.2g}"
+
+
+def _with_error(mean: float, error: float | None, unit: int, sign: str = "") -> str:
+    number = f"{unit * mean:{sign}.{1 if unit > 1 else 3}f}"
+    return number if error is None else f"{number} ± {unit * error:.{1 if unit > 1 else 3}f}"
