@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from in_process import run as command
@@ -23,6 +24,7 @@ from afmc.evaluation.benchmarks.run import scores_in
 from afmc.evaluation.benchmarks.tasks import GROUPS, check_names, read_tasks
 from afmc.evaluation.generation import generate
 from afmc.evaluation.language import require_tokenizer
+from afmc.hardware.defects import ALL, DEFECT, OFF, Defects
 from afmc.lower.on_tiles import LoweredGraph, OnTiles
 from afmc.lower.prefix import compute_prefix
 from afmc.lower.recovered import Recovered
@@ -160,8 +162,14 @@ def test_an_evaluation_goes_on(
     assert len(asked) == 6, "all of it is kept"
     model.evaluate(["which"], instances=1, seed=9, **options)
     assert len(asked) == 7, "another chip, and the same digital model"
-    kept = json.loads((tmp_path / "kept" / "runs" / "digital" / "which.json").read_text())
+    kept = json.loads(
+        next((tmp_path / "kept" / "runs" / "digital").glob("which-*.json")).read_text()
+    )
     assert {"results", "samples", "configs", "afmc"} <= kept.keys()
+    for count, row in enumerate((3, 4), 8):
+        defects = Defects(np.array([(0, 0, 0, row, *[ALL] * 3, OFF)], DEFECT), name="one")
+        model.evaluate(["which"], instances=1, defects=defects, **options)
+        assert len(asked) == count, "other defects of the same name"
 
 
 def test_text_is_generated_behind_the_prefix() -> None:
@@ -328,7 +336,7 @@ def test_metrics_that_are_no_shares() -> None:
     assert found.over_chips.std == pytest.approx(300**0.5) and not runs[0].is_share
     assert found.over_chips.interval_95 is None and found.difference is not None
     row = table._row(runs[0].of_digital, found, 3)
-    assert row[3:] == ("15 ± 25", "-5 ± 32", "17", "-20.000 ± 6.667")
+    assert row[3:] == ("15 ± 25", "-5 ± 32", "17.3", "-20.000 ± 6.667")
     one = run._analog(_score(1.0), [_score(0.0)])
     assert one.difference is not None and one.difference.standard_error is None
     assert table._row(_score(1.0).of_digital, one, 1)[3:] == ("100.0 %", "0.0 %", "", "-100.0")

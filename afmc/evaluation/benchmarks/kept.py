@@ -20,12 +20,15 @@ class KeptRuns:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def file(self, who: str, task: str) -> Path | None:
-        return None if self.folder is None else self.folder / "runs" / who / f"{task}.json"
+    def file(self, who: str, task: str, depends: dict[str, Any]) -> Path | None:
+        """Where a run is kept: each in a file of its own, by what it depends on."""
+        if self.folder is None:
+            return None
+        return self.folder / "runs" / who / f"{task}-{key_of(depends)[:8]}.json"
 
     def read(self, who: str, task: str, depends: dict[str, Any]) -> dict[str, Any] | None:
         """None where it was not run, or is of something else."""
-        file = self.file(who, task)
+        file = self.file(who, task, depends)
         if file is None or not file.is_file():
             return None
         try:
@@ -36,7 +39,7 @@ class KeptRuns:
         return found if ours and found["afmc"].get("key") == key_of(depends) else None
 
     def write(self, who: str, task: str, depends: dict[str, Any], results: dict[str, Any]) -> None:
-        file = self.file(who, task)
+        file = self.file(who, task, depends)
         if file is None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)

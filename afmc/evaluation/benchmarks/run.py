@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import logging
 import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from afmc.common.install import install
@@ -28,6 +30,7 @@ from afmc.evaluation.benchmarks.results import (
     ScoresUnder,
 )
 from afmc.evaluation.benchmarks.tasks import Task, check_names
+from afmc.evaluation.language import require_tokenizer
 from afmc.evaluation.results import fields_of
 from afmc.evaluation.statistics import estimate, estimate_share, estimate_signed
 from afmc.hardware.conditions import Condition
@@ -158,6 +161,7 @@ class _Runs:
         with _quiet():
             self._manager = TaskManager(include_defaults=not own)
         check_names(tasks, self._manager.all_tasks)
+        self._around = _around(measurement.on_tiles)
 
     def digital(self, task: Task) -> list[Score]:
         return self._scores(task, "digital", {}, None, None)
@@ -170,7 +174,10 @@ class _Runs:
             "seed": asked.seed,
             "chip": chip,
             "condition": repr(condition),
-            "defects": repr(self._measurement.defects_named),
+            "defects": [
+                each and (repr(each.rates), hashlib.sha256(each.table.tobytes()).hexdigest())
+                for each in (on_tiles.program.defects, self._measurement.broken)
+            ],
         }
         under = re.sub(r"[^0-9A-Za-z.]+", "-", str(condition).replace("comp. ", ""))
         return self._scores(task, f"chip{chip}-{under}", depends, chip, condition)
@@ -185,8 +192,9 @@ class _Runs:
     ) -> list[Score]:
         depends = {
             "afmc_version": VERSION,
-            "lm_eval_version": self.harness,
+            **{f"{name}_version": metadata.version(name) for name in _PACKAGES},
             "model": self._measurement.on_tiles.program.model.sha256,
+            "around": self._around,
             "task": task.text,
             "data": task.data_sha256,
             "limit": self._limit,
@@ -235,6 +243,9 @@ class _Runs:
         assert found is not None
         return {key: value for key, value in dict(found).items() if key in _KEPT}
 
+
+_PACKAGES = ("datasets", "lm_eval", "torch", "transformers")
+"""On whose versions a run depends besides afmc's."""
 
 _KEPT = (
     "results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better",
@@ -337,6 +348,18 @@ def _standard_error(values: Sequence[float]) -> float | None:
         return None
     mean = math.fsum(values) / n
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def _around(on_tiles: OnTiles) -> str:
+    """SHA-256 of the configuration and the tokenizer, but for the padding, which lm-eval sets."""
+    tokenizer = require_tokenizer(on_tiles)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    read: Any = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str())
+    config: Any = on_tiles.digital.config
+    parts = (read, dict(tokenizer.special_tokens_map), config.to_dict())
+    left_out = ("padding", "truncation", "pad_token", "_name_or_path")
+    kept = [{k: v for k, v in each.items() if k not in left_out} for each in parts]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _mapping(on_tiles: OnTiles) -> str:

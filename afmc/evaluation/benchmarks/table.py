@@ -56,7 +56,8 @@ def _row(digital: DigitalScore, analog: AnalogScore, chips: int) -> Row:
     share = digital.is_share
     spread = ""
     if analog.over_chips.std is not None:
-        spread = f"{(100 if share else 1) * analog.over_chips.std:,.2g}{' %' * share}"
+        std = analog.over_chips.std
+        spread = f"{100 * std:.2g} %" if share else f"{std:,.3g}"
     difference = ""
     if analog.difference is not None:
         difference = _with_error(
