@@ -191,6 +191,25 @@ def test_text_is_generated_behind_the_prefix() -> None:
     assert lm.max_length == 256 - 2
 
 
+def test_the_token_in_front_stands_once() -> None:
+    """Where a context is empty, lm-eval puts the begin token there, with which a prefix ends."""
+    from afmc.evaluation.benchmarks.harness import OnTilesLM
+
+    there = afmc.compile("demo-teacher", "ideal-512").on_tiles
+    recovered = Recovered(compute_prefix(there.digital, (3, 1)))
+    lowered = LoweredGraph(there.loaded, there.program, recovered.prefix)
+    on_tiles = OnTiles(there.program, there.target, there.loaded, lowered, recovered)
+    on_tiles.write()
+    lm, digital = OnTilesLM(on_tiles), there.digital
+    with torch.inference_mode():
+        found = lm._model_call(torch.tensor([[1, 7, 8], [5, 6, 7], [1, 9, 4]]))
+        for row, ids in enumerate(([3, 1, 7, 8], [3, 1, 5, 6, 7], [3, 1, 9, 4])):
+            expected = digital(input_ids=torch.tensor([ids])).logits[0, -3:]
+            torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-4)
+        alone = lm._model_call(torch.tensor([[1]]))
+        torch.testing.assert_close(alone[0], found[0, :1])
+
+
 def test_a_generated_answer_is_marked(model: CompiledModel, data: Path) -> None:
     found = model.evaluate(["sums"], data=data, limit=3, instances=1)
     [score] = found.digital.scores

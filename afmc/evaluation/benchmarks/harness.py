@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class OnTilesLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         **others: Any,
     ) -> None:
         self._done, self._requests = done, 0
+        self._digital = on_tiles.digital
         self._prefix: Prefix | None = None if digital else on_tiles.prefix
         module: Any = on_tiles.digital if digital else on_tiles.analog
         rereads = on_tiles.target.is_random_at_reads and not digital
@@ -60,10 +62,37 @@ class OnTilesLM(HFLM):  # type: ignore[misc]  # lm_eval has no types
         return super().generate_until(requests, *args, **options)
 
     def _model_call(self, inps: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """[batch, tokens, vocabulary]. Where lm-eval puts the token in front with which the prefix
+        ends, as before an empty context, that of the prefix is the one."""
         with torch.inference_mode():
-            logits: Tensor = self.model(input_ids=inps, use_cache=False).logits
+            if self._prefix is None:
+                logits: Tensor = self.model(input_ids=inps, use_cache=False).logits
+            else:
+                logits = self._behind(inps, inps[:, 0] == self._prefix.tokens[-1])
         self._done(len(inps), self._requests)
         return logits
+
+    def _behind(self, inps: Tensor, again: Tensor) -> Tensor:
+        parts = {}
+        if not again.all():
+            parts[False] = self.model(input_ids=inps[~again], use_cache=False).logits
+        if again.any():
+            first = self._after_prefix.expand(int(again.sum()), -1, -1)
+            rest = inps[again][:, 1:]
+            after = [self.model(input_ids=rest, use_cache=False).logits] if rest.numel() else []
+            parts[True] = torch.cat([first, *after], dim=1)
+        some = next(iter(parts.values()))
+        logits = some.new_empty(*inps.shape, some.shape[-1])
+        for kind, part in parts.items():
+            logits[again == kind] = part
+        return logits
+
+    @cached_property
+    def _after_prefix(self) -> Tensor:
+        """What the digital model says of the token after the prefix, [1, 1, vocabulary]."""
+        assert self._prefix is not None
+        logits: Tensor = self._digital(input_ids=torch.tensor([self._prefix.tokens])).logits
+        return logits[:, -1:]
 
     def _model_generate(
         self, context: Tensor, max_length: int, stop: list[str], **options: Any
