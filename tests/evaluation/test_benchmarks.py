@@ -217,6 +217,36 @@ def test_a_generated_answer_is_marked(model: CompiledModel, data: Path) -> None:
     assert 0 <= score.score.mean <= 1
 
 
+@pytest.mark.parametrize(
+    ("answers", "said", "right"),
+    [
+        (["He adds.\n#### 7"], " 3 and 4 make 7.", True),
+        (["1000"], "It is 1,000, because.", True),
+        (["10"], "5-10", True),
+        (["-3"], "It is -3", True),
+        (["10"], "It is 10.5", False),
+        (["Paris", "7"], "no\nParis", True),
+        (["Paris", "7"], "Paris\nno", False),
+    ],
+)
+def test_answers_are_reduced_alike(
+    tmp_path: Path, answers: list[str], said: str, right: bool
+) -> None:
+    from lm_eval.api.instance import Instance
+    from lm_eval.tasks import TaskManager
+
+    lines = [{"question": "How many?", "answer": each} for each in answers]
+    (tmp_path / "a.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    config = task_config("a", tmp_path / "a.jsonl")
+    task = TaskManager(include_defaults=False).load([config])["tasks"]["a"]
+    instance = Instance("generate_until", lines[0], ("", {}), 0)
+    instance.resps = [said]
+    for each in task._filters:
+        each.apply([instance])
+    [made] = instance.filtered_resps.values()
+    assert task.process_results(lines[0], [made])["exact_match"] == float(right)
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_lines_say_what_is_asked(tmp_path: Path, form: str) -> None:
     from lm_eval.tasks import TaskManager
@@ -248,6 +278,7 @@ def test_lines_say_what_is_asked(tmp_path: Path, form: str) -> None:
         ('{"a": 1}', "line 1 has a: a task needs query, choices and gold"),
         ('{"text": "a b"}\n{"tex": "a"}', "line 2 has no text, which the first line has"),
         ("\xff", "is not UTF-8"),
+        ('{"text": "word "}', "line 1: the text has no word before its last one"),
         (
             '{"query": "a", "choices": ["b", "c"], "gold": "A"}',
             "line 1: gold must be the number of a choice, from 0, but is 'A'",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from afmc.common.tables import listed
 from afmc.errors import OptionError, did_you_mean
 
 _MOST_BYTES = 1 << 30
-_LAST_NUMBER = r"(-?[0-9][0-9,]*(?:\.[0-9]+)?)"
+_NUMBER = r"((?:(?<![0-9])-)?[0-9]+(?:,[0-9]{3})*(?:\.[0-9]+)?)"
+_LINE = r"(.*\S)"
 
 
 def files_of(folder: Path, tasks: Sequence[str]) -> dict[str, Path]:
@@ -54,12 +56,14 @@ def sha256_of(file: Path) -> str:
 def task_config(name: str, file: Path) -> dict[str, Any]:
     """The task as lm-eval reads it. Raises OptionError where a line does not say what is asked."""
     lines = list(_lines(file))
-    form = _form(lines[0], file)
+    form = _form(lines, file)
     wrong = next((n for n, line in enumerate(lines, 1) if not form.keys <= line.keys()), None)
     if wrong is not None:
         missing = listed(sorted(form.keys - lines[wrong - 1].keys()))
         raise OptionError(f"{file}, line {wrong} has no {missing}, which the first line has.")
     for number, line in enumerate(lines, 1):
+        if form.keys == {"text"} and len(str(line["text"]).split()) < 2:
+            raise OptionError(f"{file}, line {number}: the text has no word before its last one.")
         if form.right is not None and not _is_choice(line[form.right], line["choices"]):
             raise OptionError(
                 f"{file}, line {number}: {form.right} must be the number of a choice, from 0, but "
@@ -109,19 +113,21 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _form(line: Mapping[str, Any], file: Path) -> _Form:
+def _form(lines: Sequence[Mapping[str, Any]], file: Path) -> _Form:
+    line = lines[0]
     asked = next((key for key in ("query", "question") if key in line), None)
     right = next((key for key in ("gold", "label", "answer") if key in line), None)
     if asked and right and isinstance(line.get("choices"), list):
         return _Form({asked, right, "choices"}, _multiple_choice(asked, right, line), right)
     if {"context", "continuation"} <= line.keys():
         keys = {"context", "continuation"}
-        return _Form(keys, _continuation("{{context}}", "{{' ' + continuation.strip()}}"))
+        return _Form(keys, _continuation("{{context.rstrip()}}", "{{' ' + continuation.strip()}}"))
     if "text" in line:
-        context, word = "{{text.split(' ')[:-1]|join(' ')}}", "{{' '+text.split(' ')[-1]}}"
+        context = "{{text.strip().split(' ')[:-1]|join(' ')}}"
+        word = "{{' ' + text.strip().split(' ')[-1]}}"
         return _Form({"text"}, _continuation(context, word))
     if "question" in line and "answer" in line:
-        return _Form({"question", "answer"}, _generation(line))
+        return _Form({"question", "answer"}, _generation(lines))
     raise OptionError(
         f"{file}, line 1 has {listed(sorted(line)) or 'nothing'}: a task needs query, choices and "
         f"gold; context and continuation; text; or question and answer."
@@ -150,17 +156,24 @@ def _continuation(context: str, word: str) -> dict[str, Any]:
     }
 
 
-def _generation(line: Mapping[str, Any]) -> dict[str, Any]:
-    number = str(line["answer"]).strip().lstrip("-").replace(",", "").replace(".", "", 1).isdigit()
-    pick = {"function": "regex", "regex_pattern": _LAST_NUMBER if number else r"(.*\S)"}
-    steps = [pick | {"group_select": -1}, {"function": "take_first"}]
+def _generation(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is generated and the right answer are reduced alike: to the last number where every
+    answer has one, else to the last line."""
+    answers = [str(line.get("answer", "")) for line in lines]
+    pattern = _NUMBER if all(re.search(_NUMBER, each) for each in answers) else _LINE
+
+    def right(line: Mapping[str, Any]) -> str:
+        found = re.findall(pattern, str(line["answer"]))
+        return str(found[-1]).strip() if found else ""
+
+    pick = {"function": "regex", "regex_pattern": pattern, "group_select": -1}
     return {
         "output_type": "generate_until",
         "doc_to_text": "Question: {{question}}\nAnswer:",
-        "doc_to_target": "{{answer}}",
+        "doc_to_target": right,
         "generation_kwargs": {"until": ["\n\n", "Question:"], "do_sample": False},
-        "filter_list": [{"name": "last", "filter": steps}],
-        "metric_list": [_mean("exact_match") | {"ignore_case": True}],
+        "filter_list": [{"name": "last", "filter": [pick, {"function": "take_first"}]}],
+        "metric_list": [_mean("exact_match") | {"ignore_case": True, "regexes_to_ignore": [","]}],
     }
 
 
