@@ -40,7 +40,14 @@ class CompiledLM(OnTilesLM):
         batch_size: int | str | None = 8,
         device: str | None = None,
         max_batch_size: int | None = None,
+        trust_remote_code: bool = False,
+        **others: object,
     ) -> None:
+        if others:
+            raise OptionError(
+                f"--model_args {next(iter(others))}: afmc takes dir, instance, seed, at, "
+                f"temperature, compensation and digital."
+            )
         batch = str(8 if batch_size is None else batch_size)
         if not batch.isdigit() or int(batch) < 1:
             raise OptionError(
@@ -53,7 +60,7 @@ class CompiledLM(OnTilesLM):
         require_weights(kept.program, "eval")
         kinds = [] if compensation is None else [compensation]
         [condition] = conditions_of(kept.target, [at], [temperature], kinds)
-        on_tiles = load(dir, kept=kept).on_tiles
+        on_tiles = load(dir, kept=kept, trust_remote_code=trust_remote_code).on_tiles
         if not digital:
             on_tiles.write(seed=seed, instance=instance, condition=condition)
         super().__init__(on_tiles, digital=digital, batch_size=int(batch))

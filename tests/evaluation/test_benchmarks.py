@@ -374,6 +374,8 @@ def test_lm_evals_own_command_knows_afmc(
     assert score.value == found.outcomes[0].scores[0].over_chips.values[1]
     with pytest.raises(OptionError, match="batch_size=auto: a batch that is found by trying"):
         registered.CompiledLM(dir=str(tmp_path / "compiled"), batch_size="auto")
+    with pytest.raises(OptionError, match="--model_args chip: afmc takes dir, instance, "):
+        registered.CompiledLM(dir=str(tmp_path / "compiled"), chip=3)
     with pytest.raises(OptionError, match="--model_args dir=FOLDER"):
         registered.CompiledLM()
 
