@@ -9,11 +9,12 @@ from afmc.common.files import check_folder, written_folder
 from afmc.common.version import VERSION
 from afmc.errors import OptionError
 from afmc.export.exported import Exported
+from afmc.export.huggingface.folder import saved_model
 from afmc.frontends.door import Reading
 from afmc.frontends.find import saved_in
 from afmc.frontends.load import load_source
 from afmc.frontends.loaded import save
-from afmc.program.folder import check_model, made_of, read_program, require_weights
+from afmc.program.folder import made_of
 from afmc.quantize.packed import CONFIG, check_packed, pack
 from afmc.quantize.precision import Precision
 from afmc.quantize.twin import rounded_twin
@@ -44,14 +45,7 @@ def export_rtn(
     precision = Precision.parse(words)
     if form not in FORMS:
         raise OptionError(f"--set form={form}: a rounded model is {' or '.join(FORMS)}.")
-    kept = read_program(directory)
-    require_weights(kept.program, "a rounded model")
-    place = check_model(directory)
-    if not (place / CONFIG).is_file():
-        raise OptionError(
-            f"{kept.program.model.name} is no model of transformers, so that no folder of it can "
-            f"be written."
-        )
+    kept, place = saved_model(directory)
     made = made_of("rounded model", kept.program.model.name, kept.target)
     check_folder(folder, made, (CONFIG,), force=force)
     if form == "packed":

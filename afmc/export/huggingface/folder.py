@@ -56,14 +56,7 @@ def export_huggingface(
     language model, or where the folder cannot be written.
     """
     directory, folder = Path(directory), Path(folder)
-    kept = read_program(directory)
-    require_weights(kept.program, "a Hugging Face folder")
-    model = check_model(directory)
-    if not (model / _CONFIG).is_file():
-        raise OptionError(
-            f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "
-            f"folder of it: leave --as out for the mapping as a table."
-        )
+    kept, model = saved_model(directory)
     made = made_of("Hugging Face folder", kept.program.model.name, kept.target)
     check_folder(folder, made, (MAPPING, _CONFIG), force=force)
     pieces = stored_pieces(model, kept.program.analog)
@@ -82,6 +75,20 @@ def export_huggingface(
     what = f"model and mapping, {table.rows:,} parts of tensors on crossbars,"
     notes = notes_on_recovery(kept.program, "a model of transformers")
     return Exported(folder, what, size, {"placements": table.rows}, notes)
+
+
+def saved_model(directory: Path) -> tuple[CompiledProgram, Path]:
+    """A compile and its folder of transformers. Raises ArtifactError for a compile without weights,
+    OptionError for what is no model of transformers."""
+    kept = read_program(directory)
+    require_weights(kept.program, "a Hugging Face folder")
+    model = check_model(directory)
+    if not (model / _CONFIG).is_file():
+        raise OptionError(
+            f"{kept.program.model.name} is no model of transformers, so there is no Hugging Face "
+            f"folder of it: leave --as out for the mapping as a table."
+        )
+    return kept, model
 
 
 def _head(kept: CompiledProgram, pieces: Pieces, directory: Path, folder: Path) -> dict[str, Any]:

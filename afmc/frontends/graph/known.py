@@ -15,7 +15,7 @@ _MOST = 32
 _KNOWN: dict[Hashable, Structure] = {}
 _LOCK = Lock()
 _OURS = ("transformers.models.", "transformers.", "torch.nn.")
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = (bool, int, float, str, type(None), list, tuple)
 
 
 def known(key: Hashable | None) -> Structure | None:
