@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MOST = 32
 _KNOWN: dict[Hashable, Structure] = {}
 _LOCK = Lock()
-_OURS = ("transformers.models.", "transformers.", "torch.nn.")
+_OURS = ("transformers.", "torch.nn.")
 _PLAIN = (bool, int, float, str, type(None), list, tuple)
 
 
